@@ -1,0 +1,62 @@
+# Thin names over the CMake presets and scripts; nothing happens only here. `make help` lists them.
+SHELL := /bin/bash
+PRESET ?= release
+JOBS ?= $(shell nproc)
+
+.PHONY: build run test unit asan tsan coverage lint format generate bench soak sim help setup clean
+
+build: ## build the service (PRESET=debug, asan, tsan)
+	@cmake --preset $(PRESET) > build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }; rm -f build-configure.log
+	@ln -sfn build/$(PRESET)/compile_commands.json compile_commands.json
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+
+run: ## install what is needed, build and serve on the embedded store in ./data
+	@scripts/setup --build
+	@cmake --preset release -DSTRATA_TESTS=OFF -B build/run > /dev/null
+	@cmake --build build/run -j $(JOBS) --target strata
+	@exec build/run/strata serve --embedded
+
+setup: ## install what building, running and testing need
+	@scripts/setup
+
+test: ## install what is needed, build and run all tests; T=name runs those that match
+	@scripts/setup
+	@$(MAKE) --no-print-directory build
+	@ctest --preset $(if $(filter release,$(PRESET)),all,$(PRESET)) $(if $(T),-R $(T))
+
+unit: build ## unit, contract and fault tests only
+	@ctest --test-dir build/$(PRESET) --output-on-failure -L 'unit|contract|fault'
+
+asan: ## the suite under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory test PRESET=asan
+
+tsan: ## the suite under ThreadSanitizer
+	@$(MAKE) --no-print-directory test PRESET=tsan
+
+coverage: ## the suite instrumented; report in build/coverage/report
+	@$(MAKE) --no-print-directory test PRESET=coverage
+	@mkdir -p build/coverage/report && gcovr -r . --object-directory build/coverage -f src -f gateway --html-details build/coverage/report/index.html --print-summary
+
+lint: ## formatting, clang-tidy, cppcheck, buf, stale generated code
+	@scripts/lint
+
+format: ## format C in place
+	@git ls-files '*.c' '*.h' | grep -v '^generated/' | xargs clang-format-14 -i
+
+generate: ## regenerate generated/ from proto/
+	@scripts/generate
+
+bench: build ## benchmarks with their yardsticks, one run
+	@scripts/bench
+
+soak: build ## the full figures behind docs/guarantees.md
+	@scripts/soak
+
+sim: build ## the power-loss simulation; SEED=n replays one
+	@STRATA_POWER_LOSS_SEED=$(SEED) build/$(PRESET)/tests/fault/test_embedded_faults
+
+clean: ## remove build folders
+	@rm -rf build compile_commands.json
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'

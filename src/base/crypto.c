@@ -1,0 +1,93 @@
+#include "base/crypto.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <isa-l/crc.h>
+#include <openssl/evp.h>
+
+#define CRC_PIECE_BYTES (1U << 30) /* isa-l counts in int */
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256;         /* made once, kept until the process ends */
+static pthread_key_t contexts; /* frees a thread's context when the thread ends */
+static _Thread_local EVP_MD_CTX *context;
+static _Thread_local bool in_progress;
+
+/* Nothing here can fail but for want of memory or a broken libcrypto, and then no event can be vouched for. */
+static void must(bool worked, const char *what)
+{
+    if (worked)
+        return;
+    (void)fprintf(stderr, "libcrypto: %s failed\n", what);
+    abort();
+}
+
+static void context_free(void *memory)
+{
+    EVP_MD_CTX_free(memory);
+}
+
+static void prepare(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    must(sha256 != NULL, "fetching SHA-256");
+    must(pthread_key_create(&contexts, context_free) == 0, "making the key of the threads' contexts");
+}
+
+static EVP_MD_CTX *thread_context(void)
+{
+    if (context == NULL) {
+        (void)pthread_once(&once, prepare);
+        context = EVP_MD_CTX_new();
+        must(context != NULL, "making a digest context");
+        must(pthread_setspecific(contexts, context) == 0, "keeping a digest context");
+    }
+    return context;
+}
+
+void sha256_begin(void)
+{
+    assert(!in_progress);
+    in_progress = true;
+    must(EVP_DigestInit_ex2(thread_context(), sha256, NULL) == 1, "beginning a digest");
+}
+
+void sha256_add(struct bytes part)
+{
+    assert(in_progress);
+    must(EVP_DigestUpdate(context, part.data, part.size_bytes) == 1, "adding to a digest");
+}
+
+struct sha256 sha256_end(void)
+{
+    assert(in_progress);
+    in_progress = false;
+    struct sha256 digest;
+    must(EVP_DigestFinal_ex(context, digest.bytes, NULL) == 1, "ending a digest");
+    return digest;
+}
+
+struct sha256 sha256_of(const struct bytes *parts, size_t part_count)
+{
+    sha256_begin();
+    for (size_t i = 0; i < part_count; i++)
+        sha256_add(parts[i]);
+    return sha256_end();
+}
+
+uint32_t crc32c(uint32_t former, struct bytes bytes)
+{
+    /* isa-l leaves out the inversions before and after that the standard wants. */
+    uint32_t crc = ~former;
+    while (bytes.size_bytes > 0) {
+        const size_t piece = bytes.size_bytes < CRC_PIECE_BYTES ? bytes.size_bytes : CRC_PIECE_BYTES;
+        crc = crc32_iscsi((unsigned char *)(uintptr_t)bytes.data, (int)piece, crc); /* reads only */
+        bytes.data += piece;
+        bytes.size_bytes -= piece;
+    }
+    return ~crc;
+}

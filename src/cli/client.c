@@ -1,0 +1,204 @@
+#include "cli/client.h"
+
+#include <assert.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/time.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/status_details.h"
+
+#define RECEIVE_MAX_BYTES (16 * 1024 * 1024)
+#define DETAILS_KEY       "grpc-status-details-bin"
+
+struct client {
+    grpc_channel *channel;
+    grpc_completion_queue *queue;
+    char address[256];
+};
+
+/* One call in progress and everything that its batches fill. */
+struct exchange {
+    grpc_call *call;
+    grpc_metadata_array initial;
+    grpc_metadata_array trailing;
+    grpc_status_code code;
+    grpc_slice details;
+    grpc_byte_buffer *message;
+};
+
+struct status client_new(const char *address, struct client **ret)
+{
+    struct client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the client");
+    (void)snprintf(client->address, sizeof client->address, "%s", address); /* shown in messages only */
+    grpc_init();
+    grpc_arg argument = {.type = GRPC_ARG_INTEGER,
+                         .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+                         .value.integer = RECEIVE_MAX_BYTES};
+    const grpc_channel_args arguments = {1, &argument};
+    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    client->channel = grpc_channel_create(address, credentials, &arguments);
+    grpc_channel_credentials_release(credentials);
+    client->queue = grpc_completion_queue_create_for_next(NULL);
+    *ret = client;
+    return status_ok();
+}
+
+void client_free(struct client *client)
+{
+    if (client == NULL)
+        return;
+    grpc_channel_destroy(client->channel);
+    grpc_completion_queue_shutdown(client->queue);
+    while (grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
+           GRPC_QUEUE_SHUTDOWN)
+        continue;
+    grpc_completion_queue_destroy(client->queue);
+    grpc_shutdown();
+    free(client);
+}
+
+/* Batches carry their own address as tag, and only one call is under way: the order of completion is enough. */
+static void batch_start(struct exchange *exchange, const grpc_op *ops, size_t count, void *tag)
+{
+    const grpc_call_error error = grpc_call_start_batch(exchange->call, ops, count, tag, NULL);
+    assert(error == GRPC_CALL_OK);
+}
+
+static void exchange_begin(struct client *client, struct exchange *exchange, const char *path, struct bytes request,
+                           int timeout_ms, void *status_tag)
+{
+    *exchange = (struct exchange){.details = grpc_empty_slice()};
+    grpc_metadata_array_init(&exchange->initial);
+    grpc_metadata_array_init(&exchange->trailing);
+    const gpr_timespec deadline =
+        timeout_ms == 0 ? gpr_inf_future(GPR_CLOCK_REALTIME)
+                        : gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+    grpc_slice method = grpc_slice_from_copied_string(path);
+    exchange->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue, method,
+                                              NULL, deadline, NULL);
+    grpc_slice_unref(method);
+    grpc_slice slice = grpc_slice_from_copied_buffer((const char *)request.data, request.size_bytes);
+    grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    grpc_op ops[5];
+    memset(ops, 0, sizeof ops);
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[1].op = GRPC_OP_SEND_MESSAGE;
+    ops[1].data.send_message.send_message = buffer;
+    ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+    ops[3].op = GRPC_OP_RECV_INITIAL_METADATA;
+    ops[3].data.recv_initial_metadata.recv_initial_metadata = &exchange->initial;
+    ops[4].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+    ops[4].data.recv_status_on_client.trailing_metadata = &exchange->trailing;
+    ops[4].data.recv_status_on_client.status = &exchange->code;
+    ops[4].data.recv_status_on_client.status_details = &exchange->details;
+    batch_start(exchange, ops, 4, exchange);
+    batch_start(exchange, &ops[4], 1, status_tag);
+    grpc_byte_buffer_destroy(buffer);
+}
+
+/* Asks for the next message and waits for whatever completes until that has; true when there is one. */
+static bool exchange_next(struct client *client, struct exchange *exchange, bool *status_seen, void *status_tag,
+                          struct arena *arena, struct bytes *ret)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+    op.data.recv_message.recv_message = &exchange->message;
+    batch_start(exchange, &op, 1, &exchange->message);
+    for (;;) {
+        const grpc_event event = grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        *status_seen = *status_seen || event.tag == status_tag;
+        if (event.tag == &exchange->message)
+            break;
+    }
+    if (exchange->message == NULL)
+        return false;
+    grpc_byte_buffer_reader reader;
+    const int usable = grpc_byte_buffer_reader_init(&reader, exchange->message);
+    assert(usable != 0);
+    grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
+    *ret = arena_bytes(arena, bytes_of(GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all)));
+    grpc_slice_unref(all);
+    grpc_byte_buffer_reader_destroy(&reader);
+    grpc_byte_buffer_destroy(exchange->message);
+    exchange->message = NULL;
+    return true;
+}
+
+static struct status exchange_status(const struct client *client, const struct exchange *exchange, struct arena *arena)
+{
+    if (exchange->code == GRPC_STATUS_OK)
+        return status_ok();
+    for (size_t i = 0; i < exchange->trailing.count; i++) {
+        const grpc_metadata *item = &exchange->trailing.metadata[i];
+        struct status status;
+        if (grpc_slice_str_cmp(item->key, DETAILS_KEY) == 0 &&
+            status_details_decode(bytes_of(GRPC_SLICE_START_PTR(item->value), GRPC_SLICE_LENGTH(item->value)), arena,
+                                  &status)
+                    .code == STATUS_OK)
+            return status;
+    }
+    const int length = (int)GRPC_SLICE_LENGTH(exchange->details);
+    const char *text = (const char *)GRPC_SLICE_START_PTR(exchange->details);
+    if (exchange->code == GRPC_STATUS_UNAVAILABLE)
+        return status_error(STATUS_UNAVAILABLE,
+                            "no answer from %s (%.*s); start the service with `strata serve` or name it with --address",
+                            client->address, length, text);
+    return status_error((enum status_code)exchange->code, "%.*s", length, text);
+}
+
+static struct status exchange_end(struct client *client, struct exchange *exchange, bool status_seen, void *status_tag,
+                                  struct arena *arena)
+{
+    while (!status_seen) {
+        const grpc_event event = grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        status_seen = event.tag == status_tag;
+    }
+    struct status status = exchange_status(client, exchange, arena);
+    grpc_metadata_array_destroy(&exchange->initial);
+    grpc_metadata_array_destroy(&exchange->trailing);
+    grpc_slice_unref(exchange->details);
+    grpc_call_unref(exchange->call);
+    return status;
+}
+
+struct status client_unary(struct client *client, const char *path, struct bytes request, int timeout_ms,
+                           struct arena *arena, struct bytes *ret)
+{
+    struct exchange exchange;
+    char status_tag = 0;
+    bool status_seen = false;
+    struct bytes reply = BYTES_NONE;
+    exchange_begin(client, &exchange, path, request, timeout_ms, &status_tag);
+    const bool got = exchange_next(client, &exchange, &status_seen, &status_tag, arena, &reply);
+    STATUS_TRY(exchange_end(client, &exchange, status_seen, &status_tag, arena));
+    if (!got || (reply.data == NULL && reply.size_bytes > 0))
+        return status_error(STATUS_INTERNAL, "%s answered without a message", client->address);
+    *ret = reply;
+    return status_ok();
+}
+
+struct status client_stream(struct client *client, const char *path, struct bytes request, struct arena *arena,
+                            client_message on_message, void *context)
+{
+    struct exchange exchange;
+    char status_tag = 0;
+    bool status_seen = false;
+    bool stopped = false;
+    struct bytes message = BYTES_NONE;
+    exchange_begin(client, &exchange, path, request, 0, &status_tag);
+    while (!stopped && exchange_next(client, &exchange, &status_seen, &status_tag, arena, &message)) {
+        stopped = !on_message(context, message);
+        arena_reset(arena);
+    }
+    if (stopped)
+        (void)grpc_call_cancel(exchange.call, NULL); /* the end is read below whatever it says */
+    struct status status = exchange_end(client, &exchange, status_seen, &status_tag, arena);
+    return stopped ? status_ok() : status;
+}

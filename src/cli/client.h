@@ -1,0 +1,31 @@
+/*
+ * A small blocking gRPC client for the commands: unary calls and server streams over one connection.
+ *
+ * Ownership  The client owns its connection. Replies live in the arena that is handed in.
+ * Threads    One.
+ * Blocking   Yes; at most `timeout_ms` for a unary call, a stream as long as its callback wants more.
+ * Errors     What the server answered, with reason and faults; UNAVAILABLE when it cannot be reached.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/status.h"
+
+struct client;
+
+/* `address` is host:port. Connects at the first call. */
+STATUS_MUST_CHECK struct status client_new(const char *address, struct client **ret);
+void client_free(struct client *client); /* NULL is fine */
+DEFINE_CLEANUP(struct client, client_free);
+
+STATUS_MUST_CHECK struct status client_unary(struct client *client, const char *path, struct bytes request,
+                                             int timeout_ms, struct arena *arena, struct bytes *ret);
+
+/* Gets one message, valid during the call; false ends the stream with OK. */
+typedef bool (*client_message)(void *context, struct bytes message);
+STATUS_MUST_CHECK struct status client_stream(struct client *client, const char *path, struct bytes request,
+                                              struct arena *arena, client_message on_message, void *context);

@@ -1,0 +1,76 @@
+/*
+ * Every key: identifier, path, type, default, least, most, unit, help. `most` 0 means no upper bound; for choices the
+ * `unit` column lists the words. configs/config.yaml ships all of them.
+ */
+#pragma once
+
+/* clang-format off */
+#define CONFIG_KEY_TABLE(X)                                                                                             \
+    X(NAME, "name", TEXT, "strata", 0, 0, "", "shown by /api/v1/info")                                                  \
+    X(VERSION, "version", TEXT, "1.0.0", 0, 0, "", "of your deployment, shown by /api/v1/info")                         \
+    X(DESCRIPTION, "description", TEXT, "", 0, 0, "", "shown by /api/v1/info")                                          \
+    X(METADATA, "metadata", MAP, "", 0, 0, "", "environment, region and the like, shown by /api/v1/info")               \
+    X(MAX_EVENTS, "max_events", INT, "0", 0, 0, "events", "events in the store; 0 = unlimited")                         \
+    X(MAX_AGGREGATES, "max_aggregates", INT, "0", 0, 0, "aggregates", "aggregates in the store; 0 = unlimited")         \
+    X(MAX_SNAPSHOTS, "max_snapshots", INT, "0", 0, 0, "snapshots", "snapshots kept; 0 = unlimited")                     \
+    X(SNAPSHOT_INTERVAL, "snapshot_interval", DURATION, "0s", 0, 0, "", "age after which a read renews a snapshot; 0s = never") \
+    X(SNAPSHOT_EVENTS, "snapshot_events", INT, "100", 0, 1000000, "events", "events after which a snapshot is taken; 0 = never") \
+    X(CLEANUP_INTERVAL, "cleanup_interval", DURATION, "1h", 0, 0, "", "how often superseded snapshots go; 0s = never")  \
+    X(VALIDATION_ENABLED, "validation_enabled", BOOL, "true", 0, 0, "", "payload shapes and domain checks")             \
+    X(CACHING_ENABLED, "caching_enabled", BOOL, "true", 0, 0, "", "and cache.enabled: both are needed")                 \
+    X(MONITORING_ENABLED, "monitoring_enabled", BOOL, "false", 0, 0, "", "and monitoring.enabled: both are needed")     \
+    X(AUDITING_ENABLED, "auditing_enabled", BOOL, "false", 0, 0, "", "an audit entry for each change")                  \
+    X(SUPPORTED_EVENT_TYPES, "supported_event_types", LIST, "", 0, 0, "", "types that may be appended; an entry may end in *; none = the built-in ones") \
+    X(SUPPORTED_AGGREGATE_TYPES, "supported_aggregate_types", LIST, "", 0, 0, "", "as above, of aggregates")            \
+    X(MAX_EVENT_DATA_SIZE, "validation_rules.max_event_data_size", INT, "1048576", 1, 3145728, "bytes", "data and metadata of one event") \
+    X(MAX_AGGREGATE_EVENTS, "validation_rules.max_aggregate_events", INT, "0", 0, 2147483647, "events", "events of one aggregate; 0 = unlimited") \
+    X(VALIDATION_STRICT, "validation_rules.strict", BOOL, "false", 0, 0, "", "refuse payload members that a known type does not name") \
+    X(EVENT_STORE, "database.event_store", CHOICE, "", 0, 0, "embedded memory mysql mongodb", "engine of the events")   \
+    X(SNAPSHOT_STORE, "database.snapshot_store", CHOICE, "", 0, 0, "embedded memory mysql mongodb redis", "engine of the snapshots") \
+    X(EMBEDDED_PATH, "database.embedded.path", TEXT, "data", 0, 0, "", "folder of the embedded store")                  \
+    X(EMBEDDED_STORE_ID, "database.embedded.store_id", TEXT, "main", 0, 0, "", "name of the store inside the folder")   \
+    X(EMBEDDED_SEGMENT_SIZE, "database.embedded.segment_size", INT, "268435456", 1048576, 268435456, "bytes", "size at which a new log segment begins") \
+    X(MYSQL_HOST, "database.mysql.host", TEXT, "localhost", 0, 0, "", "")                                               \
+    X(MYSQL_PORT, "database.mysql.port", INT, "3306", 1, 65535, "", "")                                                 \
+    X(MYSQL_USERNAME, "database.mysql.username", TEXT, "", 0, 0, "", "")                                                \
+    X(MYSQL_PASSWORD, "database.mysql.password", TEXT, "", 0, 0, "", "secret")                                          \
+    X(MYSQL_DATABASE, "database.mysql.database", TEXT, "strata", 0, 0, "", "")                                          \
+    X(MONGODB_URI, "database.mongodb.uri", TEXT, "mongodb://localhost:27017", 0, 0, "", "secret")                       \
+    X(MONGODB_DATABASE, "database.mongodb.database", TEXT, "strata", 0, 0, "", "")                                      \
+    X(REDIS_HOST, "database.redis.host", TEXT, "localhost", 0, 0, "", "")                                               \
+    X(REDIS_PORT, "database.redis.port", INT, "6379", 1, 65535, "", "")                                                 \
+    X(REDIS_PASSWORD, "database.redis.password", TEXT, "", 0, 0, "", "secret")                                          \
+    X(REDIS_DB, "database.redis.db", INT, "0", 0, 1000000, "", "")                                                      \
+    X(CACHE_ENABLED, "cache.enabled", BOOL, "true", 0, 0, "", "cached states of aggregates")                            \
+    X(CACHE_TYPE, "cache.type", CHOICE, "memory", 0, 0, "memory redis", "where cached states are")                      \
+    X(CACHE_TTL, "cache.ttl", DURATION, "5m", 0, 0, "", "age at which an entry may go")                                 \
+    X(CACHE_MAX_SIZE, "cache.max_size", INT, "10000", 1, 100000000, "entries", "cached states, least recently used out first") \
+    X(CACHE_CLEANUP_INTERVAL, "cache.cleanup_interval", DURATION, "10m", 0, 0, "", "how often expired entries go")      \
+    X(MESSAGE_QUEUE_ENABLED, "message_queue.enabled", BOOL, "false", 0, 0, "", "relay to Kafka")                        \
+    X(MESSAGE_QUEUE_BROKERS, "message_queue.brokers", LIST, "", 0, 0, "", "host:port of Kafka brokers")                 \
+    X(MESSAGE_QUEUE_TOPICS, "message_queue.topics", LIST, "", 0, 0, "", "topics to write")                              \
+    X(WEBSOCKET_ENABLED, "websocket.enabled", BOOL, "true", 0, 0, "", "serve /ws")                                      \
+    X(WEBSOCKET_PORT, "websocket.port", INT, "8080", 0, 65535, "", "equal to server.http_port: one listener; 0 = any free port") \
+    X(WEBSOCKET_READ_BUFFER_SIZE, "websocket.read_buffer_size", INT, "4096", 1024, 1048576, "bytes", "largest message read from a client") \
+    X(WEBSOCKET_WRITE_BUFFER_SIZE, "websocket.write_buffer_size", INT, "65536", 1024, 16777216, "bytes", "queued for a slow client before its cursor waits") \
+    X(WEBSOCKET_HANDSHAKE_TIMEOUT, "websocket.handshake_timeout", DURATION, "10s", 1, 0, "", "time for a request's head") \
+    X(SECURITY_ENABLED, "security.enabled", BOOL, "false", 0, 0, "", "false: development mode")                         \
+    X(SECURITY_JWT_SECRET, "security.jwt_secret", TEXT, "", 0, 0, "", "secret; at least 32 bytes, else development mode") \
+    X(SECURITY_JWT_SECRET_FILE, "security.jwt_secret_file", TEXT, "", 0, 0, "", "file that holds the secret")           \
+    X(SECURITY_TOKEN_EXPIRY, "security.token_expiry", DURATION, "24h", 1, 0, "", "of tokens that strata token makes")   \
+    X(SECURITY_ALLOWED_ORIGINS, "security.allowed_origins", LIST, "[\"*\"]", 0, 0, "", "origins of web pages; \"*\" means loopback pages in development mode") \
+    X(SECURITY_RATE_LIMIT_ENABLED, "security.rate_limit_enabled", BOOL, "false", 0, 0, "", "")                          \
+    X(SECURITY_RATE_LIMIT_REQUESTS, "security.rate_limit_requests", INT, "100", 1, 1000000, "requests", "each window")  \
+    X(SECURITY_RATE_LIMIT_WINDOW, "security.rate_limit_window", DURATION, "1m", 1, 0, "", "")                           \
+    X(SECURITY_ALLOW_INSECURE_BIND, "security.allow_insecure_bind", BOOL, "false", 0, 0, "", "development mode on an address that is not loopback") \
+    X(MONITORING_SECTION_ENABLED, "monitoring.enabled", BOOL, "false", 0, 0, "", "serve metrics")                       \
+    X(MONITORING_PORT, "monitoring.port", INT, "9090", 0, 65535, "", "")                                                \
+    X(MONITORING_PATH, "monitoring.path", TEXT, "/metrics", 0, 0, "", "")                                               \
+    X(MONITORING_COLLECT_INTERVAL, "monitoring.collect_interval", DURATION, "15s", 1, 0, "", "")                        \
+    X(LOGGING_LEVEL, "logging.level", CHOICE, "info", 0, 0, "debug info warn error", "least level that is written")     \
+    X(LOGGING_FORMAT, "logging.format", CHOICE, "text", 0, 0, "json text", "")                                          \
+    X(LOGGING_OUTPUT, "logging.output", TEXT, "stderr", 0, 0, "", "stderr, stdout or a file")                           \
+    X(SERVER_BIND, "server.bind", TEXT, "127.0.0.1", 0, 0, "", "address of every listener")                             \
+    X(SERVER_HTTP_PORT, "server.http_port", INT, "8080", 0, 65535, "", "REST, SSE and /ws; 0 = any free port")          \
+    X(SERVER_GRPC_PORT, "server.grpc_port", INT, "50051", 0, 65535, "", "gRPC; 0 = any free port")
+/* clang-format on */

@@ -1,0 +1,225 @@
+#include "support/cmocka.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config.h"
+
+static struct status read_text(struct config *config, const char *text)
+{
+    return config_read_yaml(config, "test.yaml", text, strlen(text));
+}
+
+/* Every refusal must tell the operator where, which key, which value and what to write instead. */
+static const struct {
+    const char *why;
+    const char *text;
+    const char *message; /* all of it */
+} refusals[] = {
+    {"a misspelt key", "max_evnts: 5\n", "test.yaml:1: the key max_evnts is unknown; did you mean max_events?"},
+    {"a misspelt key below a section", "cache:\n  enabled: true\n  typ: memory\n",
+     "test.yaml:3: the key cache.typ is unknown; did you mean cache.type?"},
+    {"a wrong type", "name: x\nmax_events: many\n", "test.yaml:2: max_events is \"many\"; write a whole number"},
+    {"a negative count", "max_events: -1\n", "test.yaml:1: max_events is -1; set it to 0 or more"},
+    {"out of range", "validation_rules:\n  max_event_data_size: 4000000\n",
+     "test.yaml:2: validation_rules.max_event_data_size is 4000000; set it between 1 and 3145728 bytes"},
+    {"a word for a yes", "caching_enabled: yes\n", "test.yaml:1: caching_enabled is \"yes\"; write true or false"},
+    {"a duration without its unit", "cleanup_interval: 60\n",
+     "test.yaml:1: cleanup_interval is \"60\"; write a number with its unit, such as 500ms, 30s, 5m, 24h or 7d"},
+    {"a choice that is none", "logging:\n  level: loud\n",
+     "test.yaml:2: logging.level is \"loud\"; choose one of: debug info warn error"},
+    {"one value for a list", "supported_event_types: custom\n",
+     "test.yaml:1: supported_event_types is a single value; write a list such as [a, b]"},
+    {"a list for one value", "name: [a, b]\n", "test.yaml:1: name is a list; write one value"},
+    {"a value for a section", "cache: 5\n", "test.yaml:1: cache is a section; write its keys below it, indented"},
+    {"a port that is none", "server:\n  http_port: 70000\n",
+     "test.yaml:2: server.http_port is 70000; set it between 0 and 65535"},
+};
+
+static void test_refusals_name_place_key_value_and_remedy(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+        CLEANUP(config_free_at) struct config *config = config_new();
+        struct status status = read_text(config, refusals[i].text);
+        if (status.code != STATUS_INVALID_ARGUMENT || strcmp(status.message, refusals[i].message) != 0)
+            fail_msg("%s: code %d, \"%s\"", refusals[i].why, status.code, status.message);
+    }
+}
+
+static void test_a_duplicate_key_is_refused_with_its_place(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    struct status status = read_text(config, "name: a\nmax_events: 1\nname: b\n");
+    assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(status.message, "test.yaml"));
+    assert_non_null(strstr(status.message, "3:"));
+    assert_non_null(strstr(status.message, "duplicate"));
+}
+
+/* An alias that was resolved could blow a small file up to gigabytes. */
+static void test_aliases_are_refused(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    struct status status = read_text(config, "name: &a x\ndescription: *a\n");
+    assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(status.message, "alias"));
+}
+
+static void test_values_are_read_in_their_units(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    assert_status_ok(read_text(config, "cache:\n  ttl: 1h30m\n  max_size: 7\nmetadata:\n  region: eu\n"
+                                       "supported_event_types: [custom, \"ledger_*\"]\nvalidation_enabled: false\n"));
+    assert_int_equal(config_duration_us(config, CONFIG_CACHE_TTL), INT64_C(5400000000));
+    assert_int_equal(config_int(config, CONFIG_CACHE_MAX_SIZE), 7);
+    assert_false(config_bool(config, CONFIG_VALIDATION_ENABLED));
+    size_t count = 0;
+    const char *const *types = config_list(config, CONFIG_SUPPORTED_EVENT_TYPES, &count);
+    assert_int_equal(count, 2);
+    assert_string_equal(types[1], "ledger_*");
+    const struct config_pair *pairs = config_map(config, CONFIG_METADATA, &count);
+    assert_int_equal(count, 1);
+    assert_string_equal(pairs[0].name, "region");
+    assert_string_equal(pairs[0].value, "eu");
+}
+
+static void test_the_shipped_file_has_every_key_and_is_good(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    assert_status_ok(config_read_file(config, "configs/config.yaml"));
+    assert_status_ok(config_check(config));
+    assert_status_ok(config_check_built(config, false));
+    FILE *file = fopen("configs/config.yaml", "re");
+    assert_non_null(file);
+    static char text[16384];
+    const size_t size = fread(text, 1, sizeof text - 1, file);
+    (void)fclose(file); /* only read from */
+    text[size] = '\0';
+    for (enum config_key key = 0; key < CONFIG_KEY_COUNT; key++) {
+        const char *dot = strrchr(config_key_path(key), '.');
+        char last[64];
+        (void)snprintf(last, sizeof last, "%s:", dot == NULL ? config_key_path(key) : dot + 1);
+        if (strstr(text, last) == NULL)
+            fail_msg("configs/config.yaml does not show %s", config_key_path(key));
+    }
+}
+
+static void test_the_environment_overrides_the_file(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    assert_status_ok(read_text(config, "server:\n  http_port: 8081\n"));
+    const char *const environment[] = {"PATH=/bin", "STRATA_SERVER_HTTP_PORT=8090",
+                                       "STRATA_SUPPORTED_EVENT_TYPES=[\"custom\"]", "STRATA_PORT=tcp://10.0.0.1:80",
+                                       "STRATA_METADATA={\"region\":\"us\"}", NULL};
+    assert_status_ok(config_read_environment(config, environment));
+    assert_int_equal(config_int(config, CONFIG_SERVER_HTTP_PORT), 8090);
+    size_t count = 0;
+    assert_string_equal(config_list(config, CONFIG_SUPPORTED_EVENT_TYPES, &count)[0], "custom");
+    assert_string_equal(config_map(config, CONFIG_METADATA, &count)[0].value, "us");
+}
+
+static void test_an_unknown_variable_is_refused_by_name(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    const char *const environment[] = {"STRATA_SERVR_BIND=127.0.0.1", NULL};
+    struct status status = config_read_environment(config, environment);
+    assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(status.message, "STRATA_SERVR_BIND"));
+}
+
+/* The only names that mean two keys; both are set. A new pair must be a decision, not an accident. */
+static void test_a_name_that_maps_to_two_keys_sets_both(void **state)
+{
+    (void)state;
+    size_t pairs = 0;
+    for (enum config_key a = 0; a < CONFIG_KEY_COUNT; a++) {
+        for (enum config_key b = a + 1; b < CONFIG_KEY_COUNT; b++) {
+            char one[128];
+            char two[128];
+            (void)snprintf(one, sizeof one, "%s", config_key_path(a));
+            (void)snprintf(two, sizeof two, "%s", config_key_path(b));
+            for (char *at = one; *at != '\0'; at++)
+                *at = *at == '.' ? '_' : *at;
+            for (char *at = two; *at != '\0'; at++)
+                *at = *at == '.' ? '_' : *at;
+            if (strcmp(one, two) == 0) {
+                assert_string_equal(one, "monitoring_enabled");
+                pairs++;
+            }
+        }
+    }
+    assert_int_equal(pairs, 1);
+    CLEANUP(config_free_at) struct config *config = config_new();
+    const char *const environment[] = {"STRATA_MONITORING_ENABLED=true", NULL};
+    assert_status_ok(config_read_environment(config, environment));
+    assert_true(config_bool(config, CONFIG_MONITORING_ENABLED));
+    assert_true(config_bool(config, CONFIG_MONITORING_SECTION_ENABLED));
+}
+
+static void test_development_mode_refuses_other_addresses_by_name(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    assert_status_ok(read_text(config, "server:\n  bind: 0.0.0.0\n"));
+    struct status status = config_check(config);
+    assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(status.message, "server.bind"));
+    assert_non_null(strstr(status.message, "security.allow_insecure_bind"));
+    assert_status_ok(read_text(config, "security:\n  allow_insecure_bind: true\n"));
+    assert_status_ok(config_check(config));
+}
+
+static const struct {
+    const char *why;
+    const char *text;
+    const char *names; /* part of the message */
+    bool embedded_helps;
+} unbuilt[] = {
+    {"a MySQL section without a choice means MySQL", "database:\n  mysql:\n    host: db\n", "--embedded", true},
+    {"MongoDB chosen", "database:\n  event_store: mongodb\n", "database.event_store: mongodb", true},
+    {"Redis as cache", "cache:\n  type: redis\n", "cache.type: redis", true},
+    {"enforced security", "security:\n  enabled: true\n  jwt_secret: 0123456789abcdef0123456789abcdef\n", "security.enabled",
+     false},
+    {"Kafka", "message_queue:\n  enabled: true\n  brokers: [\"b:9092\"]\n", "message_queue.enabled", false},
+    {"metrics", "monitoring_enabled: true\nmonitoring:\n  enabled: true\n", "monitoring.enabled", false},
+    {"audit", "auditing_enabled: true\n", "auditing_enabled", false},
+};
+
+static void test_what_is_not_built_is_refused_by_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(unbuilt); i++) {
+        CLEANUP(config_free_at) struct config *config = config_new();
+        assert_status_ok(read_text(config, unbuilt[i].text));
+        assert_status_ok(config_check(config));
+        struct status status = config_check_built(config, false);
+        if (status.code != STATUS_UNIMPLEMENTED || strstr(status.message, unbuilt[i].names) == NULL)
+            fail_msg("%s: code %d, \"%s\"", unbuilt[i].why, status.code, status.message);
+        status = config_check_built(config, true);
+        assert_int_equal(status.code == STATUS_OK, unbuilt[i].embedded_helps);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refusals_name_place_key_value_and_remedy),
+        cmocka_unit_test(test_a_duplicate_key_is_refused_with_its_place),
+        cmocka_unit_test(test_aliases_are_refused),
+        cmocka_unit_test(test_values_are_read_in_their_units),
+        cmocka_unit_test(test_the_shipped_file_has_every_key_and_is_good),
+        cmocka_unit_test(test_the_environment_overrides_the_file),
+        cmocka_unit_test(test_an_unknown_variable_is_refused_by_name),
+        cmocka_unit_test(test_a_name_that_maps_to_two_keys_sets_both),
+        cmocka_unit_test(test_development_mode_refuses_other_addresses_by_name),
+        cmocka_unit_test(test_what_is_not_built_is_refused_by_name),
+    };
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
