@@ -11,13 +11,13 @@
  * Life       Valid from on_request until the handler's finishing call: exactly one of exchange_respond,
  *            exchange_problem, exchange_end, exchange_reset, made exactly once, also when the client is gone
  *            (it then has no effect on the wire). After it the handler must not touch the exchange, unless it
- *            holds a reference of its own (exchange_ref). The request and its arena live as long as the exchange.
- *            `on_done` is the last callback: after it nothing refers to the handler's context.
- * Threads    exchange_ref/unref from any thread. The answering calls from any thread, one at a time. They never
- *            call back: callbacks (exchange_ops) run on the front's thread only. The request is immutable; its
- *            arena belongs to whoever works on the exchange, one thread at a time, and the front never uses it after
- *            on_request was called.
- * Blocking   Never. Every call copies what it is given and hops to the front's loop; many calls share one wake-up.
+ *            holds a reference of its own (exchange_ref). The request and its arena live as long as the
+ * exchange. `on_done` is the last callback: after it nothing refers to the handler's context. Threads
+ * exchange_ref/unref from any thread. The answering calls from any thread, one at a time. They never call
+ * back: callbacks (exchange_ops) run on the front's thread only. The request is immutable; its arena belongs
+ * to whoever works on the exchange, one thread at a time, and the front never uses it after on_request was
+ * called. Blocking   Never. Every call copies what it is given and hops to the front's loop; many calls share
+ * one wake-up.
  */
 #pragma once
 
@@ -29,7 +29,7 @@
 #include "base/status.h"
 
 struct http_header {
-    struct bytes name; /* as sent; compared without regard to case */
+    struct bytes name;  /* as sent; compared without regard to case */
     struct bytes value; /* without white space at its ends */
 };
 
@@ -37,26 +37,29 @@ struct http_header {
 struct http_request {
     struct bytes method; /* "GET"; of http-parser's known methods, others were answered with 501 */
     struct bytes target; /* the request target as sent */
-    struct bytes path;   /* from "/" up to "?"; percent-encoding, "//", "..", ";" and "+" untouched. "*" for OPTIONS * */
-    struct bytes query;  /* after the "?", without it; empty when there is none */
+    struct bytes
+        path; /* from "/" up to "?"; percent-encoding, "//", "..", ";" and "+" untouched. "*" for OPTIONS * */
+    struct bytes query; /* after the "?", without it; empty when there is none */
     const struct http_header *headers;
     size_t header_count;
-    struct bytes body;       /* de-chunked */
-    struct bytes peer;       /* "127.0.0.1:4711", "[::1]:4711" */
-    struct bytes request_id; /* the client's Strata-Request-Id or X-Request-Id when valid, else a new UUIDv7 */
-    const char *protocol;    /* "HTTP/1.1", "HTTP/1.0" */
-    struct arena *arena;     /* the handler's to use */
+    struct bytes body; /* de-chunked */
+    struct bytes peer; /* "127.0.0.1:4711", "[::1]:4711" */
+    struct bytes
+        request_id;       /* the client's Strata-Request-Id or X-Request-Id when valid, else a new UUIDv7 */
+    const char *protocol; /* "HTTP/1.1", "HTTP/1.0" */
+    struct arena *arena;  /* the handler's to use */
 };
 
 /* A request id that is taken from a client: 1 to this many of [A-Za-z0-9._:+/=@-]. */
 #define REQUEST_ID_MAX_BYTES 128U
 
 /* How many headers have this name, and the value of the first; `ret_value` may be NULL. 0 leaves it empty. */
-size_t http_request_header_count(const struct http_request *request, const char *name, struct bytes *ret_value);
+size_t http_request_header_count(const struct http_request *request, const char *name,
+                                 struct bytes *ret_value);
 
 /*
- * The header's value, repeated ones joined by ", " in the request's arena (RFC 9110 5.3; so never for Cookie or
- * dates); empty when absent. Use http_request_header_count where more than one is a fault.
+ * The header's value, repeated ones joined by ", " in the request's arena (RFC 9110 5.3; so never for Cookie
+ * or dates); empty when absent. Use http_request_header_count where more than one is a fault.
  */
 struct bytes http_request_header(const struct http_request *request, const char *name);
 
@@ -67,8 +70,8 @@ struct exchange_ops {
     /* exchange_write said false before and there is room again. */
     void (*on_writable)(void *context);
     /*
-     * The client went away before the answer was complete; at most once. The handler should stop early, and must
-     * still make its finishing call (here, or later from another thread).
+     * The client went away before the answer was complete; at most once. The handler should stop early, and
+     * must still make its finishing call (here, or later from another thread).
      */
     void (*on_closed)(void *context);
     /* The finishing call has been processed: free the context. Exactly once for each exchange_listen. */
@@ -86,20 +89,21 @@ void exchange_unref(struct http_exchange *exchange);
 
 /*
  * A whole answer; finishes the exchange. Headers and body are copied. The front adds Date, Content-Length,
- * Strata-Request-Id and Connection, which the handler must not give. A HEAD request gets the length and no body,
- * 204 and 304 neither. A header that holds CR, LF or NUL, or a name that is no token, is never sent: the client gets a
- * 500 instead.
+ * Strata-Request-Id and Connection, which the handler must not give. A HEAD request gets the length and no
+ * body, 204 and 304 neither. A header that holds CR, LF or NUL, or a name that is no token, is never sent:
+ * the client gets a 500 instead.
  */
 void exchange_respond(struct http_exchange *exchange, int http_status, const struct http_header *headers,
                       size_t header_count, struct bytes body);
 
 /*
- * A failure as application/problem+json (RFC 9457) by problem_write of problem.h, with Retry-After when the status
- * advises it; finishes the exchange. `http_status` 0 = the status' own.
+ * A failure as application/problem+json (RFC 9457) by problem_write of problem.h, with Retry-After when the
+ * status advises it; finishes the exchange. `http_status` 0 = the status' own.
  */
 void exchange_problem(struct http_exchange *exchange, const struct status *status, int http_status);
 
-/* Begins a stream: its head goes out at once. HTTP/1.1 gets chunked transfer-encoding, 1.0 ends by closing. */
+/* Begins a stream: its head goes out at once. HTTP/1.1 gets chunked transfer-encoding, 1.0 ends by closing.
+ */
 void exchange_begin(struct http_exchange *exchange, int http_status, const struct http_header *headers,
                     size_t header_count);
 
@@ -107,10 +111,10 @@ void exchange_begin(struct http_exchange *exchange, int http_status, const struc
 #define EXCHANGE_LOW_WATER_BYTES  ((size_t)64 * 1024)
 
 /*
- * More of the stream's body; all of it is taken. False: at least EXCHANGE_HIGH_WATER_BYTES are waiting to be sent, so
- * the handler writes no more until on_writable (at EXCHANGE_LOW_WATER_BYTES), or the client is gone and the bytes
- * were dropped (on_closed was or will be called). A handler that goes on regardless is cut off: at four times the
- * high-water mark the stream is reset.
+ * More of the stream's body; all of it is taken. False: at least EXCHANGE_HIGH_WATER_BYTES are waiting to be
+ * sent, so the handler writes no more until on_writable (at EXCHANGE_LOW_WATER_BYTES), or the client is gone
+ * and the bytes were dropped (on_closed was or will be called). A handler that goes on regardless is cut off:
+ * at four times the high-water mark the stream is reset.
  */
 bool exchange_write(struct http_exchange *exchange, struct bytes bytes);
 
@@ -118,7 +122,7 @@ bool exchange_write(struct http_exchange *exchange, struct bytes bytes);
 void exchange_end(struct http_exchange *exchange);
 
 /*
- * The stream failed late: the connection is closed so that the client sees an incomplete answer, never one that ends
- * as if it were whole; finishes the exchange. Before exchange_begin it sends nothing and closes.
+ * The stream failed late: the connection is closed so that the client sees an incomplete answer, never one
+ * that ends as if it were whole; finishes the exchange. Before exchange_begin it sends nothing and closes.
  */
 void exchange_reset(struct http_exchange *exchange);

@@ -1,15 +1,15 @@
 /*
  * The front: the one HTTP port of the gateway.
  *
- * One thread with one epoll loop accepts connections, reads strict HTTP/1.1 (keep-alive, pipelined requests answered
- * in order and executed one after the other, chunked bodies, Expect: 100-continue, HEAD), refuses what is malformed or
- * not allowed with application/problem+json, and hands each whole request to the handler as an exchange (exchange.h).
- * It knows no route but the WebSocket path, and nothing of events.
+ * One thread with one epoll loop accepts connections, reads strict HTTP/1.1 (keep-alive, pipelined requests
+ * answered in order and executed one after the other, chunked bodies, Expect: 100-continue, HEAD), refuses
+ * what is malformed or not allowed with application/problem+json, and hands each whole request to the handler
+ * as an exchange (exchange.h). It knows no route but the WebSocket path, and nothing of events.
  *
- * Ownership  front_start() → front_stop(), which frees. Options are copied; log, clock, entropy and the handler's
- *            context are borrowed until front_stop() returns.
- * Threads    front_start and front_stop from one thread, not the front's own. Handler ops run on the front's thread.
- * Blocking   front_stop() waits for the thread.
+ * Ownership  front_start() → front_stop(), which frees. Options are copied; log, clock, entropy and the
+ * handler's context are borrowed until front_stop() returns. Threads    front_start and front_stop from one
+ * thread, not the front's own. Handler ops run on the front's thread. Blocking   front_stop() waits for the
+ * thread.
  */
 #pragma once
 
@@ -27,15 +27,16 @@ struct front;
 
 /* Run on the front's thread; must not block. */
 struct front_handler_ops {
-    /* A whole request that passed the front's checks, any method it knows (also OPTIONS), any path. Required. */
+    /* A whole request that passed the front's checks, any method it knows (also OPTIONS), any path. Required.
+     */
     void (*on_request)(void *context, struct http_exchange *exchange);
 
     /*
-     * A well-formed WebSocket handshake on the WebSocket path: GET, HTTP/1.1, version 13, a valid key, Host and Origin
-     * allowed. `request` is borrowed for the call. OK: `fd` (non-blocking) is the callee's, which sends the 101.
-     * Anything else (401, 400 of a query, 503 when full …) is answered as a problem and the front keeps the socket.
-     * NULL: the path is an ordinary one. Bytes sent behind the handshake before its answer were refused (RFC 6455
-     * 4.1: a client must wait), so there is never a rest to hand over.
+     * A well-formed WebSocket handshake on the WebSocket path: GET, HTTP/1.1, version 13, a valid key, Host
+     * and Origin allowed. `request` is borrowed for the call. OK: `fd` (non-blocking) is the callee's, which
+     * sends the 101. Anything else (401, 400 of a query, 503 when full …) is answered as a problem and the
+     * front keeps the socket. NULL: the path is an ordinary one. Bytes sent behind the handshake before its
+     * answer were refused (RFC 6455 4.1: a client must wait), so there is never a rest to hand over.
      */
     struct status (*on_upgrade)(void *context, const struct http_request *request, int fd);
 };
@@ -50,7 +51,7 @@ struct front_limits {
     int64_t idle_timeout_ms;   /* [75 s] between requests; closes silently */
     int64_t header_timeout_ms; /* [10 s] from a request's first byte to the end of its head, else 408 */
     int64_t body_timeout_ms;   /* [60 s] from the head to the end of the body, else 408 */
-    int64_t write_timeout_ms;  /* [60 s] without the client taking a single byte of what waits for it; reset */
+    int64_t write_timeout_ms; /* [60 s] without the client taking a single byte of what waits for it; reset */
 };
 
 struct front_options {
@@ -59,18 +60,18 @@ struct front_options {
     struct front_limits limits;
 
     /*
-     * Development mode (any web page can reach a loopback port): the Host must be localhost, 127.0.0.1, [::1] or one of
-     * `allowed_hosts`, with any port, else 421; a forwarded request (Forwarded, X-Forwarded-*) is 403; a body that is
-     * not application/json is 415; the origin "*" means loopback origins.
+     * Development mode (any web page can reach a loopback port): the Host must be localhost, 127.0.0.1, [::1]
+     * or one of `allowed_hosts`, with any port, else 421; a forwarded request (Forwarded, X-Forwarded-*) is
+     * 403; a body that is not application/json is 415; the origin "*" means loopback origins.
      */
     bool development;
     const char *const *allowed_hosts;
     size_t allowed_host_count;
 
     /*
-     * A request that carries an Origin which is neither its own Host's nor listed is 403, on every path. "*" allows all
-     * (development: those of loopback hosts). Entries are "https://shop.example:8443", compared as text. So an Origin
-     * that reaches on_request is allowed and can be echoed in Access-Control-Allow-Origin.
+     * A request that carries an Origin which is neither its own Host's nor listed is 403, on every path. "*"
+     * allows all (development: those of loopback hosts). Entries are "https://shop.example:8443", compared as
+     * text. So an Origin that reaches on_request is allowed and can be echoed in Access-Control-Allow-Origin.
      */
     const char *const *allowed_origins;
     size_t allowed_origin_count;
@@ -104,10 +105,10 @@ struct front_counts {
 struct front_counts front_counts(const struct front *front);
 
 /*
- * Accepts no more, closes idle connections, lets requests in flight finish for up to `drain_ms` (their answers say
- * Connection: close), then closes the rest (on_closed), waits for the handlers' finishing calls for up to
- * FRONT_ABANDON_MS and frees. A handler that finishes even later does no harm: its on_done then runs on its own
- * thread. NULL is fine.
+ * Accepts no more, closes idle connections, lets requests in flight finish for up to `drain_ms` (their
+ * answers say Connection: close), then closes the rest (on_closed), waits for the handlers' finishing calls
+ * for up to FRONT_ABANDON_MS and frees. A handler that finishes even later does no harm: its on_done then
+ * runs on its own thread. NULL is fine.
  */
 #define FRONT_ABANDON_MS 5000
 void front_stop(struct front *front, int64_t drain_ms);

@@ -91,7 +91,8 @@ void *arena_alloc(struct arena *arena, size_t size_bytes)
 {
     if (size_bytes > SIZE_MAX / 2)
         return NULL;
-    const size_t rounded = size_bytes == 0 ? ARENA_ALIGN : (size_bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    const size_t rounded =
+        size_bytes == 0 ? ARENA_ALIGN : (size_bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (arena->budget_bytes != 0 && rounded > arena->budget_bytes - arena->used_bytes)
         return NULL;
     if (rounded > arena->blocks->capacity_bytes - arena->offset_bytes && !arena_add_block(arena, rounded))

@@ -46,7 +46,10 @@ void buffer_clear(struct buffer *buffer)
 
 static bool buffer_grow(struct buffer *buffer, size_t needed_bytes)
 {
-    size_t capacity = buffer->capacity_bytes < BUFFER_FIRST_BYTES ? BUFFER_FIRST_BYTES : buffer->capacity_bytes;
+    if (needed_bytes > SIZE_MAX / 2)
+        return false; /* doubling would overflow */
+    size_t capacity =
+        buffer->capacity_bytes < BUFFER_FIRST_BYTES ? BUFFER_FIRST_BYTES : buffer->capacity_bytes;
     while (capacity < needed_bytes)
         capacity *= 2;
     uint8_t *data = NULL;
@@ -69,12 +72,13 @@ uint8_t *buffer_extend(struct buffer *buffer, size_t size_bytes)
     if (buffer->failed)
         return NULL;
     const size_t needed_bytes = buffer->size_bytes + size_bytes;
-    const bool over = needed_bytes < size_bytes || (buffer->limit_bytes != 0 && needed_bytes > buffer->limit_bytes);
+    const bool over =
+        needed_bytes < size_bytes || (buffer->limit_bytes != 0 && needed_bytes > buffer->limit_bytes);
     if (over || (needed_bytes > buffer->capacity_bytes && !buffer_grow(buffer, needed_bytes))) {
         buffer->failed = true;
         return NULL;
     }
-    uint8_t *room = buffer->data + buffer->size_bytes;
+    uint8_t *room = buffer->data == NULL ? NULL : buffer->data + buffer->size_bytes;
     buffer->size_bytes = needed_bytes;
     return room;
 }

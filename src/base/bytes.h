@@ -23,9 +23,10 @@ struct bytes {
 };
 
 #define BYTES_LITERAL(text) ((struct bytes){(const uint8_t *)(text), sizeof(text) - 1})
-#define BYTES_NONE ((struct bytes){NULL, 0})
+#define BYTES_NONE          ((struct bytes){NULL, 0})
 /* For printf's "%.*s". */
-#define BYTES_FORMAT(range) (int)(range).size_bytes, (const char *)((range).data ? (range).data : (const uint8_t *)"")
+#define BYTES_FORMAT(range)                                                                                  \
+    (int)(range).size_bytes, (const char *)((range).data ? (range).data : (const uint8_t *)"")
 
 static inline struct bytes bytes_of(const void *data, size_t size_bytes)
 {

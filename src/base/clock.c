@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#define US_PER_S   INT64_C(1000000)
-#define S_PER_DAY  INT64_C(86400)
+#define US_PER_S        INT64_C(1000000)
+#define S_PER_DAY       INT64_C(86400)
 #define FRACTION_DIGITS 6
 
 static int64_t read_us(clockid_t id)
@@ -132,7 +132,8 @@ static bool scan_char(struct scan *scan, char wanted)
     return true;
 }
 
-/* Digits after the point. Finer than a microsecond must be zeros: rounding would alter what the client said. */
+/* Digits after the point. Finer than a microsecond must be zeros: rounding would alter what the client said.
+ */
 static bool scan_fraction(struct scan *scan, int64_t *ret_us, bool *ret_too_fine)
 {
     const uint8_t *begin = scan->at;
@@ -162,8 +163,8 @@ static bool scan_offset(struct scan *scan, int64_t *ret_offset_s)
     scan->at++;
     int64_t hours = 0;
     int64_t minutes = 0;
-    if (!scan_digits(scan, 2, &hours) || !scan_char(scan, ':') || !scan_digits(scan, 2, &minutes) || hours > 23 ||
-        minutes > 59)
+    if (!scan_digits(scan, 2, &hours) || !scan_char(scan, ':') || !scan_digits(scan, 2, &minutes) ||
+        hours > 23 || minutes > 59)
         return false;
     *ret_offset_s = (hours * 3600 + minutes * 60) * (west ? -1 : 1);
     return true;
@@ -195,7 +196,8 @@ static bool scan_time(struct scan *scan, int64_t *ret_us, bool *ret_too_fine)
         return false;
     if (!scan_offset(scan, &offset_s) || scan->at != scan->end)
         return false;
-    /* Leap seconds have no place on a scale of microseconds since 1970, so 60 is refused as Timestamp does. */
+    /* Leap seconds have no place on a scale of microseconds since 1970, so 60 is refused as Timestamp does.
+     */
     if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 ||
         second > 59)
         return false;
@@ -207,7 +209,8 @@ static bool scan_time(struct scan *scan, int64_t *ret_us, bool *ret_too_fine)
 
 struct status time_parse(struct bytes text, int64_t *ret_time_us)
 {
-    struct scan scan = {text.data, text.data + text.size_bytes};
+    const uint8_t *begin = text.data == NULL ? (const uint8_t *)"" : text.data;
+    struct scan scan = {begin, begin + text.size_bytes};
     struct bytes shown = text;
     if (shown.size_bytes > 64)
         shown.size_bytes = 64;

@@ -17,7 +17,8 @@ static pthread_key_t contexts; /* frees a thread's context when the thread ends 
 static _Thread_local EVP_MD_CTX *context;
 static _Thread_local bool in_progress;
 
-/* Nothing here can fail but for want of memory or a broken libcrypto, and then no event can be vouched for. */
+/* Nothing here can fail but for want of memory or a broken libcrypto, and then no event can be vouched for.
+ */
 static void must(bool worked, const char *what)
 {
     if (worked)
@@ -38,22 +39,22 @@ static void prepare(void)
     must(pthread_key_create(&contexts, context_free) == 0, "making the key of the threads' contexts");
 }
 
-static EVP_MD_CTX *thread_context(void)
+static void thread_context_make(void)
 {
-    if (context == NULL) {
-        (void)pthread_once(&once, prepare);
-        context = EVP_MD_CTX_new();
-        must(context != NULL, "making a digest context");
-        must(pthread_setspecific(contexts, context) == 0, "keeping a digest context");
-    }
-    return context;
+    if (context != NULL)
+        return;
+    (void)pthread_once(&once, prepare);
+    context = EVP_MD_CTX_new();
+    must(context != NULL, "making a digest context");
+    must(pthread_setspecific(contexts, context) == 0, "keeping a digest context");
 }
 
 void sha256_begin(void)
 {
     assert(!in_progress);
     in_progress = true;
-    must(EVP_DigestInit_ex2(thread_context(), sha256, NULL) == 1, "beginning a digest");
+    thread_context_make(); /* also fetches sha256, so it must come before that is read */
+    must(EVP_DigestInit_ex2(context, sha256, NULL) == 1, "beginning a digest");
 }
 
 void sha256_add(struct bytes part)

@@ -50,9 +50,9 @@ struct files_ops {
     struct status (*write_at)(struct file *file, uint64_t offset, const void *memory, size_t size);
     /* Data and the size needed to read it are durable (fdatasync). A failed sync is never to be repeated. */
     struct status (*sync)(struct file *file);
-    /* Reserves space from the end of the file up to `size` and writes zeros there, so that overwriting it later
-     * changes no metadata; the size becomes at least `size`. On failure the size is as before. Not durable
-     * before sync. */
+    /* Reserves space from the end of the file up to `size` and writes zeros there, so that overwriting it
+     * later changes no metadata; the size becomes at least `size`. On failure the size is as before. Not
+     * durable before sync. */
     struct status (*allocate)(struct file *file, uint64_t size);
     struct status (*truncate)(struct file *file, uint64_t size);
     struct status (*size)(struct file *file, uint64_t *ret_size);
@@ -120,7 +120,8 @@ static inline void file_close(struct file *file)
         file->ops->close(file);
 }
 DEFINE_CLEANUP(struct file, file_close);
-static inline STATUS_MUST_CHECK struct status files_rename(struct files *files, const char *from, const char *to)
+static inline STATUS_MUST_CHECK struct status files_rename(struct files *files, const char *from,
+                                                           const char *to)
 {
     return files->ops->rename(files, from, to);
 }
@@ -143,7 +144,8 @@ static inline STATUS_MUST_CHECK struct status files_sync_dir(struct files *files
     return files->ops->sync_dir(files, path);
 }
 /* Reads exactly `size` bytes; DATA_LOSS when the file ends before. */
-STATUS_MUST_CHECK struct status file_read_exactly(struct file *file, uint64_t offset, void *memory, size_t size);
+STATUS_MUST_CHECK struct status file_read_exactly(struct file *file, uint64_t offset, void *memory,
+                                                  size_t size);
 
 /* The real disk below `root`, which is made (with parents) when missing. */
 STATUS_MUST_CHECK struct status posix_files_new(const char *root, struct files **ret);

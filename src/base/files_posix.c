@@ -20,7 +20,8 @@
 
 struct posix_files {
     struct files files;
-    int root_fd; /* all names are resolved from here, so that a change of the working folder changes nothing */
+    int root_fd; /* all names are resolved from here, so that a change of the working folder changes nothing
+                  */
     char root[]; /* for messages */
 };
 
@@ -63,6 +64,7 @@ static enum status_code code_of_errno(int error)
     case EROFS:
     case ENOTEMPTY:
     case EISDIR:
+    case EBADF: /* writing through a handle that was opened for reading */
     case EBUSY:
     case ETXTBSY:
         return STATUS_FAILED_PRECONDITION;
@@ -78,7 +80,8 @@ static enum status_code code_of_errno(int error)
 /* "/var/lib/strata/LOCK: opening failed: Permission denied". */
 static struct status fail(const struct posix_files *files, const char *path, const char *doing, int error)
 {
-    return status_error(code_of_errno(error), "%s/%s: %s failed: %s", files->root, path, doing, strerror(error));
+    return status_error(code_of_errno(error), "%s/%s: %s failed: %s", files->root, path, doing,
+                        strerror(error));
 }
 
 static struct status fail_file(const struct posix_file *file, const char *doing, int error)
@@ -101,11 +104,13 @@ static struct status check_path(const struct posix_files *files, const char *pat
     return status_ok();
 }
 
-static struct status posix_open(struct files *base, const char *path, enum file_flags flags, struct file **ret)
+static struct status posix_open(struct files *base, const char *path, enum file_flags flags,
+                                struct file **ret)
 {
     struct posix_files *files = of_files(base);
     STATUS_TRY(check_path(files, path));
-    /* O_NONBLOCK only matters for what is not a regular file, which is refused below instead of waited for. */
+    /* O_NONBLOCK only matters for what is not a regular file, which is refused below instead of waited for.
+     */
     int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | ((flags & FILE_WRITE) != 0 ? O_RDWR : O_RDONLY);
     if ((flags & FILE_CREATE) != 0)
         how |= O_CREAT | ((flags & FILE_EXCLUSIVE) != 0 ? O_EXCL : 0);
@@ -133,7 +138,8 @@ static struct status posix_open(struct files *base, const char *path, enum file_
     return status_ok();
 }
 
-static struct status posix_read_at(struct file *base, uint64_t offset, void *memory, size_t size, size_t *ret_size)
+static struct status posix_read_at(struct file *base, uint64_t offset, void *memory, size_t size,
+                                   size_t *ret_size)
 {
     const struct posix_file *file = of_file(base);
     size_t done = 0;
@@ -216,7 +222,8 @@ static struct status posix_allocate(struct file *base, uint64_t size)
     /* A file system without fallocate still gets its space from the zeros. */
     if (error == EOPNOTSUPP || error == ENOSYS)
         error = 0;
-    /* Reserved blocks are "unwritten": turning them costs a journal commit at their first sync. Hence zeros. */
+    /* Reserved blocks are "unwritten": turning them costs a journal commit at their first sync. Hence zeros.
+     */
     if (error == 0)
         error = write_zeros(file->fd, old_size, size);
     if (error != 0) {
@@ -319,8 +326,8 @@ static int read_folder(DIR *folder, struct arena *arena, struct found **ret, siz
     }
 }
 
-static struct status posix_list(struct files *base, const char *path, struct arena *arena, struct file_entry **ret,
-                                size_t *ret_count)
+static struct status posix_list(struct files *base, const char *path, struct arena *arena,
+                                struct file_entry **ret, size_t *ret_count)
 {
     struct posix_files *files = of_files(base);
     STATUS_TRY(check_path(files, path));
@@ -375,7 +382,8 @@ static struct status posix_sync_dir(struct files *base, const char *path)
     return error == 0 ? status_ok() : fail(files, path, "syncing the folder", error);
 }
 
-/* The process that holds the flock, from /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF". 0 = unknown. */
+/* The process that holds the flock, from /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF". 0 =
+ * unknown. */
 static long lock_holder(int fd)
 {
     struct stat about;
@@ -389,8 +397,10 @@ static long lock_holder(int fd)
         unsigned major_number = 0;
         unsigned minor_number = 0;
         uint64_t inode = 0;
-        if (sscanf(line, "%*[^:]: FLOCK %*s %*s %ld %x:%x:%" SCNu64, &pid, &major_number, &minor_number, &inode) == 4 &&
-            inode == about.st_ino && major_number == major(about.st_dev) && minor_number == minor(about.st_dev))
+        if (sscanf(line, "%*[^:]: FLOCK %*s %*s %ld %x:%x:%" SCNu64, &pid, &major_number, &minor_number,
+                   &inode) == 4 &&
+            inode == about.st_ino && major_number == major(about.st_dev) &&
+            minor_number == minor(about.st_dev))
             holder = pid;
     }
     (void)fclose(locks); /* only read from */
@@ -414,9 +424,11 @@ static struct status posix_lock(struct file *base)
         return fail_file(file, "locking", errno);
     const long holder = lock_holder(file->fd);
     if (holder > 0)
-        return status_error(STATUS_UNAVAILABLE, "%s/%s is locked by process %ld; stop it or choose another path",
+        return status_error(STATUS_UNAVAILABLE,
+                            "%s/%s is locked by process %ld; stop it or choose another path",
                             file->files->root, file->path, holder);
-    return status_error(STATUS_UNAVAILABLE, "%s/%s is locked by another process; stop it or choose another path",
+    return status_error(STATUS_UNAVAILABLE,
+                        "%s/%s is locked by another process; stop it or choose another path",
                         file->files->root, file->path);
 }
 
@@ -443,8 +455,8 @@ struct status file_read_exactly(struct file *file, uint64_t offset, void *memory
     STATUS_TRY(file_read_at(file, offset, memory, size, &got));
     if (got == size)
         return status_ok();
-    return status_error(STATUS_DATA_LOSS, "the file ends at byte %" PRIu64 "; %zu more were expected", offset + got,
-                        size - got);
+    return status_error(STATUS_DATA_LOSS, "the file ends at byte %" PRIu64 "; %zu more were expected",
+                        offset + got, size - got);
 }
 
 /* Makes `path` and its parents, each synced into its parent so that a new root survives a power cut. */
@@ -461,13 +473,17 @@ static int make_folders(char *path)
             const bool top = slash == path;
             if (slash != NULL && !top)
                 *slash = '\0';
-            const int parent = open(slash == NULL ? "." : top ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            const int parent = open(slash == NULL ? "."
+                                    : top         ? "/"
+                                                  : path,
+                                    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             if (slash != NULL && !top)
                 *slash = '/';
             const int sync_error = parent < 0 || fsync(parent) != 0 ? errno : 0;
             if (parent >= 0)
                 (void)close(parent); /* only synced */
-            if (sync_error != 0 && sync_error != EACCES) /* a parent that we may not read is not ours to sync */
+            if (sync_error != 0 &&
+                sync_error != EACCES) /* a parent that we may not read is not ours to sync */
                 return sync_error;
         }
         *c = ending;

@@ -7,6 +7,7 @@
  *
  * Threads    One reader belongs to one thread.
  * Errors     INVALID_ARGUMENT/INVALID_JSON; the message names what is wrong and the byte offset.
+ *            RESOURCE_EXHAUSTED when the arena is.
  */
 #pragma once
 
@@ -44,26 +45,30 @@ struct json_token {
 
 struct json_reader; /* opaque; made in an arena */
 
-/* NULL when the arena is exhausted. `text` is borrowed. Memory is taken from `arena` as nesting and names need it. */
+/* NULL when the arena is exhausted. `text` is borrowed. Memory is taken from `arena` as nesting and names
+ * need it. */
 struct json_reader *json_reader_new(struct arena *arena, struct bytes text);
 
 /* The next token. After an error or JSON_END the reader is spent. */
 STATUS_MUST_CHECK struct status json_next(struct json_reader *reader, struct json_token *ret);
 
 /*
- * After a token that begins a value (or instead of reading it): skips the whole value that starts at `first`
- * and gives its bytes as written.
+ * Skips the whole value that begins with `first`, the token just read, and gives its bytes as written.
+ * `first` NULL: the value that comes next; INVALID_JSON when none does (the container or the text ends).
  */
 STATUS_MUST_CHECK struct status json_skip_value(struct json_reader *reader, const struct json_token *first,
                                                 struct bytes *ret_value);
 
-/* The content of a JSON_STRING or JSON_NAME without quotes and escapes; borrowed from the text when it has none. */
+/* The content of a JSON_STRING or JSON_NAME without quotes and escapes; borrowed from the text when it has
+ * none. */
 STATUS_MUST_CHECK struct status json_unescape(struct arena *arena, const struct json_token *token,
                                               struct bytes *ret);
 
 /*
  * Checks a whole text and appends it to `ret` without insignificant white space, all tokens and the order
- * of members kept. `object_only`: anything but an object is refused.
+ * of members kept. `object_only`: anything but an object is refused. On failure `ret` is as it was, but for
+ * `failed` when its own limit was passed. The arena is used for escaped names and objects of many members
+ * only.
  */
 STATUS_MUST_CHECK struct status json_compact(struct arena *arena, struct bytes text, bool object_only,
                                              struct buffer *ret);
@@ -84,9 +89,11 @@ struct json_member {
 struct json_value {
     enum json_kind kind; /* JSON_OBJECT_BEGIN, JSON_ARRAY_BEGIN, JSON_STRING, JSON_NUMBER, JSON_TRUE, … */
     struct bytes token;  /* scalars: as written */
-    size_t count;        /* members or elements */
+    size_t count;        /* members or elements; with 0 the pointers below may be NULL */
+    const uint32_t
+        *index; /* objects: NULL (search is linear), or the order of their names, by json_index() */
     union {
-        struct json_member *members; /* objects */
+        struct json_member *members;  /* objects */
         struct json_value **elements; /* arrays */
     };
 };
@@ -94,8 +101,13 @@ struct json_value {
 STATUS_MUST_CHECK struct status json_parse(struct arena *arena, struct bytes text, struct json_value **ret);
 /* The member called `name`, or NULL; linear below 9 members, binary search over a sorted index above. */
 struct json_value *json_member(const struct json_value *object, struct bytes name);
+/* Makes the index of an object that was put together or changed by hand (json_parse has made its own):
+ * whoever changes `members` or `count` sets `index` to NULL or calls this. RESOURCE_EXHAUSTED when the arena
+ * is. */
+STATUS_MUST_CHECK struct status json_index(struct arena *arena, struct json_value *object);
 /* A string value without quotes and escapes. Asserts kind == JSON_STRING. */
-STATUS_MUST_CHECK struct status json_string(struct arena *arena, const struct json_value *value, struct bytes *ret);
+STATUS_MUST_CHECK struct status json_string(struct arena *arena, const struct json_value *value,
+                                            struct bytes *ret);
 void json_write(const struct json_value *value, struct buffer *to); /* compact, tokens as they were */
 
 /* Equal as JSON values: member order does not matter, strings by content, numbers as exact decimals
@@ -103,5 +115,6 @@ void json_write(const struct json_value *value, struct buffer *to); /* compact, 
 STATUS_MUST_CHECK struct status json_equal(struct arena *arena, const struct json_value *a,
                                            const struct json_value *b, bool *ret_equal);
 
-/* <0, 0, >0: two number tokens compared as exact decimals, in time linear in their length. */
+/* <0, 0, >0: two number tokens of a reader compared as exact decimals, in time linear in their length; the
+ * exponent may have any size, and -0 equals 0. */
 int json_number_compare(struct bytes a, struct bytes b);

@@ -10,39 +10,7 @@
 #include "base/entropy.h"
 
 #define NAMES_SCAN_MAX    12U
-#define NAMES_FIRST       32U
 #define TABLE_FIRST_SLOTS 64U /* a power of two, above twice NAMES_SCAN_MAX */
-
-struct name {
-    uint64_t hash;
-    const uint8_t *data;
-    size_t size_bytes;
-};
-
-/* One open object. Its names are items[begin .. count of the set). */
-struct level {
-    uint64_t filter; /* bit (hash % 64) is set for every name */
-    size_t begin;
-};
-
-/* Slots hold 1 + an index into items; 0 is free. Kept for the depth, so siblings cost no new memory. */
-struct table {
-    uint32_t *slots;
-    uint32_t slot_count;    /* in use by the present object; 0 = it has none yet */
-    uint32_t slot_capacity; /* allocated */
-};
-
-struct json_names {
-    struct arena *arena;
-    struct name *items;
-    size_t count;
-    size_t capacity;
-    uint64_t seed;
-    unsigned depth;      /* open objects */
-    unsigned table_used; /* tables[0 .. table_used) are initialised */
-    struct level levels[JSON_DEPTH_MAX];
-    struct table tables[JSON_DEPTH_MAX];
-};
 
 /* One seed a process: results do not depend on it, only how hard it is to choose colliding names. */
 static uint64_t process_seed;
@@ -53,29 +21,24 @@ static void seed_process(void)
     entropy_fill(&system_entropy, &process_seed, sizeof process_seed);
 }
 
-struct json_names *json_names_new(struct arena *arena)
+void json_names_init(struct json_names *names, struct arena *arena)
 {
-    struct json_names *names = arena_alloc(arena, sizeof *names);
-    struct name *items = arena_alloc(arena, NAMES_FIRST * sizeof *items);
-    if (names == NULL || items == NULL)
-        return NULL;
     (void)pthread_once(&seeded, seed_process);
     names->arena = arena;
-    names->items = items;
+    names->items = names->inline_items;
     names->count = 0;
-    names->capacity = NAMES_FIRST;
+    names->capacity = JSON_NAMES_INLINE;
     names->seed = process_seed;
     names->depth = 0;
-    names->table_used = 0;
-    return names; /* levels and tables are set as they come into use: most texts need few */
+    names->table_used = 0; /* levels and tables are set as they come into use: most texts need few */
 }
 
 void json_names_enter(struct json_names *names)
 {
     assert(names->depth < JSON_DEPTH_MAX);
-    names->levels[names->depth] = (struct level){0, names->count};
+    names->levels[names->depth] = (struct json_names_level){0, names->count};
     if (names->depth == names->table_used)
-        names->tables[names->table_used++] = (struct table){NULL, 0, 0};
+        names->tables[names->table_used++] = (struct json_names_table){NULL, 0, 0};
     names->tables[names->depth].slot_count = 0;
     names->depth++;
 }
@@ -87,7 +50,7 @@ void json_names_leave(struct json_names *names)
     names->count = names->levels[names->depth].begin;
 }
 
-static void table_put(struct table *table, uint64_t hash, size_t index)
+static void table_put(struct json_names_table *table, uint64_t hash, size_t index)
 {
     const uint32_t mask = table->slot_count - 1;
     uint32_t slot = (uint32_t)(hash >> 32) & mask;
@@ -97,7 +60,7 @@ static void table_put(struct table *table, uint64_t hash, size_t index)
 }
 
 /* Makes room so that at most half of the slots are taken. False when the arena is exhausted. */
-static bool table_grow(struct json_names *names, struct table *table, size_t begin)
+static bool table_grow(struct json_names *names, struct json_names_table *table, size_t begin)
 {
     const uint32_t slot_count = table->slot_count == 0 ? TABLE_FIRST_SLOTS : table->slot_count * 2;
     if (slot_count > table->slot_capacity) {
@@ -114,21 +77,24 @@ static bool table_grow(struct json_names *names, struct table *table, size_t beg
     return true;
 }
 
-static bool is_same(const struct name *a, const struct name *b)
+static bool is_same(const struct json_name *a, const struct json_name *b)
 {
-    return a->hash == b->hash && a->size_bytes == b->size_bytes && memcmp(a->data, b->data, a->size_bytes) == 0;
+    return a->hash == b->hash && a->size_bytes == b->size_bytes &&
+           memcmp(a->data, b->data, a->size_bytes) == 0;
 }
 
-static bool table_has(const struct json_names *names, const struct table *table, const struct name *name)
+static bool table_has(const struct json_names *names, const struct json_names_table *table,
+                      const struct json_name *name)
 {
     const uint32_t mask = table->slot_count - 1;
-    for (uint32_t slot = (uint32_t)(name->hash >> 32) & mask; table->slots[slot] != 0; slot = (slot + 1) & mask)
+    for (uint32_t slot = (uint32_t)(name->hash >> 32) & mask; table->slots[slot] != 0;
+         slot = (slot + 1) & mask)
         if (is_same(&names->items[table->slots[slot] - 1], name))
             return true;
     return false;
 }
 
-static bool scan_has(const struct json_names *names, size_t begin, const struct name *name)
+static bool scan_has(const struct json_names *names, size_t begin, const struct json_name *name)
 {
     for (size_t i = begin; i < names->count; i++)
         if (is_same(&names->items[i], name))
@@ -138,7 +104,7 @@ static bool scan_has(const struct json_names *names, size_t begin, const struct 
 
 static bool items_grow(struct json_names *names)
 {
-    struct name *items = arena_alloc(names->arena, names->capacity * 2 * sizeof *items);
+    struct json_name *items = arena_alloc(names->arena, names->capacity * 2 * sizeof *items);
     if (items == NULL)
         return false;
     memcpy(items, names->items, names->count * sizeof *items);
@@ -150,10 +116,10 @@ static bool items_grow(struct json_names *names)
 enum json_names_result json_names_add(struct json_names *names, struct bytes text)
 {
     assert(names->depth > 0);
-    struct level *level = &names->levels[names->depth - 1];
-    struct table *table = &names->tables[names->depth - 1];
-    const struct name name = {XXH3_64bits_withSeed(text.data, text.size_bytes, names->seed), text.data,
-                              text.size_bytes};
+    struct json_names_level *level = &names->levels[names->depth - 1];
+    struct json_names_table *table = &names->tables[names->depth - 1];
+    const struct json_name name = {XXH3_64bits_withSeed(text.data, text.size_bytes, names->seed), text.data,
+                                   text.size_bytes};
     const uint64_t bit = UINT64_C(1) << (name.hash & 63);
     const size_t member_count = names->count - level->begin;
     if ((level->filter & bit) != 0 &&

@@ -42,7 +42,8 @@ bool log_wants(const struct log *log, enum log_level level)
     return log != NULL && level >= log->least;
 }
 
-/* A text as a JSON string. Bytes that are not UTF-8 become '?', so that the line stays readable by machines. */
+/* A text as a JSON string. Bytes that are not UTF-8 become '?', so that the line stays readable by machines.
+ */
 static void add_quoted(struct buffer *line, const char *text)
 {
     char copy[TEXT_MAX_BYTES + sizeof "..."];

@@ -3,8 +3,8 @@
  *
  *     log_warn(log, "slow append", LOG_TEXT("store", "embedded"), LOG_INT("took_ms", 412));
  *
- * Text or JSON lines to a stream; a line is written in one write(2). JSON lines carry time, level, message and
- * the fields. No secret, token or payload is ever logged.
+ * Text or JSON lines to a stream; a line is written in one write(2). JSON lines carry time, level, message
+ * and the fields. No secret, token or payload is ever logged.
  *
  * Threads  Any.  Blocking  The write of one line.
  */

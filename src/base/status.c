@@ -9,10 +9,9 @@ static const struct {
     const char *name;
     enum status_code code;
     int http;
-} reasons[STATUS_REASON_COUNT] = {
-    [STATUS_REASON_NONE] = {"", STATUS_UNKNOWN, 500},
+} reasons[STATUS_REASON_COUNT] = {[STATUS_REASON_NONE] = {"", STATUS_UNKNOWN, 500},
 #define X(id, canonical, status) [REASON_##id] = {#id, STATUS_##canonical, status},
-    STATUS_REASON_TABLE(X)
+                                  STATUS_REASON_TABLE(X)
 #undef X
 };
 

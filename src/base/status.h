@@ -77,7 +77,7 @@ enum status_reason {
 #define X(id, code, http) REASON_##id,
     STATUS_REASON_TABLE(X)
 #undef X
-    STATUS_REASON_COUNT
+        STATUS_REASON_COUNT
 };
 
 /* One faulty field of a request; `field` is a path such as "events[2].aggregate_id". */
@@ -92,7 +92,7 @@ struct field_faults {
 };
 
 #define STATUS_MESSAGE_MAX_BYTES 768U
-#define STATUS_VERSION_NONE (-1) /* a version that does not apply */
+#define STATUS_VERSION_NONE      (-1) /* a version that does not apply */
 
 struct status {
     enum status_code code;
@@ -129,16 +129,17 @@ __attribute__((format(printf, 2, 3))) STATUS_MUST_CHECK struct status status_err
                                                                                    const char *format, ...);
 
 /* A failure with a reason; its code comes from the table. */
-__attribute__((format(printf, 2, 3))) STATUS_MUST_CHECK struct status
-status_reason(enum status_reason reason, const char *format, ...);
+__attribute__((format(printf, 2, 3))) STATUS_MUST_CHECK struct status status_reason(enum status_reason reason,
+                                                                                    const char *format, ...);
 
 /* The same failure with "prefix: " before its message, for what only the caller knows. */
-__attribute__((format(printf, 2, 3))) STATUS_MUST_CHECK struct status
-status_prefix(struct status status, const char *format, ...);
+__attribute__((format(printf, 2, 3))) STATUS_MUST_CHECK struct status status_prefix(struct status status,
+                                                                                    const char *format, ...);
 
 const char *status_code_name(enum status_code code);       /* "INVALID_ARGUMENT" */
 const char *status_reason_name(enum status_reason reason); /* "VERSION_CONFLICT"; "" for none */
-enum status_reason status_reason_from_name(const char *name, size_t length); /* STATUS_REASON_NONE if unknown */
+enum status_reason status_reason_from_name(const char *name,
+                                           size_t length); /* STATUS_REASON_NONE if unknown */
 
 /* The HTTP status of a failure: the reason's, else the canonical mapping of its code. */
 int status_http(enum status_code code, enum status_reason reason);

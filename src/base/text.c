@@ -4,11 +4,7 @@
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
-/*
- * The sequence that begins at text[at] and, for 2 to 4 bytes, its code point; 0 when it is malformed: cut
- * short, overlong, a surrogate or beyond U+10FFFF (RFC 3629 4).
- */
-static size_t utf8_sequence(struct bytes text, size_t at, uint32_t *ret_point)
+size_t utf8_sequence(struct bytes text, size_t at, uint32_t *ret_point)
 {
     const uint8_t *s = text.data + at;
     const size_t left = text.size_bytes - at;
@@ -25,6 +21,7 @@ static size_t utf8_sequence(struct bytes text, size_t at, uint32_t *ret_point)
             return 0;
         point = point << 6 | (s[i] & 0x3FU);
     }
+    /* RFC 3629 4. */
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     if (point < least[size] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
         return 0;
@@ -61,12 +58,13 @@ static bool is_control(uint32_t point)
 /* Unicode's White_Space property. */
 static bool is_white_space(uint32_t point)
 {
-    return point == 0x20 || (point >= 0x09 && point <= 0x0D) || point == 0x85 || point == 0xA0 || point == 0x1680 ||
-           (point >= 0x2000 && point <= 0x200A) || point == 0x2028 || point == 0x2029 || point == 0x202F ||
-           point == 0x205F || point == 0x3000;
+    return point == 0x20 || (point >= 0x09 && point <= 0x0D) || point == 0x85 || point == 0xA0 ||
+           point == 0x1680 || (point >= 0x2000 && point <= 0x200A) || point == 0x2028 || point == 0x2029 ||
+           point == 0x202F || point == 0x205F || point == 0x3000;
 }
 
-#define ID_ALLOWED "an id is 1 to 255 bytes of UTF-8 without control characters or white space, not \".\" or \"..\""
+#define ID_ALLOWED                                                                                           \
+    "an id is 1 to 255 bytes of UTF-8 without control characters or white space, not \".\" or \"..\""
 
 static struct status check_characters(const char *field, struct bytes id)
 {
@@ -76,8 +74,9 @@ static struct status check_characters(const char *field, struct bytes id)
         if (size == 0)
             return status_reason(REASON_INVALID_ID, "%s is not UTF-8 at byte %zu; " ID_ALLOWED, field, at);
         if (is_control(point))
-            return status_reason(REASON_INVALID_ID, "%s has the control character U+%04X at byte %zu; " ID_ALLOWED,
-                                 field, point, at);
+            return status_reason(REASON_INVALID_ID,
+                                 "%s has the control character U+%04X at byte %zu; " ID_ALLOWED, field, point,
+                                 at);
         if (is_white_space(point))
             return status_reason(REASON_INVALID_ID, "%s has the white space U+%04X at byte %zu; " ID_ALLOWED,
                                  field, point, at);
@@ -100,7 +99,7 @@ struct status id_check(const char *field, struct bytes id, enum id_rule rule)
         return status_reason(REASON_INVALID_ID, "%s is \"%.*s\"; " ID_ALLOWED, field, BYTES_FORMAT(id));
     if (id.data[0] == '$' && (rule & ID_SYSTEM_ALLOWED) == 0)
         return status_reason(REASON_INVALID_ID,
-                             "%s is \"%.*s\"; names that begin with '$' are the system's, choose another", field,
-                             BYTES_FORMAT(id));
+                             "%s is \"%.*s\"; names that begin with '$' are the system's, choose another",
+                             field, BYTES_FORMAT(id));
     return status_ok();
 }

@@ -4,11 +4,19 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
 
 bool utf8_is_valid(struct bytes text); /* RFC 3629: no surrogates, no overlong forms; NUL counts as valid */
+
+/*
+ * The size of the UTF-8 sequence at text[at], which must exist, and its code point; 0 when it is malformed:
+ * cut short, overlong, a surrogate or beyond U+10FFFF.
+ */
+size_t utf8_sequence(struct bytes text, size_t at, uint32_t *ret_point);
 
 #define ID_MAX_BYTES 255U
 

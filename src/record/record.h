@@ -75,7 +75,11 @@ struct event_fields {
  * computed from salt, data and metadata. Failure of the buffer stays in it (buffer_status). */
 void record_encode(const struct event_fields *fields, struct buffer *to, size_t *ret_header_bytes);
 
-/* Where the header ends: before the first tag ≥ 30. DATA_LOSS/DAMAGED when the bytes are not well formed. */
+/* At most so many bytes does record_encode write, and asks the buffer for: a buffer with that much room won't move. */
+size_t record_encoded_bound(const struct event_fields *fields);
+
+/* Where the header ends: before the first tag ≥ 30. DATA_LOSS/DAMAGED when the bytes are not well formed, or a
+ * header field stands behind the payload. */
 STATUS_MUST_CHECK struct status record_split(struct bytes bytes, struct record *ret);
 
 /* A view of header and payload, borrowed from the record. DATA_LOSS/DAMAGED when it is not an Event. */

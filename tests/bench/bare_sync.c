@@ -1,9 +1,10 @@
 /*
  * The yardstick of a durable append: write a batch, fdatasync, again; nothing else.
  *
- * The file is zero-filled and synced beforehand, as Strata's segments are, so that a sync neither grows the file nor
- * waits for the file system's journal; when its end is reached writing starts over at the beginning. Prints one line:
- * batches, events and bytes a second, CPU microseconds an event, and the sync's median and 99th percentile.
+ * The file is zero-filled and synced beforehand, as Strata's segments are, so that a sync neither grows the
+ * file nor waits for the file system's journal; when its end is reached writing starts over at the beginning.
+ * Prints one line: batches, events and bytes a second, CPU microseconds an event, and the sync's median and
+ * 99th percentile.
  */
 #include <argp.h>
 #include <errno.h>
@@ -97,11 +98,12 @@ static void run(const struct options *options)
     const double events = (double)options->batches * (double)options->events_per_batch;
     const double used_us = cpu_us() - cpu_before_us;
     qsort(times_ns, (size_t)options->batches, sizeof *times_ns, compare);
-    printf("{\"batches_per_s\": %.0f, \"events_per_s\": %.0f, \"mib_per_s\": %.1f, \"cpu_us_per_event\": %.3f, "
-           "\"sync_p50_us\": %.0f, \"sync_p99_us\": %.0f}\n",
-           (double)options->batches / seconds, events / seconds,
-           events * (double)options->event_bytes / seconds / CHUNK_BYTES, used_us / events,
-           (double)times_ns[options->batches / 2] / 1e3, (double)times_ns[options->batches * 99 / 100] / 1e3);
+    printf(
+        "{\"batches_per_s\": %.0f, \"events_per_s\": %.0f, \"mib_per_s\": %.1f, \"cpu_us_per_event\": %.3f, "
+        "\"sync_p50_us\": %.0f, \"sync_p99_us\": %.0f}\n",
+        (double)options->batches / seconds, events / seconds,
+        events * (double)options->event_bytes / seconds / CHUNK_BYTES, used_us / events,
+        (double)times_ns[options->batches / 2] / 1e3, (double)times_ns[options->batches * 99 / 100] / 1e3);
     close(fd);
     unlink(options->path);
     free(batch);
@@ -142,13 +144,16 @@ int main(int argc, char **argv)
         {"file-mib", 'm', "N", 0, "size of the zero-filled file (64)", 0},
         {0},
     };
-    const struct argp parser = {table, parse_option, NULL, "A bare write and fdatasync loop.", NULL, NULL, NULL};
+    const struct argp parser = {table, parse_option, NULL, "A bare write and fdatasync loop.",
+                                NULL,  NULL,         NULL};
     struct options options = {"bare_sync.tmp", 2000, 100, 582, 64};
     argp_parse(&parser, argc, argv, 0, NULL, &options);
-    if (options.batches < 1 || options.events_per_batch < 1 || options.event_bytes < 1 || options.file_mib < 1 ||
+    if (options.batches < 1 || options.events_per_batch < 1 || options.event_bytes < 1 ||
+        options.file_mib < 1 ||
         options.events_per_batch > (long)(CHUNK_BYTES * options.file_mib) / options.event_bytes ||
         options.events_per_batch * options.event_bytes < (long)sizeof(long)) {
-        (void)fprintf(stderr, "bare_sync: counts start at 1, and a batch must have 8 bytes and fit the file\n");
+        (void)fprintf(stderr,
+                      "bare_sync: counts start at 1, and a batch must have 8 bytes and fit the file\n");
         return 2;
     }
     run(&options);

@@ -1,9 +1,9 @@
 /*
  * The yardstick of an empty gRPC call: what Strata's server would cost if it did nothing.
  *
- * One registered method, one completion queue, one thread, no code of Strata; every reply is one batch with initial
- * metadata, message, status and RECV_CLOSE_ON_SERVER, started from the thread that polls. Prints "listening on PORT"
- * and serves until SIGTERM or SIGINT. The harness reads CPU time from /proc/<pid>.
+ * One registered method, one completion queue, one thread, no code of Strata; every reply is one batch with
+ * initial metadata, message, status and RECV_CLOSE_ON_SERVER, started from the thread that polls. Prints
+ * "listening on PORT" and serves until SIGTERM or SIGINT. The harness reads CPU time from /proc/<pid>.
  */
 #include <argp.h>
 #include <grpc/byte_buffer.h>
@@ -55,8 +55,8 @@ static void slot_post(struct echo *echo, struct slot *slot)
     slot->replying = false;
     slot->metadata.count = 0;
     slot->request = NULL;
-    grpc_server_request_registered_call(echo->server, echo->method, &slot->call, &slot->deadline, &slot->metadata,
-                                        &slot->request, echo->queue, echo->queue, slot);
+    grpc_server_request_registered_call(echo->server, echo->method, &slot->call, &slot->deadline,
+                                        &slot->metadata, &slot->request, echo->queue, echo->queue, slot);
 }
 
 static void slot_reply(struct echo *echo, struct slot *slot)
@@ -155,8 +155,10 @@ int main(int argc, char **argv)
     const struct argp parser = {table, parse_option, NULL, "An empty gRPC C-core server.", NULL, NULL, NULL};
     struct echo echo = {.options = {"127.0.0.1:0", "/strata.v1.EventService/PublishEvent", 64, 500}};
     argp_parse(&parser, argc, argv, 0, NULL, &echo.options);
-    if (echo.options.slots < 1 || echo.options.reply_bytes < 0 || echo.options.reply_bytes > REPLY_BYTES_MAX) {
-        (void)fprintf(stderr, "echo_server: --slots must be at least 1 and --reply-bytes 0 to %d\n", REPLY_BYTES_MAX);
+    if (echo.options.slots < 1 || echo.options.reply_bytes < 0 ||
+        echo.options.reply_bytes > REPLY_BYTES_MAX) {
+        (void)fprintf(stderr, "echo_server: --slots must be at least 1 and --reply-bytes 0 to %d\n",
+                      REPLY_BYTES_MAX);
         return 2;
     }
     const struct sigaction action = {.sa_handler = on_signal};

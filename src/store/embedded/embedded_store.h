@@ -1,6 +1,6 @@
 /*
- * The event store on local files: a log of checksummed frames is the truth (docs/storage-format.md), everything
- * else its projection. Answers come after fdatasync.
+ * The event store on local files: a log of checksummed frames is the truth (docs/storage-format.md),
+ * everything else its projection. Answers come after fdatasync.
  *
  * Ownership  Borrows files, clock, entropy; they outlive the store.
  * Threads    As event_store.h; one sync thread of its own.
@@ -16,12 +16,12 @@ struct entropy;
 struct log;
 
 struct embedded_options {
-    const char *store_id;       /* default "main"; the folder below the root of `files` */
-    uint64_t segment_max_bytes; /* 0 = 256 MiB */
+    const char *store_id;        /* default "main"; the folder below the root of `files` */
+    uint64_t segment_max_bytes;  /* 0 = 256 MiB */
     uint32_t segment_max_events; /* 0 = 250,000 */
-    bool read_only;             /* verify, info: takes the lock, writes nothing */
-    bool accept_data_loss;      /* history ends before the remembered head: go on, record it */
-    bool accept_state_loss;     /* state/ is missing beside a log: make a new one */
+    bool read_only;              /* verify, info: takes the lock, writes nothing */
+    bool accept_data_loss;       /* history ends before the remembered head: go on, record it */
+    bool accept_state_loss;      /* state/ is missing beside a log: make a new one */
 };
 
 /*
@@ -30,19 +30,21 @@ struct embedded_options {
  *   DATA_LOSS/DAMAGED    damage before the tail; names segment, offset and `strata verify`
  *   FAILED_PRECONDITION  format or store id of another; history ends before the remembered head
  */
-STATUS_MUST_CHECK struct status embedded_store_open(struct files *files, const struct embedded_options *options,
+STATUS_MUST_CHECK struct status embedded_store_open(struct files *files,
+                                                    const struct embedded_options *options,
                                                     const struct clock *clock, const struct entropy *entropy,
                                                     struct log *log, struct event_store **ret);
 
 /* The snapshot store in the same folder (state/); lives as long as the event store, closed before it. */
-STATUS_MUST_CHECK struct status embedded_store_snapshots(struct event_store *store, struct snapshot_store **ret);
+STATUS_MUST_CHECK struct status embedded_store_snapshots(struct event_store *store,
+                                                         struct snapshot_store **ret);
 
 /* What opening found, for the log, the banner and the tests. */
 struct embedded_recovery {
     bool created;
-    bool clean;           /* the last stop was clean */
+    bool clean; /* the last stop was clean */
     int64_t head_position;
-    uint64_t torn_bytes;  /* kept as <segment>.torn */
+    uint64_t torn_bytes; /* kept as <segment>.torn */
     uint32_t segment_count;
 };
 void embedded_store_recovery(const struct event_store *store, struct embedded_recovery *ret);

@@ -77,13 +77,15 @@ struct status segment_header_decode(const uint8_t from[SEGMENT_HEADER_BYTES], st
 {
     if (memcmp(from, segment_magic, sizeof segment_magic) != 0)
         return status_reason(REASON_DAMAGED, "the segment does not begin with the magic word STRATASG");
-    /* The checksum's place belongs to the major version: another version must be named before it is judged. */
+    /* The checksum's place belongs to the major version: another version must be named before it is judged.
+     */
     const unsigned major = get_u16_le(from + SEGMENT_MAJOR);
     const bool sum_fits = get_u32_le(from + SEGMENT_CRC) == crc32c(0, bytes_of(from, SEGMENT_CRC));
     if (sum_fits && major != FORMAT_MAJOR)
-        return status_error(STATUS_FAILED_PRECONDITION,
-                            "the segment has format version %u.%u and this program reads %u.x; use a newer strata",
-                            major, (unsigned)get_u16_le(from + SEGMENT_MINOR), FORMAT_MAJOR);
+        return status_error(
+            STATUS_FAILED_PRECONDITION,
+            "the segment has format version %u.%u and this program reads %u.x; use a newer strata", major,
+            (unsigned)get_u16_le(from + SEGMENT_MINOR), FORMAT_MAJOR);
     if (!sum_fits)
         return status_reason(REASON_DAMAGED, "the checksum of the segment header does not fit");
     if (get_u32_le(from + SEGMENT_HEADER_SIZE) != SEGMENT_HEADER_BYTES)
@@ -98,12 +100,13 @@ struct status segment_header_decode(const uint8_t from[SEGMENT_HEADER_BYTES], st
     return status_ok();
 }
 
-uint32_t entry_header_crc(uint32_t former, const uint8_t prefix[ENTRY_PREFIX_BYTES], struct bytes header_bytes)
+uint32_t entry_header_crc(uint32_t former, const uint8_t prefix[ENTRY_PREFIX_BYTES],
+                          struct bytes header_bytes)
 {
     return crc32c(crc32c(former, bytes_of(prefix, ENTRY_PREFIX_BYTES)), header_bytes);
 }
 
-void entry_encode(struct record record, struct buffer *to, uint32_t *headers_crc)
+uint32_t entry_encode(struct record record, struct buffer *to, uint32_t *headers_crc)
 {
     const struct bytes header = record_header(record);
     const struct bytes payload = record_payload(record);
@@ -115,6 +118,7 @@ void entry_encode(struct record record, struct buffer *to, uint32_t *headers_crc
     *headers_crc = entry_header_crc(*headers_crc, prefix, header);
     buffer_add(to, prefix, sizeof prefix);
     buffer_add_bytes(to, record.bytes);
+    return entry_header_crc(0, prefix, header);
 }
 
 void frame_header_encode(const struct frame_header *header, uint8_t to[FRAME_HEADER_BYTES])

@@ -6,11 +6,13 @@
  *   entry    header length u32, payload length u32, CRC-32C of the payload u32, header bytes, payload bytes
  *
  * All numbers are little-endian. Every byte of a segment is covered by a checksum or must be zero, so that no
- * flipped bit passes: the header CRCs cover both headers, "CRC of headers" both lengths, the payload CRC and the
- * header bytes of all entries in order, the payload CRC the payload. A payload alone can be destroyed in place.
+ * flipped bit passes: the header CRCs cover both headers, "CRC of headers" both lengths, the payload CRC and
+ * the header bytes of all entries in order, the payload CRC the payload. A payload alone can be destroyed in
+ * place.
  *
- * A crash can leave behind any part of the one frame whose sync had not returned, and nothing else: the next frame
- * is written only afterwards. What follows the last good frame is then no valid frame of the same segment epoch.
+ * A crash can leave behind any part of the one frame whose sync had not returned, and nothing else: the next
+ * frame is written only afterwards. What follows the last good frame is then no valid frame of the same
+ * segment epoch.
  */
 #pragma once
 
@@ -30,19 +32,20 @@
 #define FRAME_HEADER_BYTES   128U
 #define FRAME_ALIGN_BYTES    8U
 #define ENTRY_PREFIX_BYTES   12U
-/* A batch holds 4 MiB, or one append of 8 MiB, plus salts, prefixes and whatever a field costs: never near this. */
-#define FRAME_BYTES_MAX      (64U * 1024U * 1024U)
+/* A batch holds 4 MiB, or one append of 8 MiB, plus salts, prefixes and whatever a field costs: never near
+ * this. */
+#define FRAME_BYTES_MAX (64U * 1024U * 1024U)
 
 enum frame_kind {
     FRAME_EVENTS = 1,
-    FRAME_SEAL = 2, /* empty; says that what precedes it was synced */
+    FRAME_SEAL = 2,      /* empty; says that what precedes it was synced */
     FRAME_AUDIT = 3,     /* reserved: format 1.0 refuses it by name */
     FRAME_TREE_HEAD = 4, /* reserved */
 };
 
 enum frame_flags { /* reserved: format 1.0 refuses both by name */
-    FRAME_COMPRESSED = 1 << 0,
-    FRAME_SEALED = 1 << 1,
+                   FRAME_COMPRESSED = 1 << 0,
+                   FRAME_SEALED = 1 << 1,
 };
 
 struct segment_header {
@@ -50,7 +53,7 @@ struct segment_header {
     int64_t first_position;
     uint64_t epoch; /* random at each use of the space, never 0: tells frames from those of an earlier use */
     int64_t created_at_us;
-    struct sha256 chain; /* of everything before first_position */
+    struct sha256 chain;  /* of everything before first_position */
     int64_t timestamp_us; /* of the event before first_position; 0 = none */
 };
 
@@ -89,11 +92,12 @@ void segment_header_encode(const struct segment_header *header, uint8_t to[SEGME
 STATUS_MUST_CHECK struct status segment_header_decode(const uint8_t from[SEGMENT_HEADER_BYTES],
                                                       struct segment_header *ret);
 
-/* Appends prefix, header and payload of one record and continues `headers_crc`. */
-void entry_encode(struct record record, struct buffer *to, uint32_t *headers_crc);
+/* Appends prefix, header and payload of one record and continues `headers_crc`; returns the entry's own. */
+uint32_t entry_encode(struct record record, struct buffer *to, uint32_t *headers_crc);
 
 /* CRC-32C of an entry's prefix and header bytes: what a reader of a single entry compares with memory. */
-uint32_t entry_header_crc(uint32_t former, const uint8_t prefix[ENTRY_PREFIX_BYTES], struct bytes header_bytes);
+uint32_t entry_header_crc(uint32_t former, const uint8_t prefix[ENTRY_PREFIX_BYTES],
+                          struct bytes header_bytes);
 
 void frame_header_encode(const struct frame_header *header, uint8_t to[FRAME_HEADER_BYTES]);
 
@@ -109,8 +113,8 @@ enum frame_verdict frame_header_decode(const uint8_t from[FRAME_HEADER_BYTES], s
                                        const char **why);
 
 /*
- * The next entry of a frame; `at` counts from the frame's first byte and moves on. False when lengths do not fit
- * into `end` (the frame's size without padding). Payloads are not compared here.
+ * The next entry of a frame; `at` counts from the frame's first byte and moves on. False when lengths do not
+ * fit into `end` (the frame's size without padding). Payloads are not compared here.
  */
 bool frame_next_entry(const uint8_t *frame, uint32_t end, uint32_t *at, struct frame_entry *ret);
 

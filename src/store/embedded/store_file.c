@@ -1,5 +1,6 @@
 #include "store/embedded/store_file.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,10 +33,11 @@ struct status store_id_check(const char *store_id)
     }
     if (fits)
         return status_ok();
-    return status_error(STATUS_INVALID_ARGUMENT,
-                        "the store id is \"%.80s\"; use 1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a "
-                        "letter or digit",
-                        store_id);
+    return status_error(
+        STATUS_INVALID_ARGUMENT,
+        "the store id is \"%.80s\"; use 1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a "
+        "letter or digit",
+        store_id);
 }
 
 struct status store_lock(struct files *files, const char *store_id, bool create, struct file **ret)
@@ -56,7 +58,8 @@ static struct status damaged(const char *path, const char *what)
     return status_reason(REASON_DAMAGED, "%s %s; restore it from a backup of the same store", path, what);
 }
 
-static struct status decode(const char *path, const char *store_id, const uint8_t *from, struct store_identity *ret)
+static struct status decode(const char *path, const char *store_id, const uint8_t *from,
+                            struct store_identity *ret)
 {
     if (memcmp(from, store_magic, sizeof store_magic) != 0)
         return damaged(path, "does not begin with the magic word STRATAST");
@@ -65,15 +68,15 @@ static struct status decode(const char *path, const char *store_id, const uint8_
     const unsigned major = (unsigned)from[STORE_MAJOR] | (unsigned)from[STORE_MAJOR + 1] << 8;
     if (major != FORMAT_MAJOR)
         return status_error(STATUS_FAILED_PRECONDITION,
-                            "%s has format version %u and this program reads %u; use a newer strata", path, major,
-                            FORMAT_MAJOR);
+                            "%s has format version %u and this program reads %u; use a newer strata", path,
+                            major, FORMAT_MAJOR);
     const size_t length = get_u32_le(from + STORE_ID_LENGTH);
     if (length > STORE_ID_MAX_BYTES)
         return damaged(path, "holds an id that is too long");
     if (!bytes_equal(bytes_of(from + STORE_ID, length), bytes_of_text(store_id)))
         return status_error(STATUS_FAILED_PRECONDITION,
-                            "%s belongs to the store \"%.*s\"; rename the folder back or open that store", path,
-                            (int)length, (const char *)from + STORE_ID);
+                            "%s belongs to the store \"%.*s\"; rename the folder back or open that store",
+                            path, (int)length, (const char *)from + STORE_ID);
     memcpy(ret->uuid, from + STORE_UUID, STORE_UUID_BYTES);
     ret->created_at_us = (int64_t)get_u64_le(from + STORE_CREATED);
     return status_ok();
@@ -93,7 +96,8 @@ struct status store_identity_read(struct files *files, const char *store_id, str
     return decode(path, store_id, bytes, ret);
 }
 
-struct status store_identity_write(struct files *files, const char *store_id, const struct store_identity *identity)
+struct status store_identity_write(struct files *files, const char *store_id,
+                                   const struct store_identity *identity)
 {
     uint8_t bytes[STORE_BYTES] = {0};
     memcpy(bytes, store_magic, sizeof store_magic);

@@ -1,9 +1,10 @@
 /*
- * The folder of a store: <store_id>/LOCK, STORE, log/, state/. STORE says whose it is and in which format; it is
- * written last when a store is made, so that a store whose making was interrupted is simply made again.
+ * The folder of a store: <store_id>/LOCK, STORE, log/, state/. STORE says whose it is and in which format; it
+ * is written last when a store is made, so that a store whose making was interrupted is simply made again.
  *
  *   STORE, 128 bytes: magic "STRATAST", major u16, minor u16, zeros u32, uuid 16, created u64 (microseconds),
- *   length of the store id u32, store id (at most 64 bytes, then zeros), zeros, CRC-32C of the first 124 bytes u32
+ *   length of the store id u32, store id (at most 64 bytes, then zeros), zeros, CRC-32C of the first 124
+ * bytes u32
  *
  * Threads  Any.  Blocking  Yes.
  */
@@ -14,8 +15,8 @@
 
 #include "base/files.h"
 
-#define STORE_ID_MAX_BYTES 64U
-#define STORE_PATH_BYTES   128U /* of any path inside a store's folder */
+#define STORE_ID_MAX_BYTES        64U
+#define STORE_PATH_BYTES          128U /* of any path inside a store's folder */
 #define STORE_IDENTITY_UUID_BYTES 16U
 
 struct store_identity {

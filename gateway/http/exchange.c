@@ -1,0 +1,300 @@
+#include "gateway/http/exchange.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "gateway/http/front_internal.h"
+#include "gateway/http/problem.h"
+
+/* --- the request --- */
+
+static bool name_is(struct bytes a, const char *name)
+{
+    return a.size_bytes == strlen(name) && strncasecmp((const char *)a.data, name, a.size_bytes) == 0;
+}
+
+size_t http_request_header_count(const struct http_request *request, const char *name,
+                                 struct bytes *ret_value)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < request->header_count; i++)
+        if (name_is(request->headers[i].name, name) && count++ == 0 && ret_value != NULL)
+            *ret_value = request->headers[i].value;
+    if (count == 0 && ret_value != NULL)
+        *ret_value = BYTES_NONE;
+    return count;
+}
+
+struct bytes http_request_header(const struct http_request *request, const char *name)
+{
+    struct bytes value = BYTES_NONE;
+    if (http_request_header_count(request, name, &value) < 2)
+        return value;
+    struct buffer joined = buffer_in(request->arena, 0);
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (!name_is(request->headers[i].name, name))
+            continue;
+        if (joined.size_bytes > 0)
+            buffer_add_text(&joined, ", ");
+        buffer_add_bytes(&joined, request->headers[i].value);
+    }
+    return joined.failed ? value : buffer_bytes(&joined);
+}
+
+/* --- life --- */
+
+struct http_exchange *exchange_new(struct front *front)
+{
+    struct http_exchange *exchange = calloc(1, sizeof *exchange);
+    if (exchange == NULL)
+        return NULL;
+    exchange->request.arena = arena_new(REQUEST_ARENA_MAX_BYTES);
+    if (exchange->request.arena == NULL) {
+        free(exchange);
+        return NULL;
+    }
+    atomic_init(&exchange->references, 1);
+    pthread_mutex_init(&exchange->lock, NULL);
+    exchange->front = front;
+    front_ref(front);
+    return exchange;
+}
+
+void exchange_ref(struct http_exchange *exchange)
+{
+    atomic_fetch_add(&exchange->references, 1);
+}
+
+void exchange_unref(struct http_exchange *exchange)
+{
+    if (exchange == NULL || atomic_fetch_sub(&exchange->references, 1) != 1)
+        return;
+    struct front *front = exchange->front;
+    buffer_done(&exchange->body);
+    buffer_done(&exchange->pending);
+    free(exchange->headers);
+    arena_free(exchange->request.arena);
+    pthread_mutex_destroy(&exchange->lock);
+    free(exchange);
+    front_unref(front);
+}
+
+const struct http_request *exchange_request(const struct http_exchange *exchange)
+{
+    return &exchange->request;
+}
+
+void exchange_listen(struct http_exchange *exchange, const struct exchange_ops *ops, void *context)
+{
+    assert(exchange->ops == NULL);
+    exchange->ops = ops;
+    exchange->context = context;
+}
+
+/* --- answering, any thread --- */
+
+static bool header_is_sendable(const struct http_header *header)
+{
+    if (header->name.size_bytes == 0)
+        return false;
+    for (size_t i = 0; i < header->name.size_bytes; i++) {
+        const uint8_t c = header->name.data[i];
+        if (c <= 0x20 || c >= 0x7f || c == ':')
+            return false;
+    }
+    for (size_t i = 0; i < header->value.size_bytes; i++) {
+        const uint8_t c = header->value.data[i];
+        if (c == '\r' || c == '\n' || c == '\0')
+            return false;
+    }
+    return true;
+}
+
+static bool header_list_is_sendable(const struct http_header *headers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!header_is_sendable(&headers[i]))
+            return false;
+    return true;
+}
+
+/* One allocation: the array, then the texts. False: a header cannot be sent, or no memory. */
+static bool headers_copy(const struct http_header *headers, size_t count, struct http_header **ret)
+{
+    if (!header_list_is_sendable(headers, count))
+        return false;
+    size_t text_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        text_bytes += headers[i].name.size_bytes + headers[i].value.size_bytes;
+    }
+    struct http_header *copy = malloc(count * sizeof *copy + text_bytes + 1);
+    if (copy == NULL)
+        return false;
+    uint8_t *text = (uint8_t *)(copy + count);
+    for (size_t i = 0; i < count; i++) {
+        copy[i].name = (struct bytes){text, headers[i].name.size_bytes};
+        text = (uint8_t *)mempcpy(text, headers[i].name.data, headers[i].name.size_bytes);
+        copy[i].value = (struct bytes){text, headers[i].value.size_bytes};
+        if (headers[i].value.size_bytes > 0)
+            text = (uint8_t *)mempcpy(text, headers[i].value.data, headers[i].value.size_bytes);
+    }
+    *ret = copy;
+    return true;
+}
+
+/* The handler's status and headers become the answer's; a header that cannot be sent makes it a 500 without
+ * body. */
+static bool answer_head(struct http_exchange *exchange, enum answer answer, int http_status,
+                        const struct http_header *headers, size_t header_count)
+{
+    struct http_header *copy = NULL;
+    const bool sendable = headers_copy(headers, header_count, &copy);
+    pthread_mutex_lock(&exchange->lock);
+    assert(exchange->answer == ANSWER_NONE);
+    exchange->answer = sendable ? answer : ANSWER_WHOLE;
+    exchange->http_status = sendable ? http_status : 500;
+    exchange->headers = copy;
+    exchange->header_count = sendable ? header_count : 0;
+    exchange->finished = answer == ANSWER_WHOLE;
+    pthread_mutex_unlock(&exchange->lock);
+    return sendable;
+}
+
+void exchange_respond(struct http_exchange *exchange, int http_status, const struct http_header *headers,
+                      size_t header_count, struct bytes body)
+{
+    exchange_ref(
+        exchange); /* the loop may drop the front's reference as soon as the answer is marked finished */
+    /* The loop takes nothing from an exchange without an answer, so the body needs no lock. */
+    buffer_add_bytes(&exchange->pending, body);
+    if (exchange->pending.failed || !header_list_is_sendable(headers, header_count)) {
+        buffer_clear(&exchange->pending);
+        http_status = 500;
+        header_count = 0;
+    }
+    (void)answer_head(exchange, ANSWER_WHOLE, http_status, headers, header_count);
+    front_post(exchange->front, exchange);
+    exchange_unref(exchange);
+}
+
+void exchange_problem(struct http_exchange *exchange, const struct status *status, int http_status)
+{
+    if (http_status == 0)
+        http_status = status_http(status->code, status->reason);
+    char seconds[16];
+    struct http_header headers[2] = {{BYTES_LITERAL("Content-Type"), BYTES_LITERAL(PROBLEM_CONTENT_TYPE)}};
+    size_t count = 1;
+    if (status->retry_after_ms > 0) {
+        (void)snprintf(seconds, sizeof seconds, "%d",
+                       (status->retry_after_ms + 999) / 1000); /* fits always */
+        headers[count].name = BYTES_LITERAL("Retry-After");
+        headers[count++].value = bytes_of_text(seconds);
+    }
+    struct buffer text = buffer_make(0);
+    problem_write(&text, status, http_status, exchange->request.request_id);
+    exchange_respond(exchange, http_status, headers, count, text.failed ? BYTES_NONE : buffer_bytes(&text));
+    buffer_done(&text);
+}
+
+void exchange_begin(struct http_exchange *exchange, int http_status, const struct http_header *headers,
+                    size_t header_count)
+{
+    /* A head that cannot be sent has become a whole 500; what the handler still writes is then dropped. */
+    (void)answer_head(exchange, ANSWER_STREAM, http_status, headers, header_count);
+    front_post(exchange->front, exchange);
+}
+
+bool exchange_write(struct http_exchange *exchange, struct bytes bytes)
+{
+    pthread_mutex_lock(&exchange->lock);
+    assert(!exchange->finished);
+    assert(exchange->answer != ANSWER_NONE);
+    const bool post = !exchange->gone && exchange->answer == ANSWER_STREAM;
+    bool room = false;
+    if (post) {
+        buffer_add_bytes(&exchange->pending, bytes);
+        const size_t waiting = exchange->pending.size_bytes + exchange->in_flight_bytes;
+        exchange->overflowed = exchange->pending.failed || waiting > STREAM_LIMIT_BYTES;
+        exchange->gone = exchange->overflowed;
+        room = !exchange->gone && waiting < EXCHANGE_HIGH_WATER_BYTES;
+        exchange->starved = !room;
+    }
+    pthread_mutex_unlock(&exchange->lock);
+    if (post)
+        front_post(exchange->front, exchange);
+    return room;
+}
+
+static void finish(struct http_exchange *exchange, enum answer answer)
+{
+    exchange_ref(exchange); /* as in exchange_respond */
+    pthread_mutex_lock(&exchange->lock);
+    assert(!exchange->finished);
+    exchange->finished = true;
+    if (exchange->answer == ANSWER_NONE || exchange->answer == ANSWER_STREAM)
+        exchange->answer = answer;
+    pthread_mutex_unlock(&exchange->lock);
+    front_post(exchange->front, exchange);
+    exchange_unref(exchange);
+}
+
+void exchange_end(struct http_exchange *exchange)
+{
+    finish(exchange, ANSWER_ENDED);
+}
+
+void exchange_reset(struct http_exchange *exchange)
+{
+    finish(exchange, ANSWER_RESET);
+}
+
+/* --- the front's side --- */
+
+bool exchange_process(struct http_exchange *exchange)
+{
+    /* Read first: an answer that is finished after the connection has looked comes with a post of its own. */
+    pthread_mutex_lock(&exchange->lock);
+    const bool finished = exchange->finished;
+    pthread_mutex_unlock(&exchange->lock);
+
+    if (exchange->connection_ops != NULL)
+        exchange->connection_ops->answer(exchange->connection, exchange);
+    if (!finished || exchange->done_told)
+        return false;
+    exchange->done_told = true;
+    if (exchange->ops != NULL && exchange->ops->on_done != NULL)
+        exchange->ops->on_done(exchange->context);
+    exchange_unref(exchange);
+    return true;
+}
+
+void exchange_detach(struct http_exchange *exchange, bool client_gone)
+{
+    exchange->connection_ops = NULL;
+    exchange->connection = NULL;
+    pthread_mutex_lock(&exchange->lock);
+    exchange->gone = true;
+    const bool tell = client_gone && !exchange->finished && !exchange->closed_told;
+    pthread_mutex_unlock(&exchange->lock);
+    if (!tell)
+        return;
+    exchange->closed_told = true;
+    if (exchange->ops != NULL && exchange->ops->on_closed != NULL)
+        exchange->ops->on_closed(exchange->context);
+}
+
+void exchange_sent(struct http_exchange *exchange, size_t in_flight_bytes)
+{
+    pthread_mutex_lock(&exchange->lock);
+    exchange->in_flight_bytes = in_flight_bytes;
+    const bool tell = exchange->starved && !exchange->finished &&
+                      exchange->pending.size_bytes + in_flight_bytes <= EXCHANGE_LOW_WATER_BYTES;
+    if (tell)
+        exchange->starved = false;
+    pthread_mutex_unlock(&exchange->lock);
+    if (tell && exchange->ops != NULL && exchange->ops->on_writable != NULL)
+        exchange->ops->on_writable(exchange->context);
+}

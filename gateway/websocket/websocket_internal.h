@@ -1,0 +1,149 @@
+/*
+ * What the files of the room share.
+ *
+ *     websocket.c      the server: thread, loop, adoption, heartbeat, the callback of libwebsockets
+ *     ws_connection.c  the calls of any thread
+ *     ws_pump.c        between the client's socket and libwebsockets; refuses unmasked frames on the way
+ *
+ * libwebsockets does not see the client's socket but one end of a socket pair. It would accept frames without
+ * a mask (RFC 6455 5.1 has the server close), and nothing in its interface tells; so the bytes are looked at
+ * before it gets them. TLS will end in the same place.
+ *
+ *     client ◄──socket──► pump ◄──socket pair──► libwebsockets ──► callbacks
+ *
+ * Locks: server.inbox_lock and ws_connection.lock are leaves; none is taken under the other.
+ */
+#pragma once
+
+#include <ev.h>
+#include <libwebsockets.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/websocket/websocket.h"
+
+#define WS_LIMIT_BYTES       (4 * WS_HIGH_WATER_BYTES)
+#define WS_REASON_MAX_BYTES  123U
+#define WS_SCRATCH_BYTES     ((size_t)64 * 1024)
+#define WS_PAIR_BUFFER_BYTES (64 * 1024) /* what libwebsockets may run ahead of the client */
+#define WS_PEER_BYTES        64U
+#define WS_KEY_BYTES         24U
+
+/* A message on its way out; libwebsockets writes its frame header into the room before the text. */
+struct ws_message {
+    struct ws_message *next;
+    size_t size_bytes;
+    uint8_t room[]; /* LWS_PRE, then the text */
+};
+
+/* Where the watcher of client frames is; see ws_guard_step. */
+struct ws_guard {
+    int state;
+    unsigned length_left; /* bytes of an extended length to come */
+    unsigned mask_left;
+    uint64_t payload_left;
+    uint8_t first;
+    size_t message_max_bytes;
+};
+
+struct ws_connection {
+    atomic_uint references;
+    struct websocket_server *server;
+
+    /* The server's thread only. */
+    struct ws_connection *next_open, *former_open; /* server.open */
+    struct lws *wsi;                               /* NULL: not adopted yet, or gone */
+    int socket_fd;
+    int pair_fd; /* our end; -1 when closed */
+    int lws_fd;  /* the other end, until it is adopted */
+    ev_io socket_in, socket_out, pair_in, pair_out;
+    struct buffer to_lws;    /* checked, not yet taken by libwebsockets: [to_lws_at, size) */
+    struct buffer to_client; /* [to_client_at, size) */
+    size_t to_lws_at, to_client_at;
+    bool client_finished; /* FIN from the client */
+    bool lws_finished;    /* libwebsockets has closed its end */
+    bool half_shut;       /* and we have told the client */
+    struct ws_guard guard;
+    bool opened;
+    bool closed_told;
+    bool failing; /* a breach was found: nothing more is read, fail_code goes out */
+    uint16_t fail_code;
+    const char *fail_reason;
+    bool ping_owed;
+    int64_t heard_us; /* last bytes from the client */
+    int64_t pinged_us;
+    int64_t cut_due_us;    /* 0: not closing */
+    struct buffer message; /* fragments of the message that is arriving */
+    void *context;
+    struct buffer texts; /* key, path, query, peer, request id, in a row */
+    struct websocket_handshake handshake;
+
+    pthread_mutex_t lock; /* guards what follows */
+    struct ws_message *first, *last;
+    size_t queued_bytes;
+    bool starved;
+    bool dead; /* ws_send drops */
+    bool overflowed;
+    uint16_t close_code; /* 0: not asked to close */
+    char close_reason[WS_REASON_MAX_BYTES + 1];
+
+    /* Guarded by server.inbox_lock. */
+    bool posted;
+    struct ws_connection *next_posted;
+};
+
+struct websocket_server {
+    struct websocket_options options;
+    struct log *log;
+    const struct clock *clock;
+    struct ev_loop *loop;
+    struct lws_context *lws;
+    struct lws_vhost *vhost;
+    pthread_t thread;
+    ev_async wake;
+    ev_timer tick;
+    atomic_size_t connection_count;
+    atomic_bool stopping;
+    _Atomic int64_t drain_ms;
+    atomic_uint references; /* stop's, and one a connection */
+
+    pthread_mutex_t inbox_lock; /* guards first_posted, last_posted, ended */
+    struct ws_connection *first_posted, *last_posted;
+    bool ended; /* the loop is over: nothing is posted */
+
+    /* The server's thread only. */
+    struct ws_connection *open; /* all that were taken from the inbox and not yet freed */
+    struct ws_connection *adopting;
+    bool draining;
+    int64_t cut_all_us;
+    uint8_t scratch[WS_SCRATCH_BYTES];
+};
+
+/* websocket.c */
+/* Any thread. False: the server has ended. */
+bool ws_post(struct ws_connection *connection);
+void ws_fail(struct ws_connection *connection, uint16_t code, const char *reason);
+void ws_ended(struct ws_connection *connection); /* the pump has nothing left to carry */
+
+/* ws_connection.c */
+struct ws_connection *ws_connection_new(struct websocket_server *server, int fd,
+                                        const struct websocket_handshake *handshake);
+void server_unref(struct websocket_server *server);
+struct ws_message *ws_queue_pop(struct ws_connection *connection);
+/* `size_bytes` have been taken from the queue; may call on_writable. */
+void ws_queue_sent(struct ws_connection *connection, size_t size_bytes);
+void ws_queue_drop(struct ws_connection *connection); /* and all that comes */
+
+/* ws_pump.c */
+void ws_pump_start(struct ws_connection *connection);
+void ws_pump_cut(struct ws_connection *connection); /* closes the client's socket now */
+void ws_pump_done(struct ws_connection *connection);
+
+/*
+ * Looks at bytes from the client. The number that may go on to libwebsockets; less than given: *ret_code is
+ * the close code of the breach that follows them.
+ */
+size_t ws_guard_step(struct ws_guard *guard, struct bytes bytes, uint16_t *ret_code);

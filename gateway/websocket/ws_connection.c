@@ -1,0 +1,172 @@
+/* A connection's queue and its calls of any thread. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/websocket/websocket_internal.h"
+
+static struct bytes keep(struct ws_connection *connection, struct bytes text)
+{
+    const size_t at = connection->texts.size_bytes;
+    buffer_add_bytes(&connection->texts, text);
+    return (struct bytes){connection->texts.data + at, text.size_bytes};
+}
+
+static bool texts_copy(struct ws_connection *connection, const struct websocket_handshake *from)
+{
+    const size_t sum = from->key.size_bytes + from->path.size_bytes + from->query.size_bytes +
+                       from->peer.size_bytes + from->request_id.size_bytes;
+    connection->texts = buffer_make(0);
+    if (buffer_extend(&connection->texts, sum + 1) == NULL) /* all at once: what is kept must not move */
+        return false;
+    buffer_clear(&connection->texts);
+    connection->handshake = (struct websocket_handshake){
+        .key = keep(connection, from->key),
+        .path = keep(connection, from->path),
+        .query = keep(connection, from->query),
+        .peer = keep(connection, from->peer),
+        .request_id = keep(connection, from->request_id),
+    };
+    return true;
+}
+
+struct ws_connection *ws_connection_new(struct websocket_server *server, int fd,
+                                        const struct websocket_handshake *handshake)
+{
+    struct ws_connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL)
+        return NULL;
+    if (!texts_copy(connection, handshake)) {
+        free(connection);
+        return NULL;
+    }
+    atomic_init(&connection->references, 1);
+    pthread_mutex_init(&connection->lock, NULL);
+    connection->server = server;
+    atomic_fetch_add(&server->references, 1);
+    connection->socket_fd = fd;
+    connection->pair_fd = -1;
+    connection->lws_fd = -1;
+    connection->message = buffer_make(0);
+    connection->to_lws = buffer_make(0);
+    connection->to_client = buffer_make(0);
+    connection->guard.message_max_bytes = server->options.message_max_bytes;
+    return connection;
+}
+
+void ws_ref(struct ws_connection *connection)
+{
+    atomic_fetch_add(&connection->references, 1);
+}
+
+void server_unref(struct websocket_server *server)
+{
+    if (atomic_fetch_sub(&server->references, 1) != 1)
+        return;
+    pthread_mutex_destroy(&server->inbox_lock);
+    free(server);
+}
+
+void ws_unref(struct ws_connection *connection)
+{
+    if (connection == NULL || atomic_fetch_sub(&connection->references, 1) != 1)
+        return;
+    struct websocket_server *server = connection->server;
+    ws_queue_drop(connection);
+    buffer_done(&connection->texts);
+    buffer_done(&connection->message);
+    buffer_done(&connection->to_lws);
+    buffer_done(&connection->to_client);
+    pthread_mutex_destroy(&connection->lock);
+    free(connection);
+    server_unref(server);
+}
+
+bool ws_send(struct ws_connection *connection, struct bytes text)
+{
+    struct ws_message *message = malloc(sizeof *message + LWS_PRE + text.size_bytes + 1);
+    if (message != NULL) {
+        message->next = NULL;
+        message->size_bytes = text.size_bytes;
+        if (text.size_bytes > 0)
+            memcpy(message->room + LWS_PRE, text.data, text.size_bytes);
+    }
+    pthread_mutex_lock(&connection->lock);
+    const bool taken = message != NULL && !connection->dead && connection->close_code == 0;
+    bool room = false;
+    if (taken) {
+        if (connection->first == NULL)
+            connection->first = message;
+        else
+            connection->last->next = message;
+        connection->last = message;
+        connection->queued_bytes += text.size_bytes;
+        room = connection->queued_bytes < WS_HIGH_WATER_BYTES;
+        connection->starved = !room;
+    }
+    /* A message that is lost for lack of memory must not be missed silently: the connection ends instead. */
+    if (connection->queued_bytes > WS_LIMIT_BYTES || message == NULL) {
+        connection->overflowed = true;
+        connection->dead = true;
+        room = false;
+    }
+    pthread_mutex_unlock(&connection->lock);
+    if (!taken)
+        free(message);
+    (void)ws_post(connection); /* when the server has ended there is nobody to send to */
+    return room;
+}
+
+void ws_close(struct ws_connection *connection, uint16_t code, const char *reason)
+{
+    pthread_mutex_lock(&connection->lock);
+    if (connection->close_code == 0) {
+        connection->close_code = code;
+        size_t length = strnlen(reason, WS_REASON_MAX_BYTES);
+        while (length > 0 && reason[length] != '\0' && ((uint8_t)reason[length] & 0xc0) == 0x80)
+            length--; /* not within a character */
+        memcpy(connection->close_reason, reason, length);
+        connection->close_reason[length] = '\0';
+    }
+    pthread_mutex_unlock(&connection->lock);
+    (void)ws_post(connection); /* when the server has ended there is nobody to send to */
+}
+
+struct ws_message *ws_queue_pop(struct ws_connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    struct ws_message *message = connection->first;
+    if (message != NULL)
+        connection->first = message->next;
+    pthread_mutex_unlock(&connection->lock);
+    return message;
+}
+
+void ws_queue_sent(struct ws_connection *connection, size_t size_bytes)
+{
+    pthread_mutex_lock(&connection->lock);
+    connection->queued_bytes -= size_bytes;
+    const bool tell =
+        connection->starved && !connection->dead && connection->queued_bytes <= WS_LOW_WATER_BYTES;
+    if (tell)
+        connection->starved = false;
+    pthread_mutex_unlock(&connection->lock);
+    const struct websocket_ops *ops = connection->server->options.ops;
+    if (tell && ops->on_writable != NULL)
+        ops->on_writable(connection->context);
+}
+
+void ws_queue_drop(struct ws_connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    struct ws_message *message = connection->first;
+    connection->first = NULL;
+    connection->queued_bytes = 0;
+    connection->dead = true;
+    pthread_mutex_unlock(&connection->lock);
+    while (message != NULL) {
+        struct ws_message *next = message->next;
+        free(message);
+        message = next;
+    }
+}

@@ -1,0 +1,125 @@
+/*
+ * The bus: the commit order, told to whoever waits for it.
+ *
+ * The writer reports each durable head. From there the bus wakes cursors (a position and a query:
+ * subscriptions), calls those who wait for a position to be there, and runs the durable in-process dispatcher
+ * `bus`, whose checkpoint says which events are `processed`. A cursor near the head reads from a ring of
+ * recent records that all cursors share, an older one from the store; it is only a position, so the switch
+ * can neither lose nor repeat.
+ *
+ * Ownership  Borrows store, clock and log; they outlive it.
+ * Threads    bus_committed, bus_wait, bus_processed*, cursor_open and cursor_poke from any thread. Everything
+ * a cursor or handler does runs on the bus's one thread, as does cursor_next. Blocking   Only bus_stop. The
+ * bus's thread itself reads the store.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "record/query.h"
+#include "record/record.h"
+#include "store/event_store.h"
+
+struct bus;
+struct cursor;
+struct log;
+
+/* A position that does not come within this time is reported as lost (DESIGN §3). */
+#define BUS_MISSING_AFTER_US INT64_C(5000000)
+
+/* Reads the head and the dispatcher's checkpoint from the store. */
+STATUS_MUST_CHECK struct status bus_new(struct event_store *store, const struct clock *clock, struct log *log,
+                                        struct bus **ret);
+/* Starts the thread. Handlers are added before. */
+STATUS_MUST_CHECK struct status bus_start(struct bus *bus);
+/* Ends every wait as not reached, saves the checkpoint, ends the thread. Cursors must be closed by then: poke
+ * them until their turns have answered CURSOR_CLOSED. */
+void bus_stop(struct bus *bus);
+void bus_free(struct bus *bus); /* NULL is fine; stops first */
+DEFINE_CLEANUP(struct bus, bus_free);
+
+/* From the writer, after a commit is durable and before its appends are answered. Cheap. */
+void bus_committed(struct bus *bus, const struct store_head *head);
+/* The newest head the bus has heard of. */
+int64_t bus_head(const struct bus *bus);
+/* Lets the thread look at clock and work again; for tests that move the clock by hand. */
+void bus_wake(struct bus *bus);
+
+/* --- waiting for a position --- */
+struct bus_waiter {
+    int64_t position;
+    int64_t deadline_us; /* monotonic */
+    /* Once, on the bus's thread; must not block. The waiter is its owner's again. */
+    void (*done)(struct bus_waiter *waiter, bool reached);
+    struct bus_waiter *next; /* the bus's */
+};
+void bus_wait(struct bus *bus, struct bus_waiter *waiter);
+/* True = taken back, `done` will not be called; false = it was, or is about to be. */
+bool bus_forget(struct bus *bus, struct bus_waiter *waiter);
+
+/* --- handlers in process, scope `process` --- */
+/* Called for each event that matches, in order, on the bus's thread; at least once over a restart. */
+typedef void (*bus_handler)(void *context, int64_t position, const struct event_fields *event);
+#define BUS_HANDLERS_MAX 32U
+/* `query` NULL = everything; borrowed, as is `name`. RESOURCE_EXHAUSTED beyond BUS_HANDLERS_MAX. */
+STATUS_MUST_CHECK struct status bus_handler_add(struct bus *bus, const char *name,
+                                                const struct event_query *query, bus_handler handler,
+                                                void *context);
+
+/* The durable checkpoint of the dispatcher: every event up to it is processed. */
+int64_t bus_checkpoint(const struct bus *bus);
+/* When the checkpoint passed `position`, to the second (later to the minute); 0 = not processed. */
+int64_t bus_processed_at_us(struct bus *bus, int64_t position);
+
+/* --- cursors --- */
+enum cursor_turn {
+    CURSOR_WAIT,   /* call again after a commit, a poke, or at the time of cursor_wake_at */
+    CURSOR_AGAIN,  /* call again at once, after the others had their turn */
+    CURSOR_CLOSED, /* the cursor is freed */
+};
+/* On the bus's thread. May read with cursor_next; should do a bounded piece of work. */
+typedef enum cursor_turn (*cursor_take_turn)(void *context, struct cursor *cursor);
+
+struct cursor_options {
+    const struct event_query *query; /* copied */
+    int64_t after_position;
+    cursor_take_turn turn;
+    void *context;
+};
+/* RESOURCE_EXHAUSTED. The first turn comes soon. After bus_stop no turn comes: open none then. */
+STATUS_MUST_CHECK struct status cursor_open(struct bus *bus, const struct cursor_options *options,
+                                            struct cursor **ret);
+/* Any thread, until the turn that answers CURSOR_CLOSED: the cursor gets a turn soon. */
+void cursor_poke(struct cursor *cursor);
+
+/* The rest only from within a turn. */
+void cursor_wake_at(struct cursor *cursor,
+                    int64_t monotonic_us);            /* the next turn at the latest; 0 = no time */
+int64_t cursor_position(const struct cursor *cursor); /* everything up to here was taken or did not match */
+int64_t cursor_head(const struct cursor *cursor);     /* as it was when the turn began */
+/* So far behind that it reads the store and no longer the ring. */
+bool cursor_behind(const struct cursor *cursor);
+
+/* True = taken; false = no room: the event is offered again at the next call. Must take it when nothing was
+ * taken before in this call. */
+typedef bool (*cursor_sink)(void *context, int64_t position, struct record record);
+/*
+ * Offers the next matching events, in order. Looks at a bounded number of events and returns with fewer, or
+ * none, although more exist: see cursor_position against cursor_head. DATA_LOSS/POSITION_MISSING   a position
+ * has been missing for BUS_MISSING_AFTER_US or the store's own failures
+ */
+STATUS_MUST_CHECK struct status cursor_next(struct cursor *cursor, cursor_sink sink, void *context);
+
+struct bus_stats {
+    int64_t subscribers; /* open cursors */
+    int64_t handlers;    /* with the dispatcher itself */
+    int64_t delivered;   /* events taken by cursors since the start */
+    int64_t checkpoint;
+    int64_t lag; /* head - checkpoint */
+};
+void bus_stats(struct bus *bus, struct bus_stats *ret);
+/* OK, or the failure that keeps the dispatcher from moving. */
+STATUS_MUST_CHECK struct status bus_health(struct bus *bus);

@@ -1,0 +1,90 @@
+/* What the files of the bus share. Lock order: bus->lock is a leaf; no callback and no I/O runs under it. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "bus/bus.h"
+#include "bus/ring_internal.h"
+
+#define BUS_CHECKPOINT_INTERVAL_US INT64_C(1000000)
+#define JOURNAL_ENTRIES_MAX        512U
+
+struct handler {
+    const char *name;
+    struct event_query query;
+    bus_handler call;
+    void *context;
+};
+
+struct journal_entry {
+    int64_t position;
+    int64_t time_us;
+};
+
+struct dispatcher {
+    struct handler handlers[BUS_HANDLERS_MAX]; /* never changes after bus_start */
+    size_t handler_count;
+    int64_t dispatched;  /* the bus's thread */
+    int64_t saved_at_us; /* monotonic; the bus's thread */
+    atomic_int_fast64_t checkpoint;
+    /* Guarded by bus->lock: positions and times rise. */
+    struct journal_entry journal[JOURNAL_ENTRIES_MAX];
+    size_t journal_count;
+    struct status failure; /* OK, or why the last save or read failed */
+};
+
+struct cursor {
+    struct bus *bus;
+    struct arena *arena; /* holds the query */
+    struct event_query query;
+    struct read_query plan;
+    cursor_take_turn turn;
+    void *context;
+    struct cursor *next;      /* the bus's thread; before adoption bus->lock */
+    int64_t position;         /* from here on: the bus's thread */
+    int64_t wake_at_us;       /* 0 = no time */
+    int64_t missing_since_us; /* 0 = nothing is missing */
+    int64_t seen_head;        /* at the end of the last turn */
+    bool again;
+    atomic_bool poked;
+};
+
+struct bus {
+    struct event_store *store;
+    const struct clock *clock;
+    struct log *log;
+    pthread_t thread;
+    bool started;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* monotonic; only the bus's thread waits */
+    bool sleeping;          /* guarded by lock, as the next five */
+    bool woken;
+    bool stopping;
+    bool sleeps_for_ever; /* no timer: even an uninteresting commit must start one */
+    struct cursor *newcomers;
+    struct bus_waiter *waiters;
+
+    atomic_int_fast64_t head;
+    atomic_int_fast64_t cursor_count;
+    atomic_int_fast64_t delivered;
+    atomic_int_fast64_t interests; /* cursors, waiters and handlers: who wants to be woken by a commit */
+
+    struct cursor *cursors; /* the bus's thread, as the next two */
+    struct ring ring;
+    int64_t pass_head; /* the head that this pass works on */
+
+    struct dispatcher dispatcher;
+};
+
+/* cursor.c */
+void cursor_free(struct cursor *cursor);
+
+/* dispatcher.c */
+STATUS_MUST_CHECK struct status dispatcher_load(struct bus *bus);
+/* Hands events up to pass_head to the handlers and saves the checkpoint when it is due; returns the monotonic
+ * time at which it wants to be called again, INT64_MAX for after a commit, 0 for at once. */
+int64_t dispatcher_run(struct bus *bus);
+void dispatcher_save(struct bus *bus);

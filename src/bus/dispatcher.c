@@ -1,0 +1,254 @@
+/*
+ * The durable handler `bus`: hands each committed event to the handlers in process and remembers how far it
+ * has come, at most once a second, in the event store's state under "bus/checkpoint":
+ *
+ *     u32 LE version 1 · u32 LE count · count × (i64 LE position, i64 LE time in µs)
+ *
+ * The entries are the journal from which processed_at is answered; the last one is the checkpoint. A crash
+ * leaves an older checkpoint: the events after it are handed out again.
+ */
+#include "bus/bus_internal.h"
+
+#include <string.h>
+
+#include "base/crypto.h"
+#include "base/log.h"
+
+#define STATE_KEY       BYTES_LITERAL("bus/checkpoint")
+#define STATE_VERSION   1U
+#define HEAD_BYTES      8U
+#define ENTRY_BYTES     16U
+#define DISPATCH_EVENTS 1024
+
+/* Entries older than this are thinned to one a minute. */
+#define JOURNAL_FINE_US   INT64_C(60000000)
+#define JOURNAL_COARSE_US INT64_C(60000000)
+
+struct status dispatcher_load(struct bus *bus)
+{
+    struct dispatcher *dispatcher = &bus->dispatcher;
+    dispatcher->failure = status_ok();
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    if (arena == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the bus");
+    struct bytes stored = BYTES_NONE;
+    struct status status = bus->store->ops->state_get(bus->store, STATE_KEY, arena, &stored);
+    if (status.code == STATUS_NOT_FOUND)
+        return status_ok();
+    STATUS_TRY(status);
+    const uint32_t count = stored.size_bytes < HEAD_BYTES ? 0 : get_u32_le(stored.data + 4);
+    if (stored.size_bytes < HEAD_BYTES || get_u32_le(stored.data) != STATE_VERSION ||
+        count > JOURNAL_ENTRIES_MAX || stored.size_bytes != HEAD_BYTES + count * ENTRY_BYTES)
+        return status_reason(
+            REASON_DAMAGED,
+            "the bus's checkpoint in the store's state has %zu bytes and is not one of this version; "
+            "run strata verify",
+            stored.size_bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *at = stored.data + HEAD_BYTES + i * ENTRY_BYTES;
+        dispatcher->journal[i] = (struct journal_entry){(int64_t)get_u64_le(at), (int64_t)get_u64_le(at + 8)};
+    }
+    dispatcher->journal_count = count;
+    const int64_t position = count > 0 ? dispatcher->journal[count - 1].position : 0;
+    const int64_t head = atomic_load(&bus->head);
+    /* A store that was restored to an earlier time has fewer events than were processed once. */
+    dispatcher->dispatched = position < head ? position : head;
+    atomic_store(&dispatcher->checkpoint, dispatcher->dispatched);
+    return status_ok();
+}
+
+/* --- handing out --- */
+
+struct dispatch {
+    struct dispatcher *dispatcher;
+    int64_t expected;
+    int left;
+    struct status status;
+};
+
+static bool dispatch_one(void *context, int64_t position, struct record record)
+{
+    struct dispatch *dispatch = context;
+    if (position != dispatch->expected || dispatch->left == 0)
+        return false;
+    struct event_fields fields;
+    dispatch->status = record_decode(record, &fields);
+    if (!status_is_ok(&dispatch->status))
+        return false;
+    for (size_t i = 0; i < dispatch->dispatcher->handler_count; i++) {
+        const struct handler *handler = &dispatch->dispatcher->handlers[i];
+        if (query_matches(&handler->query, &fields))
+            handler->call(handler->context, position, &fields);
+    }
+    dispatch->dispatcher->dispatched = position;
+    dispatch->expected++;
+    dispatch->left--;
+    return true;
+}
+
+static struct status hand_out(struct bus *bus)
+{
+    struct dispatcher *dispatcher = &bus->dispatcher;
+    if (dispatcher->handler_count == 0) {
+        dispatcher->dispatched = bus->pass_head;
+        return status_ok();
+    }
+    const struct read_query query = {
+        .by = READ_BY_POSITION,
+        .after_position = dispatcher->dispatched,
+        .to_position = bus->pass_head,
+        .to_version = INT32_MAX,
+    };
+    struct dispatch dispatch = {dispatcher, dispatcher->dispatched + 1, DISPATCH_EVENTS, status_ok()};
+    STATUS_TRY(bus->store->ops->read(bus->store, &query, dispatch_one, &dispatch));
+    return dispatch.status;
+}
+
+static void note_outcome(struct bus *bus, struct status status, const char *what)
+{
+    pthread_mutex_lock(&bus->lock);
+    const bool first = status_is_ok(&bus->dispatcher.failure) && !status_is_ok(&status);
+    bus->dispatcher.failure = status;
+    pthread_mutex_unlock(&bus->lock);
+    if (first)
+        log_warn(bus->log, "the bus could not move its checkpoint, retrying", LOG_TEXT("step", what),
+                 LOG_TEXT("reason", status.message));
+}
+
+/* --- the journal --- */
+
+/* Makes room: first by thinning what is old to one entry a minute, then by dropping every second entry of the
+ * older half. The last entry always stays. */
+static void journal_thin(struct dispatcher *dispatcher, int64_t now_us)
+{
+    struct journal_entry *journal = dispatcher->journal;
+    size_t kept = 0;
+    for (size_t i = 0; i < dispatcher->journal_count; i++) {
+        const bool old = journal[i].time_us < now_us - JOURNAL_FINE_US;
+        const bool same_minute =
+            kept > 0 && i + 1 < dispatcher->journal_count &&
+            journal[i + 1].time_us / JOURNAL_COARSE_US == journal[i].time_us / JOURNAL_COARSE_US;
+        if (!old || !same_minute)
+            journal[kept++] = journal[i];
+    }
+    if (kept == JOURNAL_ENTRIES_MAX) {
+        kept = 0;
+        for (size_t i = 0; i < JOURNAL_ENTRIES_MAX; i++)
+            if (i >= JOURNAL_ENTRIES_MAX / 2 || i % 2 == 1)
+                journal[kept++] = journal[i];
+    }
+    dispatcher->journal_count = kept;
+}
+
+static void journal_add(struct bus *bus, int64_t position)
+{
+    struct dispatcher *dispatcher = &bus->dispatcher;
+    int64_t now_us = clock_now_us(bus->clock);
+    pthread_mutex_lock(&bus->lock);
+    if (dispatcher->journal_count == JOURNAL_ENTRIES_MAX)
+        journal_thin(dispatcher, now_us);
+    if (dispatcher->journal_count > 0 && dispatcher->journal[dispatcher->journal_count - 1].time_us > now_us)
+        now_us = dispatcher->journal[dispatcher->journal_count - 1]
+                     .time_us; /* times rise, whatever the clock does */
+    dispatcher->journal[dispatcher->journal_count++] = (struct journal_entry){position, now_us};
+    pthread_mutex_unlock(&bus->lock);
+}
+
+void dispatcher_save(struct bus *bus)
+{
+    struct dispatcher *dispatcher = &bus->dispatcher;
+    const int64_t position = dispatcher->dispatched;
+    dispatcher->saved_at_us = clock_monotonic_us(bus->clock);
+    if (position <= atomic_load(&dispatcher->checkpoint))
+        return;
+    journal_add(bus, position);
+
+    uint8_t state[HEAD_BYTES + JOURNAL_ENTRIES_MAX * ENTRY_BYTES]; /* only this thread changes the journal */
+    put_u32_le(state, STATE_VERSION);
+    put_u32_le(state + 4, (uint32_t)dispatcher->journal_count);
+    for (size_t i = 0; i < dispatcher->journal_count; i++) {
+        put_u64_le(state + HEAD_BYTES + i * ENTRY_BYTES, (uint64_t)dispatcher->journal[i].position);
+        put_u64_le(state + HEAD_BYTES + i * ENTRY_BYTES + 8, (uint64_t)dispatcher->journal[i].time_us);
+    }
+    struct status status = bus->store->ops->state_put(
+        bus->store, STATE_KEY, bytes_of(state, HEAD_BYTES + dispatcher->journal_count * ENTRY_BYTES));
+    note_outcome(bus, status, "save");
+    if (status_is_ok(&status)) {
+        atomic_store(&dispatcher->checkpoint, position);
+        return;
+    }
+    /* The entry says when the checkpoint passed; it has not. */
+    pthread_mutex_lock(&bus->lock);
+    dispatcher->journal_count--;
+    pthread_mutex_unlock(&bus->lock);
+}
+
+int64_t dispatcher_run(struct bus *bus)
+{
+    struct dispatcher *dispatcher = &bus->dispatcher;
+    const int64_t now_us = clock_monotonic_us(bus->clock);
+    if (dispatcher->dispatched < bus->pass_head) {
+        const int64_t before = dispatcher->dispatched;
+        struct status status = hand_out(bus);
+        if (!status_is_ok(&status))
+            note_outcome(bus, status, "read");
+        if (dispatcher->dispatched > before && dispatcher->dispatched < bus->pass_head)
+            return 0;
+    }
+    const int64_t due_us = dispatcher->saved_at_us + BUS_CHECKPOINT_INTERVAL_US;
+    if (dispatcher->dispatched > atomic_load(&dispatcher->checkpoint) && now_us >= due_us)
+        dispatcher_save(bus);
+    if (dispatcher->dispatched > atomic_load(&dispatcher->checkpoint) ||
+        dispatcher->dispatched < bus->pass_head)
+        return dispatcher->saved_at_us + BUS_CHECKPOINT_INTERVAL_US;
+    return INT64_MAX;
+}
+
+/* --- what others ask --- */
+
+struct status bus_handler_add(struct bus *bus, const char *name, const struct event_query *query,
+                              bus_handler handler, void *context)
+{
+    struct dispatcher *dispatcher = &bus->dispatcher;
+    if (dispatcher->handler_count == BUS_HANDLERS_MAX)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "handler %s is one too many: the bus takes %u", name,
+                            BUS_HANDLERS_MAX);
+    dispatcher->handlers[dispatcher->handler_count++] =
+        (struct handler){name, query == NULL ? (struct event_query){NULL, 0} : *query, handler, context};
+    atomic_fetch_add(&bus->interests, 1);
+    return status_ok();
+}
+
+int64_t bus_checkpoint(const struct bus *bus)
+{
+    return atomic_load_explicit(&bus->dispatcher.checkpoint, memory_order_acquire);
+}
+
+int64_t bus_processed_at_us(struct bus *bus, int64_t position)
+{
+    const struct dispatcher *dispatcher = &bus->dispatcher;
+    if (position > bus_checkpoint(bus))
+        return 0;
+    int64_t time_us = 0;
+    pthread_mutex_lock(&bus->lock);
+    size_t low = 0;
+    for (size_t high = dispatcher->journal_count; low < high;) {
+        const size_t middle = low + (high - low) / 2;
+        if (dispatcher->journal[middle].position < position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < dispatcher->journal_count)
+        time_us = dispatcher->journal[low].time_us;
+    pthread_mutex_unlock(&bus->lock);
+    return time_us;
+}
+
+struct status bus_health(struct bus *bus)
+{
+    pthread_mutex_lock(&bus->lock);
+    const struct status failure = bus->dispatcher.failure;
+    pthread_mutex_unlock(&bus->lock);
+    return failure;
+}

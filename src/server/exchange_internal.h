@@ -1,0 +1,140 @@
+/*
+ * An exchange: one gRPC call as this edge sees it, from the posted slot to the last completion.
+ *
+ *   posted ──call arrives──► begun ──messages, writes──► ending (status is being sent) ──► over, recycled
+ *
+ * Handlers of two kinds sit on it: rpc_edge (the method table) and the services answered here (health,
+ * reflection). exchange_send and exchange_finish may be called from any thread: they put bytes in the
+ * exchange's outbox and the polling thread starts the batches, so that a completing thread never pays for the
+ * network and one wake-up of the poller serves many replies. Everything else belongs to the polling thread.
+ */
+#pragma once
+
+#include <grpc/grpc.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+struct exchange;
+struct server;
+
+/* All on the polling thread. Bytes are valid during the call only. */
+struct exchange_handler {
+    /* The call has arrived: unary and server streams with their request, client streams with empty bytes. */
+    void (*begin)(struct exchange *exchange, struct bytes request);
+    /* Client streams: one message; the end of messages; may another be read now? NULL wants = always. */
+    void (*message)(struct exchange *exchange, struct bytes message);
+    void (*half_close)(struct exchange *exchange);
+    bool (*wants_message)(const struct exchange *exchange);
+    /* After exchange_send had returned false: there is room again. NULL = nobody waits. */
+    void (*writable)(struct exchange *exchange);
+    /* The peer is gone, or the deadline has passed. The exchange must still be finished. NULL = ignored. */
+    void (*cancel)(struct exchange *exchange);
+    /* Unary calls: is `cancel` worth a batch of its own? NULL = no. */
+    bool (*watches_cancel)(const struct exchange *exchange);
+    /* The last callback: nothing of gRPC is under way any more. NULL = nothing to free. */
+    void (*over)(struct exchange *exchange);
+};
+
+struct exchange_method {
+    const char *path;
+    bool client_stream;
+    bool server_stream;
+    const struct exchange_handler *handler;
+    int id; /* the handler's own */
+
+    /* the server's */
+    void *registered;
+    uint32_t posted; /* slots that wait for a call */
+};
+
+/* What a completion on the queue is about. */
+enum tag_kind {
+    TAG_ARRIVED,
+    TAG_CLOSED,
+    TAG_READ,
+    TAG_WRITTEN,
+    TAG_ENDED,
+    TAG_BELL,
+    TAG_SHUTDOWN,
+    TAG_KINDS
+};
+struct tag {
+    enum tag_kind kind;
+    struct exchange *exchange;
+};
+
+/* Sent and not yet accepted by the peer's window: the second makes exchange_send return false. */
+#define EXCHANGE_SEND_AHEAD 2U
+/* Client streams are not read while so many answers wait; a handler that sends on regardless meets the bound.
+ */
+#define EXCHANGE_READ_BELOW 64U
+#define EXCHANGE_UNSENT_MAX 1024U
+
+struct outgoing {
+    struct outgoing *next;
+    grpc_byte_buffer *bytes;
+};
+
+struct exchange {
+    struct server *server;
+    struct exchange_method *method;
+    struct exchange
+        *next; /* in the free list or, guarded by the server's outbox_lock, in the list to be pumped */
+    struct tag tags[TAG_KINDS];
+
+    grpc_call *call;
+    gpr_timespec deadline;
+    grpc_metadata_array metadata;
+    grpc_byte_buffer *payload; /* the request, or the message being read */
+    void *context;             /* the handler's */
+    uint32_t operations;       /* batches under way */
+    int cancelled;             /* written by gRPC when the call closes */
+    bool begun;
+    bool initial_sent;
+    bool watching; /* RECV_CLOSE_ON_SERVER has been started apart */
+    bool reading;
+    bool read_ended;
+    bool writing; /* headers, a message or the status are on their way */
+    bool writing_message;
+    bool ended; /* the status has been handed to gRPC */
+
+    /* guarded by the server's outbox_lock */
+    struct outgoing *out_first;
+    struct outgoing *out_last;
+    uint32_t unsent;  /* messages in the outbox and on their way */
+    bool queued;      /* in the list to be pumped */
+    bool blocked;     /* a send returned false, nobody has been told of room since */
+    bool read_paused; /* the handler did not want a message */
+    bool broken;      /* a write has failed: nothing more can be sent */
+    bool finishing;   /* nothing is sent any more but what is in the outbox and the status below */
+
+    /* the finishing thread's until `finishing` is set, then the polling thread's */
+    grpc_status_code code;
+    grpc_slice message;
+    grpc_metadata trailers[2];
+    size_t trailer_count;
+};
+
+/* --- for handlers --- */
+
+/* One message of a server stream. False: wait for `writable` before sending more (the message is taken). Any
+ * thread. */
+bool exchange_send(struct exchange *exchange, struct bytes message);
+/* The end, once: `reply` is a unary call's, with an OK status. `http_status` 0 = none. Any thread. */
+void exchange_finish(struct exchange *exchange, const struct status *status, struct bytes reply,
+                     int http_status);
+/* `wants_message` may have changed its mind. Any thread, before exchange_finish. */
+void exchange_resume(struct exchange *exchange);
+
+/* --- for the server; polling thread --- */
+
+/* Makes or recycles; NULL when out of memory. */
+struct exchange *exchange_new(struct server *server, struct exchange_method *method);
+void exchange_free(struct exchange *exchange); /* not begun, or over */
+void exchange_arrived(struct exchange *exchange);
+void exchange_completed(struct exchange *exchange, enum tag_kind kind, bool success);
+/* Starts what the outbox asks for. */
+void exchange_pump(struct exchange *exchange);

@@ -1,0 +1,440 @@
+#include "server/server.h"
+
+#include <assert.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/log.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/descriptors_internal.h"
+#include "server/server_internal.h"
+
+#define MAX_MESSAGE_BYTES    (12U * 1024U * 1024U)
+#define SLOTS_PER_METHOD     64U
+#define MAX_CALLS            16384U
+#define MAX_STREAMS          1000U
+#define MAX_METADATA_BYTES   16384U
+#define MEMORY_BYTES         (512U * 1024U * 1024U)
+#define KEEPALIVE_MS         60000U
+#define KEEPALIVE_TIMEOUT_MS 20000
+#define PING_INTERVAL_MIN_MS 10000 /* clients that ping more often are disconnected after a few */
+
+/* --- slots --- */
+
+/* Hands one more slot to gRPC, or remembers that one is owed. */
+static void post_slot(struct server *server, struct exchange_method *method)
+{
+    pthread_mutex_lock(&server->stop_lock);
+    const bool full = server->live >= server->options.max_calls;
+    pthread_mutex_unlock(&server->stop_lock);
+    struct exchange *exchange = full ? NULL : exchange_new(server, method);
+    if (exchange == NULL) {
+        server->unposted++;
+        return;
+    }
+    grpc_byte_buffer **payload = method->client_stream ? NULL : &exchange->payload;
+    const grpc_call_error error = grpc_server_request_registered_call(
+        server->grpc, method->registered, &exchange->call, &exchange->deadline, &exchange->metadata, payload,
+        server->queue, server->queue, &exchange->tags[TAG_ARRIVED]);
+    assert(error == GRPC_CALL_OK);
+    method->posted++;
+}
+
+static void post_owed_slots(struct server *server)
+{
+    server->unposted = 0;
+    for (size_t i = 0; i < METHOD_COUNT; i++)
+        for (uint32_t n = server->methods[i].posted; n < server->options.slots_per_method; n++)
+            post_slot(server, &server->methods[i]);
+}
+
+static void add_live(struct server *server, int change)
+{
+    pthread_mutex_lock(&server->stop_lock);
+    server->live = (uint32_t)((int64_t)server->live + change);
+    if (server->live == 0)
+        pthread_cond_broadcast(&server->stop_changed);
+    pthread_mutex_unlock(&server->stop_lock);
+}
+
+void server_recycle(struct server *server, struct exchange *exchange)
+{
+    exchange->next = server->free_exchanges;
+    server->free_exchanges = exchange;
+    add_live(server, -1);
+    if (server->unposted > 0)
+        post_owed_slots(server);
+}
+
+/* --- waking the poller --- */
+
+bool server_on_poller(const struct server *server)
+{
+    return pthread_equal(pthread_self(), server->poller) != 0;
+}
+
+bool server_enqueue(struct server *server, struct exchange *exchange)
+{
+    if (exchange->queued)
+        return false;
+    exchange->queued = true;
+    exchange->next = NULL;
+    if (server->pump_last != NULL)
+        server->pump_last->next = exchange;
+    else
+        server->pump_first = exchange;
+    server->pump_last = exchange;
+    const bool ring = !server->bell_rung;
+    server->bell_rung = true;
+    return ring;
+}
+
+void server_ring(struct server *server)
+{
+    pthread_mutex_lock(&server->bell_lock);
+    const grpc_call_error error = grpc_call_start_batch(server->bell, NULL, 0, &server->bell_tag, NULL);
+    pthread_mutex_unlock(&server->bell_lock);
+    assert(error == GRPC_CALL_OK);
+}
+
+/* The list is taken in one go; an exchange leaves it before it is pumped, so that it may be put on it again.
+ */
+static void answer_bell(struct server *server)
+{
+    pthread_mutex_lock(&server->outbox_lock);
+    struct exchange *exchange = server->pump_first;
+    server->pump_first = server->pump_last = NULL;
+    server->bell_rung = false;
+    const bool stopping = server->stopping;
+    for (struct exchange *each = exchange; each != NULL; each = each->next)
+        each->queued = false;
+    pthread_mutex_unlock(&server->outbox_lock);
+    while (exchange != NULL) {
+        struct exchange *next = exchange->next;
+        exchange_pump(exchange);
+        exchange = next;
+    }
+    health_update(server, stopping);
+}
+
+/* --- the polling thread --- */
+
+static void handle_arrival(struct server *server, struct exchange *exchange, bool success)
+{
+    struct exchange_method *method = exchange->method;
+    method->posted--;
+    if (!success) { /* the server is stopping: the slot comes back unused */
+        exchange_free(exchange);
+        return;
+    }
+    add_live(server, 1);
+    post_slot(server, method);
+    exchange_arrived(exchange);
+}
+
+static void *poll_main(void *argument)
+{
+    struct server *server = argument;
+    pthread_mutex_lock(&server->outbox_lock);
+    server->poller = pthread_self();
+    pthread_mutex_unlock(&server->outbox_lock);
+    post_owed_slots(server);
+    for (;;) {
+        const grpc_event event =
+            grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        if (event.type == GRPC_QUEUE_SHUTDOWN)
+            return NULL;
+        const struct tag *tag = event.tag;
+        switch (tag->kind) {
+        case TAG_ARRIVED:
+            handle_arrival(server, tag->exchange, event.success != 0);
+            break;
+        case TAG_BELL:
+            answer_bell(server);
+            break;
+        case TAG_SHUTDOWN:
+            pthread_mutex_lock(&server->stop_lock);
+            server->grpc_stopped = true;
+            pthread_cond_broadcast(&server->stop_changed);
+            pthread_mutex_unlock(&server->stop_lock);
+            break;
+        default:
+            exchange_completed(tag->exchange, tag->kind, event.success != 0);
+            break;
+        }
+    }
+}
+
+/* --- start --- */
+
+static uint32_t value_or(uint32_t value, uint32_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
+
+static void fill_defaults(struct server_options *options)
+{
+    options->max_message_bytes = value_or(options->max_message_bytes, MAX_MESSAGE_BYTES);
+    options->slots_per_method = value_or(options->slots_per_method, SLOTS_PER_METHOD);
+    options->max_calls = value_or(options->max_calls, MAX_CALLS);
+    options->max_streams = value_or(options->max_streams, MAX_STREAMS);
+    options->max_metadata_bytes = value_or(options->max_metadata_bytes, MAX_METADATA_BYTES);
+    options->memory_bytes = value_or(options->memory_bytes, MEMORY_BYTES);
+    options->keepalive_ms = value_or(options->keepalive_ms, KEEPALIVE_MS);
+}
+
+static grpc_arg integer(const char *key, int64_t value)
+{
+    return (grpc_arg){.type = GRPC_ARG_INTEGER,
+                      .key = (char *)key,
+                      .value.integer = value > INT32_MAX ? INT32_MAX : (int)value};
+}
+
+static void create_grpc_server(struct server *server)
+{
+    const struct server_options *options = &server->options;
+    grpc_resource_quota *quota = grpc_resource_quota_create("strata");
+    grpc_resource_quota_resize(quota, options->memory_bytes);
+    grpc_arg settings[] = {
+        integer(GRPC_ARG_ALLOW_REUSEPORT, 0), /* or two servers would silently share a port */
+        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options->max_message_bytes),
+        integer(GRPC_ARG_MAX_METADATA_SIZE, options->max_metadata_bytes),
+        integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_streams),
+        integer(GRPC_ARG_KEEPALIVE_TIME_MS, options->keepalive_ms),
+        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+        integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MIN_MS),
+        integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
+        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        /* Compressed requests are refused: 12 MiB of them could unfold to any size. */
+        integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+        {.type = GRPC_ARG_POINTER,
+         .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
+         .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
+    };
+    const grpc_channel_args args = {ARRAY_COUNT(settings), settings};
+    server->grpc = grpc_server_create(&args, NULL);
+    grpc_resource_quota_unref(quota);
+    grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
+}
+
+static void register_methods(struct server *server)
+{
+    for (int i = 0; i < (int)SCHEMA_METHOD_COUNT; i++) {
+        const struct schema_method *method = schema_method((enum schema_method_id)i);
+        server->methods[i] = (struct exchange_method){
+            .path = method->path,
+            .client_stream = method->client_stream,
+            .server_stream = method->server_stream,
+            .handler = &rpc_edge_handler,
+            .id = i,
+        };
+    }
+    static const struct exchange_method internal[INTERNAL_METHODS] = {
+        {.path = "/grpc.health.v1.Health/Check", .handler = &health_check_handler},
+        {.path = "/grpc.health.v1.Health/Watch", .server_stream = true, .handler = &health_watch_handler},
+        {.path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+         .client_stream = true,
+         .server_stream = true,
+         .handler = &reflection_handler},
+        {.path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+         .client_stream = true,
+         .server_stream = true,
+         .handler = &reflection_handler},
+    };
+    memcpy(&server->methods[SCHEMA_METHOD_COUNT], internal, sizeof internal);
+    for (size_t i = 0; i < METHOD_COUNT; i++) {
+        struct exchange_method *method = &server->methods[i];
+        method->registered = grpc_server_register_method(
+            server->grpc, method->path, NULL,
+            method->client_stream ? GRPC_SRM_PAYLOAD_NONE : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+        assert(method->registered != NULL); /* a path registered twice */
+    }
+}
+
+struct bytes method_service(const struct exchange_method *method)
+{
+    const char *service = method->path + 1;
+    return bytes_of(service, (size_t)(strchr(service, '/') - service));
+}
+
+static void create_bell(struct server *server)
+{
+    server->bell_tag = (struct tag){TAG_BELL, NULL};
+    server->shutdown_tag = (struct tag){TAG_SHUTDOWN, NULL};
+    server->bell_channel = grpc_lame_client_channel_create("bell", GRPC_STATUS_UNAVAILABLE, "it only rings");
+    server->bell = grpc_channel_create_call(server->bell_channel, NULL, 0, server->queue,
+                                            grpc_slice_from_static_string("/bell"), NULL,
+                                            gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+}
+
+static void init_locks(struct server *server)
+{
+    pthread_mutex_init(&server->bell_lock, NULL);
+    pthread_mutex_init(&server->outbox_lock, NULL);
+    pthread_mutex_init(&server->stop_lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&server->stop_changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+/* Frees what is there; the polling thread must not run. */
+static void server_free(struct server *server)
+{
+    if (server == NULL)
+        return;
+    if (server->bell != NULL)
+        grpc_call_unref(server->bell);
+    if (server->bell_channel != NULL)
+        grpc_channel_destroy(server->bell_channel);
+    if (server->grpc != NULL)
+        grpc_server_destroy(server->grpc);
+    if (server->queue != NULL)
+        grpc_completion_queue_destroy(server->queue);
+    while (server->free_exchanges != NULL) {
+        struct exchange *next = server->free_exchanges->next;
+        exchange_free(server->free_exchanges);
+        server->free_exchanges = next;
+    }
+    descriptor_index_free(server->descriptors);
+    pthread_cond_destroy(&server->stop_changed);
+    pthread_mutex_destroy(&server->stop_lock);
+    pthread_mutex_destroy(&server->outbox_lock);
+    pthread_mutex_destroy(&server->bell_lock);
+    free(server);
+    grpc_shutdown();
+}
+
+/* For a server whose thread does not run: gRPC wants its queue drained before it is destroyed. */
+static void abandon(struct server *server)
+{
+    if (server->grpc != NULL)
+        grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
+    grpc_completion_queue_shutdown(server->queue);
+    while (grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
+           GRPC_QUEUE_SHUTDOWN)
+        ;
+    server_free(server);
+}
+
+/* gRPC writes to stderr what it also reports to its caller; the caller says it better. */
+static void log_nothing(gpr_log_func_args *args)
+{
+    (void)args;
+}
+
+static struct status listen_on(struct server *server, const char *bind)
+{
+    grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
+    server->port = grpc_server_add_http2_port(server->grpc, bind, plain);
+    grpc_server_credentials_release(plain);
+    if (server->port > 0)
+        return status_ok();
+    return status_error(
+        STATUS_UNAVAILABLE,
+        "cannot listen on %s for gRPC; is the port taken by another process or the address not of "
+        "this machine? Choose another server.grpc_port or server.bind",
+        bind);
+}
+
+struct status server_start(const struct server_options *options, struct server **ret)
+{
+    const char *colon = strrchr(options->bind, ':');
+    if (colon == NULL || colon == options->bind || colon[1] == '\0')
+        return status_error(STATUS_INVALID_ARGUMENT, "the gRPC address is \"%s\"; give it as HOST:PORT",
+                            options->bind);
+    struct server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the gRPC server");
+    gpr_set_log_function(log_nothing);
+    grpc_init();
+    server->options = *options;
+    fill_defaults(&server->options);
+    init_locks(server);
+    server->queue = grpc_completion_queue_create_for_next(NULL);
+    create_grpc_server(server);
+    register_methods(server);
+    create_bell(server);
+    struct status status = descriptor_index_new(bytes_of(schema_descriptor_set, schema_descriptor_set_bytes),
+                                                &server->descriptors);
+    if (status_is_ok(&status))
+        status = listen_on(server, options->bind);
+    if (status_is_ok(&status)) {
+        grpc_server_start(server->grpc);
+        if (pthread_create(&server->thread, NULL, poll_main, server) != 0)
+            status = status_error(STATUS_RESOURCE_EXHAUSTED, "cannot start the thread of the gRPC server");
+    }
+    if (!status_is_ok(&status)) {
+        abandon(server);
+        return status;
+    }
+    *ret = server;
+    return status_ok();
+}
+
+uint16_t server_port(const struct server *server)
+{
+    return (uint16_t)server->port;
+}
+
+/* --- while it runs, and its end --- */
+
+static void set_health(struct server *server, bool serving, bool stopping)
+{
+    pthread_mutex_lock(&server->outbox_lock);
+    server->serving = serving;
+    server->stopping = server->stopping || stopping;
+    const bool ring = !server->bell_rung;
+    server->bell_rung = true;
+    pthread_mutex_unlock(&server->outbox_lock);
+    if (ring)
+        server_ring(server);
+}
+
+void server_set_serving(struct server *server, bool serving)
+{
+    set_health(server, serving, false);
+}
+
+/* True when everything has ended before `until`; NULL = however long it takes. */
+static bool wait_stopped(struct server *server, const struct timespec *until)
+{
+    int error = 0;
+    pthread_mutex_lock(&server->stop_lock);
+    while (error == 0 && !(server->grpc_stopped && server->live == 0))
+        error = until == NULL ? pthread_cond_wait(&server->stop_changed, &server->stop_lock)
+                              : pthread_cond_timedwait(&server->stop_changed, &server->stop_lock, until);
+    const bool stopped = server->grpc_stopped && server->live == 0;
+    pthread_mutex_unlock(&server->stop_lock);
+    return stopped;
+}
+
+void server_stop(struct server *server, int64_t drain_ms)
+{
+    if (server == NULL)
+        return;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    const int64_t until_ns = until.tv_nsec + drain_ms % 1000 * 1000000;
+    until.tv_sec += drain_ms / 1000 + until_ns / 1000000000;
+    until.tv_nsec = until_ns % 1000000000;
+    set_health(server, false, true);
+    grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
+    if (!wait_stopped(server, &until)) {
+        log_info(server->options.log, "cancelling the gRPC calls that are left",
+                 LOG_INT("drain_ms", drain_ms));
+        grpc_server_cancel_all_calls(server->grpc);
+        (void)wait_stopped(server,
+                           NULL); /* handlers finish their calls, also cancelled ones: that is the contract */
+    }
+    grpc_completion_queue_shutdown(server->queue);
+    pthread_join(server->thread, NULL);
+    server_free(server);
+}

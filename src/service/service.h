@@ -1,0 +1,89 @@
+/*
+ * The service: every operation of the contract, once, as a transport-agnostic handler in the method table.
+ *
+ * An unchecked append goes from the edge's thread straight into the writer; whatever reads or folds runs on the
+ * service's pool; appends that a domain rule looks at pass through the lane of their aggregate. Replies come from the
+ * thread that completes the work.
+ *
+ * Ownership  Copies the options' numbers, borrows their texts and all parts; they outlive it.
+ * Threads    service_register before the edges start; handlers from any thread.
+ * Blocking   Handlers never; service_stop waits for what is under way.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/status.h"
+#include "store/append.h"
+
+struct bus;
+struct clock;
+struct domain;
+struct entropy;
+struct event_store;
+struct log;
+struct rpc_table;
+struct service;
+struct snapshot_store;
+struct writer;
+
+struct service_pair {
+    const char *key;
+    const char *value;
+};
+
+struct service_options {
+    /* For GetInfo; NULL reads as "". */
+    const char *name;
+    const char *version;
+    const char *description;
+    const struct service_pair *metadata;
+    size_t metadata_count;
+    const char *build_version;
+    const char *commit;
+    const struct service_pair *libraries;
+    size_t library_count;
+    const char *store_id;
+    struct bytes configuration; /* JSON of the effective configuration, secrets removed; empty = not shown */
+    const char *security_mode;  /* for GetHealth: "development", "enforced" */
+    const char *cache_kind;     /* "memory", "redis"; without a cache "none" is shown */
+
+    struct append_limits limits; /* the writer's; event_data_max_bytes 0 = EVENT_DATA_MAX */
+    int64_t snapshots_max;       /* 0 = unlimited */
+    int32_t snapshot_events;     /* a snapshot after so many events; 0 = never */
+    int64_t snapshot_interval_us; /* a read renews an older snapshot; 0 = never */
+    int64_t cleanup_interval_us;  /* superseded snapshots and expired cache entries go; 0 = never */
+    int64_t cache_ttl_us;         /* age at which a cached state may go; 0 = never */
+    int64_t cache_max_entries;    /* for GetHealth only; 0 = unlimited */
+    int64_t min_position_wait_us; /* 0 = 5 s */
+    size_t pool_threads;          /* 0 = 2 */
+    size_t pool_queue_max;        /* 0 = 4,096 */
+};
+
+struct service_parts {
+    struct event_store *store;
+    struct writer *writer; /* its on_commit calls bus_committed */
+    struct snapshot_store *snapshots;
+    struct snapshot_store *cache; /* NULL = none */
+    struct bus *bus;              /* started */
+    const struct domain *domain;
+    const struct clock *clock;
+    const struct entropy *entropy;
+    struct log *log;
+};
+
+STATUS_MUST_CHECK struct status service_new(const struct service_parts *parts, const struct service_options *options,
+                                            struct service **ret);
+void service_register(struct service *service, struct rpc_table *table);
+
+/*
+ * Refuses new calls, sends `closing` to subscriptions, finishes what is under way and returns when nothing is. The
+ * writer and the bus must still run; the edges too, so that replies leave. May be called more than once.
+ */
+void service_stop(struct service *service);
+void service_free(struct service *service); /* NULL is fine; stops first */
+DEFINE_CLEANUP(struct service, service_free);

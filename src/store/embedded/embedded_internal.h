@@ -1,0 +1,137 @@
+/*
+ * The parts of the embedded store, and how its threads share them.
+ *
+ *   writer's thread   facts, commit (builds the frame)         ─┐ job
+ *   sync thread       writes, syncs, publishes, answers, seals ◄┘
+ *   housekeeping      prepares space, remembers the head each second
+ *   any               reads what is published
+ *
+ * Locks, in this order, never two of the same kind: work_lock → view_lock → the leaves (segment log's
+ * space.lock, state_db's lock). No callback runs and no file is touched under work_lock or view_lock.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "locations_internal.h"
+#include "segment_log_internal.h"
+#include "state_db_internal.h"
+#include "store/embedded/embedded_store.h"
+#include "store/embedded/log_scan.h"
+#include "store/event_index.h"
+
+struct log;
+
+#define SEAL_AFTER_MS          5
+#define REMEMBER_EVERY_MS      1000
+#define SEGMENT_BYTES_DEFAULT  (256U * 1024U * 1024U)
+#define SEGMENT_BYTES_LEAST    (2U * SEGMENT_HEADER_BYTES)
+#define SEGMENT_BYTES_MOST     (1024U * 1024U * 1024U) /* offsets are 32 bits wide */
+#define SEGMENT_EVENTS_DEFAULT 250000U
+#define SPACE_STEP_BYTES       (16U * 1024U * 1024U)
+
+struct commit_job {
+    const struct commit_batch *batch; /* NULL = none */
+    commit_done done;
+    void *context;
+    struct frame_header header;
+    struct status refused; /* OK, or why nothing is to be written */
+};
+
+struct embedded_store {
+    struct event_store store;
+    struct files *files;
+    const struct clock *clock;
+    const struct entropy *entropy;
+    struct log *log;
+    char id[STORE_ID_MAX_BYTES + 1];
+    struct store_identity identity;
+    struct embedded_options options; /* with defaults filled in; store_id points to `id` */
+    struct file *lock_file;
+    struct state_db *state;
+    struct segment_log *segments;
+    struct embedded_recovery recovery;
+    uint64_t writer_epoch; /* counts the openings for writing */
+    int64_t lost_position; /* what the head was, when its loss was accepted at this start; else 0 */
+    bool stepped;          /* no threads: commit does all inline, embedded_store_step() the rest */
+
+    pthread_rwlock_t view_lock; /* guards what is published: */
+    struct event_index *index;
+    struct locations locations;
+    struct store_head head;
+    struct remembered_head mark; /* head, segment and end offset after the last frame; never clean */
+
+    pthread_mutex_t work_lock; /* guards: */
+    pthread_cond_t work_ready;
+    struct commit_job job;
+    bool stopping;              /* for the sync thread, which ends first … */
+    bool housekeeping_stopping; /* … since it may wait for the other */
+    struct status failed;       /* OK, or why nothing is appended any more */
+
+    struct buffer places; /* of the batch's records in the frame: struct location each; as `frame` */
+    struct buffer
+        frame;   /* the writer's thread until the job is posted, then the sync thread's until it is done */
+    bool sealed; /* the sync thread's: the last frame is a seal, or there is none */
+    int64_t remembered_at_us;          /* the housekeeping thread's, monotonic */
+    struct remembered_head remembered; /* likewise: what state/ holds */
+    bool warned_state;                 /* likewise */
+
+    pthread_t sync_thread;
+    pthread_t housekeeping_thread;
+    bool threads_started;
+};
+
+static inline struct embedded_store *embedded_of(struct event_store *store)
+{
+    return (struct embedded_store *)store;
+}
+
+/* recovery.c: fills index, locations, head, segments and recovery from the log, repairs its tail. */
+STATUS_MUST_CHECK struct status embedded_recover(struct embedded_store *store);
+
+/* data_loss.c: records that a loss was accepted, as an event; before the threads start. */
+STATUS_MUST_CHECK struct status embedded_record_loss(struct embedded_store *store);
+
+/* embedded_commit.c */
+void embedded_commit(struct event_store *base, const struct commit_batch *batch, commit_done done,
+                     void *context);
+struct status embedded_health(struct event_store *base);
+void embedded_seal(struct embedded_store *store); /* the last frame becomes a seal, if it can */
+void *embedded_sync_loop(void *store);
+/* Publishes events of one append, or recovered ones; the caller holds view_lock or is alone. */
+STATUS_MUST_CHECK struct status embedded_publish(struct embedded_store *store,
+                                                 const struct event_fields *fields,
+                                                 const struct location *locations, size_t count);
+void embedded_mark(struct embedded_store *store); /* likewise; after each frame */
+
+/* embedded_housekeeping.c */
+void *embedded_housekeeping_loop(void *store);
+void embedded_housekeep(struct embedded_store *store);
+/* Writes the published head to state/; `clean` at a clean stop. */
+STATUS_MUST_CHECK struct status embedded_remember(struct embedded_store *store, bool clean);
+
+/* embedded_reads.c */
+struct status embedded_facts(struct event_store *base, const struct facts_request *request,
+                             struct arena *arena, struct facts *ret);
+struct status embedded_read(struct event_store *base, const struct read_query *query, record_sink sink,
+                            void *context);
+struct status embedded_head(struct event_store *base, struct store_head *ret);
+struct status embedded_aggregate(struct event_store *base, struct bytes id, struct arena *arena,
+                                 struct aggregate_head *ret);
+struct status embedded_aggregates(struct event_store *base, struct bytes type, int64_t after_first_position,
+                                  aggregate_sink sink, void *context);
+struct status embedded_find_id(struct event_store *base, struct bytes event_id, int64_t *ret_position);
+struct status embedded_find_time(struct event_store *base, int64_t time_us, int64_t *ret_position);
+struct status embedded_stats(struct event_store *base, struct arena *arena, struct event_store_stats *ret);
+
+/*
+ * For tests that name every file call: a store without threads. commit() answers before it returns; what the
+ * threads would do meanwhile happens in embedded_store_step().
+ */
+STATUS_MUST_CHECK struct status embedded_store_open_stepped(struct files *files,
+                                                            const struct embedded_options *options,
+                                                            const struct clock *clock,
+                                                            const struct entropy *entropy, struct log *log,
+                                                            struct event_store **ret);
+void embedded_store_step(struct event_store *store);

@@ -1,0 +1,503 @@
+#include "segment_log_internal.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/entropy.h"
+
+/* Zeros are written and synced in pieces, since a commit's sync may have to wait for one. */
+#define PREPARE_PIECE_BYTES (1024U * 1024U)
+#define NS_A_MS             1000000L
+
+/* What is kept ready ahead of the appending thread. */
+struct space {
+    pthread_mutex_t lock;
+    pthread_cond_t wanted; /* for the preparing thread */
+    pthread_cond_t ready;  /* for the appending thread */
+    bool poked;
+    uint64_t asked;         /* requests made and … */
+    uint64_t served;        /* … the last one that a finished round had seen */
+    uint64_t used_end;      /* of the last segment */
+    uint64_t prepared_end;  /* of the last segment: frames may be written below it */
+    uint64_t needed_end;    /* what an append waits for; 0 = nothing */
+    uint64_t next_prepared; /* size of next.pool; 0 = there is none */
+    uint64_t next_needed;   /* likewise waited for */
+    uint32_t next_taken;   /* counts up when the file is taken: a round under way then speaks of the former */
+    struct status trouble; /* of the last round */
+    struct status broken;  /* the first trouble that was not one of space: appends have ended */
+};
+
+struct segment_log {
+    struct segment_log_options options;
+    /* Never moves, grows at its end: a reader that knows a number may use it without a lock. */
+    struct segment **segments;
+    _Atomic uint32_t count;
+    _Atomic uint64_t bytes;
+    bool threaded;
+    struct space space;
+
+    /* The preparing thread's own. */
+    struct file *preparing; /* a second handle of the last segment */
+    uint32_t preparing_number;
+};
+
+static struct segment *last_segment(const struct segment_log *log)
+{
+    const uint32_t count = atomic_load_explicit(&log->count, memory_order_acquire);
+    return count == 0 ? NULL : log->segments[count - 1];
+}
+
+struct status segment_log_new(const struct segment_log_options *options, struct segment_log **ret)
+{
+    struct segment_log *log = calloc(1, sizeof *log);
+    /* Untouched pages of this table cost nothing. */
+    struct segment **segments = calloc(SEGMENTS_MAX, sizeof *segments);
+    if (log == NULL || segments == NULL) {
+        free(log);
+        free(segments);
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the log");
+    }
+    log->options = *options;
+    log->segments = segments;
+    log->space.trouble = status_ok();
+    log->space.broken = status_ok();
+    pthread_mutex_init(&log->space.lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&log->space.wanted, &monotonic);
+    pthread_cond_init(&log->space.ready, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    *ret = log;
+    return status_ok();
+}
+
+void segment_log_free(struct segment_log *log)
+{
+    if (log == NULL)
+        return;
+    file_close(log->preparing);
+    for (uint32_t i = 0; i < log->count; i++) {
+        file_close(log->segments[i]->file);
+        free(log->segments[i]);
+    }
+    pthread_cond_destroy(&log->space.ready);
+    pthread_cond_destroy(&log->space.wanted);
+    pthread_mutex_destroy(&log->space.lock);
+    free(log->segments);
+    free(log);
+}
+
+static void path_in_log(const struct segment_log *log, const char *name, char ret[STORE_PATH_BYTES])
+{
+    snprintf(ret, STORE_PATH_BYTES, "%s/log/%s", log->options.store_id, name);
+}
+
+struct status segment_log_adopt(struct segment_log *log, int64_t first_position, uint64_t epoch, uint64_t end,
+                                uint64_t file_bytes, uint32_t event_count, struct file *file)
+{
+    struct segment *segment = log->count < SEGMENTS_MAX ? calloc(1, sizeof *segment) : NULL;
+    if (segment == NULL) {
+        file_close(file);
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for one more segment after %u",
+                            (unsigned)log->count);
+    }
+    char name[SEGMENT_NAME_BYTES];
+    segment_name_format(first_position, name);
+    path_in_log(log, name, segment->path);
+    segment->first_position = first_position;
+    segment->epoch = epoch;
+    segment->end = end;
+    segment->event_count = event_count;
+    segment->file = file;
+
+    struct segment *former = last_segment(log);
+    pthread_mutex_lock(&log->space.lock);
+    if (former != NULL)
+        former->wants_truncation = true;
+    log->segments[log->count] = segment;
+    log->space.used_end = end;
+    log->space.prepared_end = file_bytes;
+    /* With the lock held, so that a round never takes the new numbers for the former segment's. */
+    atomic_store_explicit(&log->count, log->count + 1, memory_order_release);
+    pthread_mutex_unlock(&log->space.lock);
+    atomic_fetch_add(&log->bytes, end);
+    return status_ok();
+}
+
+void segment_log_use_thread(struct segment_log *log, bool on)
+{
+    log->threaded = on;
+}
+
+/* ---- preparing ---- */
+
+/* What one round does, taken from the shared state at its begin. */
+struct round {
+    uint64_t asked;
+    struct segment *last;
+    uint32_t last_number;
+    uint64_t prepared_end;
+    uint64_t target_end;
+    uint64_t next_prepared;
+    uint64_t next_target; /* 0 = nothing to do */
+    uint32_t next_taken;
+};
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Runs under space.lock. */
+static struct round plan_round(struct segment_log *log)
+{
+    struct space *space = &log->space;
+    const uint64_t max = log->options.segment_max_bytes;
+    const uint64_t step = log->options.step_bytes;
+    struct round round = {
+        .asked = space->asked,
+        .last = last_segment(log),
+        .last_number = log->count,
+        .prepared_end = space->prepared_end,
+        .next_prepared = space->next_prepared,
+        .next_taken = space->next_taken,
+    };
+    if (round.last != NULL) {
+        const bool low = space->prepared_end < space->used_end + step / 2;
+        const uint64_t ahead = low ? smaller(space->used_end + step, max) : 0;
+        round.target_end = larger(space->needed_end, ahead);
+    }
+    const bool next_due = round.last == NULL || space->used_end > max / 2 || space->next_needed > 0 ||
+                          round.last->event_count > log->options.segment_max_events / 2;
+    if (next_due)
+        round.next_target = larger(space->next_needed, smaller(SEGMENT_HEADER_BYTES + step, max));
+    return round;
+}
+
+static struct status extend(struct file *file, uint64_t from, uint64_t to, uint64_t *ret_end)
+{
+    while (from < to) {
+        const uint64_t piece_end = smaller(to, from + PREPARE_PIECE_BYTES);
+        STATUS_TRY(file_allocate(file, piece_end));
+        STATUS_TRY(file_sync(file));
+        from = piece_end;
+        *ret_end = from;
+    }
+    return status_ok();
+}
+
+static struct status extend_last(struct segment_log *log, struct round *round)
+{
+    if (round->last == NULL || round->target_end <= round->prepared_end)
+        return status_ok();
+    if (log->preparing == NULL || log->preparing_number != round->last_number) {
+        file_close(log->preparing);
+        log->preparing = NULL;
+        STATUS_TRY(files_open(log->options.files, round->last->path, FILE_WRITE, &log->preparing));
+        log->preparing_number = round->last_number;
+    }
+    return extend(log->preparing, round->prepared_end, round->target_end, &round->prepared_end);
+}
+
+static struct status make_next(struct segment_log *log, struct round *round)
+{
+    if (round->next_target <= round->next_prepared)
+        return status_ok();
+    char path[STORE_PATH_BYTES];
+    path_in_log(log, "next.pool", path);
+    CLEANUP(file_close_at) struct file *file = NULL;
+    STATUS_TRY(files_open(log->options.files, path, FILE_WRITE | FILE_CREATE, &file));
+    if (round->next_prepared == 0)
+        STATUS_TRY(file_truncate(file, 0)); /* an attempt that failed may have left something */
+    return extend(file, round->next_prepared, round->next_target, &round->next_prepared);
+}
+
+/*
+ * Cuts full segments to their end. A failure costs space and nothing else (recovery accepts zeros behind the
+ * end of any segment and the next start tries again), so it is survived on purpose.
+ */
+static void truncate_full(struct segment_log *log)
+{
+    for (uint32_t i = log->count; i-- > 0;) {
+        struct segment *segment = log->segments[i];
+        pthread_mutex_lock(&log->space.lock);
+        const bool wanted = segment->wants_truncation;
+        segment->wants_truncation = false;
+        pthread_mutex_unlock(&log->space.lock);
+        if (!wanted && i + 2 < log->count)
+            return;
+        if (!wanted)
+            continue;
+        struct file *file = NULL;
+        uint64_t size = 0;
+        if (files_open(log->options.files, segment->path, FILE_WRITE, &file).code == STATUS_OK &&
+            file_size(file, &size).code == STATUS_OK && size > segment->end)
+            (void)file_truncate(file, segment->end).code; /* see above */
+        file_close(file);
+    }
+}
+
+void segment_log_prepare(struct segment_log *log)
+{
+    struct space *space = &log->space;
+    pthread_mutex_lock(&space->lock);
+    struct round round = plan_round(log);
+    pthread_mutex_unlock(&space->lock);
+
+    struct status trouble = extend_last(log, &round);
+    if (trouble.code == STATUS_OK)
+        trouble = make_next(log, &round);
+    truncate_full(log);
+
+    pthread_mutex_lock(&space->lock);
+    if (round.last_number == log->count) /* else the log has moved on to the next segment meanwhile */
+        space->prepared_end = larger(space->prepared_end, round.prepared_end);
+    if (round.next_taken == space->next_taken)
+        space->next_prepared = round.next_prepared;
+    space->trouble = trouble;
+    /* A sync that failed may have been about a frame as well, and asking again would be answered with a lie.
+     */
+    if (trouble.code != STATUS_OK && trouble.code != STATUS_RESOURCE_EXHAUSTED &&
+        space->broken.code == STATUS_OK)
+        space->broken = trouble;
+    space->served = round.asked;
+    pthread_cond_broadcast(&space->ready);
+    pthread_mutex_unlock(&space->lock);
+}
+
+static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t timeout_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until); /* only how long to sleep: nothing is decided by it */
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (timeout_ms % 1000) * NS_A_MS;
+    if (until.tv_nsec >= 1000 * NS_A_MS) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000 * NS_A_MS;
+    }
+    (void)pthread_cond_timedwait(condition, lock, &until); /* woken or late: the caller looks again */
+}
+
+void segment_log_wait(struct segment_log *log, int64_t timeout_ms)
+{
+    struct space *space = &log->space;
+    pthread_mutex_lock(&space->lock);
+    if (!space->poked && space->asked == space->served)
+        wait_until(&space->wanted, &space->lock, timeout_ms);
+    space->poked = false;
+    pthread_mutex_unlock(&space->lock);
+}
+
+void segment_log_poke(struct segment_log *log)
+{
+    pthread_mutex_lock(&log->space.lock);
+    log->space.poked = true;
+    pthread_cond_signal(&log->space.wanted);
+    pthread_mutex_unlock(&log->space.lock);
+}
+
+/* Has a full round made by the preparing thread, or makes it. Called and left with space.lock held. */
+static void demand_round(struct segment_log *log)
+{
+    struct space *space = &log->space;
+    const uint64_t ticket = ++space->asked;
+    if (!log->threaded) {
+        pthread_mutex_unlock(&space->lock);
+        segment_log_prepare(log);
+        pthread_mutex_lock(&space->lock);
+        return;
+    }
+    pthread_cond_signal(&space->wanted);
+    while (space->served < ticket)
+        pthread_cond_wait(&space->ready, &space->lock);
+}
+
+/* Space up to `end` in the last segment. */
+static struct status demand_end(struct segment_log *log, uint64_t end)
+{
+    struct space *space = &log->space;
+    struct status status = status_ok();
+    pthread_mutex_lock(&space->lock);
+    if (space->prepared_end < end) {
+        space->needed_end = end;
+        demand_round(log);
+        space->needed_end = 0;
+        if (space->prepared_end < end)
+            status = space->trouble;
+    }
+    assert(status.code != STATUS_OK || space->prepared_end >= end);
+    pthread_mutex_unlock(&space->lock);
+    return status;
+}
+
+/* Takes a next file of at least `size` bytes. */
+static struct status take_next(struct segment_log *log, uint64_t size, uint64_t *ret_size)
+{
+    struct space *space = &log->space;
+    struct status status = status_ok();
+    pthread_mutex_lock(&space->lock);
+    if (space->next_prepared < size) {
+        space->next_needed = size;
+        demand_round(log);
+        space->next_needed = 0;
+        if (space->next_prepared < size)
+            status = space->trouble;
+    }
+    assert(status.code != STATUS_OK || space->next_prepared >= size);
+    if (status.code == STATUS_OK) {
+        *ret_size = space->next_prepared;
+        space->next_prepared = 0;
+        space->next_taken++;
+    }
+    pthread_mutex_unlock(&space->lock);
+    return status;
+}
+
+/* ---- appending ---- */
+
+static bool fits_last(const struct segment_log *log, size_t size, uint32_t events)
+{
+    const struct segment *last = last_segment(log);
+    if (last == NULL)
+        return false;
+    if (last->event_count == 0)
+        return true; /* a frame larger than a segment gets one of its own */
+    return last->end + size + FRAME_HEADER_BYTES <= log->options.segment_max_bytes &&
+           last->event_count + events <= log->options.segment_max_events;
+}
+
+/* Header and name for the prepared file, durable before the first frame is written into it. */
+static struct status begin_segment(struct segment_log *log, const struct log_point *before,
+                                   uint64_t file_bytes)
+{
+    struct segment_header header = {
+        .first_position = before->position + 1,
+        .created_at_us = clock_now_us(log->options.clock),
+        .chain = before->chain,
+        .timestamp_us = before->timestamp_us,
+    };
+    memcpy(header.store_uuid, log->options.identity->uuid, STORE_UUID_BYTES);
+    while (header.epoch == 0)
+        entropy_fill(log->options.entropy, &header.epoch, sizeof header.epoch);
+    uint8_t bytes[SEGMENT_HEADER_BYTES];
+    segment_header_encode(&header, bytes);
+
+    char pool[STORE_PATH_BYTES];
+    char folder[STORE_PATH_BYTES];
+    char path[STORE_PATH_BYTES];
+    char name[SEGMENT_NAME_BYTES];
+    path_in_log(log, "next.pool", pool);
+    snprintf(folder, sizeof folder, "%s/log", log->options.store_id);
+    segment_name_format(header.first_position, name);
+    path_in_log(log, name, path);
+    CLEANUP(file_close_at) struct file *file = NULL;
+    STATUS_TRY(files_open(log->options.files, pool, FILE_WRITE, &file));
+    STATUS_TRY(file_write_at(file, 0, bytes, sizeof bytes));
+    STATUS_TRY(file_sync(file));
+    STATUS_TRY(files_rename(log->options.files, pool, path));
+    STATUS_TRY(files_sync_dir(log->options.files, folder));
+    return segment_log_adopt(log, header.first_position, header.epoch, SEGMENT_HEADER_BYTES, file_bytes, 0,
+                             TAKE_PTR(file));
+}
+
+/* A failure to begin a segment is not one of space (that was prepared): no caller may take it for that. */
+static struct status roll(struct segment_log *log, size_t size, const struct log_point *before)
+{
+    uint64_t file_bytes = 0;
+    STATUS_TRY(take_next(log, SEGMENT_HEADER_BYTES + size + FRAME_HEADER_BYTES, &file_bytes));
+    struct status status = begin_segment(log, before, file_bytes);
+    if (status.code == STATUS_RESOURCE_EXHAUSTED)
+        status.code = STATUS_DATA_LOSS;
+    return status;
+}
+
+/* A seal must always find room, so each frame leaves that of one behind it. */
+static struct status make_room(struct segment_log *log, const struct frame_header *header, size_t size,
+                               const struct log_point *before)
+{
+    if (header->kind == FRAME_SEAL)
+        return demand_end(log, last_segment(log)->end + size);
+    if (!fits_last(log, size, header->count))
+        STATUS_TRY(roll(log, size, before));
+    return demand_end(log, last_segment(log)->end + size + FRAME_HEADER_BYTES);
+}
+
+static void note_appended(struct segment_log *log, struct segment *segment, size_t size, uint32_t events)
+{
+    struct space *space = &log->space;
+    pthread_mutex_lock(&space->lock);
+    segment->end += size;
+    segment->event_count += events;
+    space->used_end = segment->end;
+    const struct round round = plan_round(log);
+    if (round.target_end > round.prepared_end || round.next_target > round.next_prepared) {
+        space->poked = true;
+        pthread_cond_signal(&space->wanted);
+    }
+    pthread_mutex_unlock(&space->lock);
+    atomic_fetch_add(&log->bytes, size);
+}
+
+struct status segment_log_append(struct segment_log *log, struct frame_header *header, uint8_t *frame,
+                                 size_t size, const struct log_point *before, enum append_fate *ret_fate,
+                                 uint32_t *ret_segment, uint64_t *ret_offset)
+{
+    assert(size == frame_padded_bytes(header->entries_bytes));
+    *ret_fate = FRAME_NOT_WRITTEN;
+    STATUS_TRY(segment_log_health(log));
+    STATUS_TRY(make_room(log, header, size, before));
+    struct segment *segment = last_segment(log);
+    header->segment_epoch = segment->epoch;
+    frame_header_encode(header, frame);
+
+    *ret_fate = FRAME_UNKNOWN;
+    STATUS_TRY(file_write_at(segment->file, segment->end, frame, size));
+    STATUS_TRY(file_sync(segment->file));
+    *ret_fate = FRAME_SYNCED;
+    *ret_segment = log->count - 1;
+    *ret_offset = segment->end;
+    note_appended(log, segment, size, header->count);
+    return status_ok();
+}
+
+struct status segment_log_health(struct segment_log *log)
+{
+    pthread_mutex_lock(&log->space.lock);
+    const struct status status = log->space.broken;
+    pthread_mutex_unlock(&log->space.lock);
+    return status;
+}
+
+const struct segment *segment_log_at(const struct segment_log *log, uint32_t number)
+{
+    assert(number < atomic_load_explicit(&log->count, memory_order_acquire));
+    return log->segments[number];
+}
+
+uint32_t segment_log_count(const struct segment_log *log)
+{
+    return atomic_load_explicit(&log->count, memory_order_acquire);
+}
+
+void segment_log_end(const struct segment_log *log, int64_t *ret_segment, uint64_t *ret_offset)
+{
+    const struct segment *last = last_segment(log);
+    *ret_segment = last == NULL ? 0 : last->first_position;
+    *ret_offset = last == NULL ? 0 : last->end;
+}
+
+uint64_t segment_log_bytes(const struct segment_log *log)
+{
+    return atomic_load(&log->bytes);
+}

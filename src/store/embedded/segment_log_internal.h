@@ -1,0 +1,104 @@
+/*
+ * The segments of an open log: appends frames to the last one, makes the next, and keeps written space ahead
+ * so that neither stalls a commit.
+ *
+ * Space is prepared (zero-filled and synced) by segment_log_prepare(), normally on the housekeeping thread:
+ * overwriting such space syncs in half the time, and a full disk is noticed before a frame is begun. The file
+ * of the next segment is prepared as log/next.pool and gets header and name when it is needed.
+ *
+ * Threads   append: one thread. prepare: one thread, also while an append is under way. Reading handles: any.
+ * Locks     `space.lock` guards struct space; nothing else is locked under it.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/files.h"
+#include "segment_format_internal.h"
+#include "store/embedded/store_file.h"
+
+struct clock;
+struct entropy;
+
+struct segment {
+    int64_t first_position;
+    uint64_t epoch;
+    struct file *file;     /* reading by any thread, writing by the appending one */
+    uint64_t end;          /* behind the last frame; the appending thread's */
+    uint32_t event_count;  /* likewise */
+    bool wants_truncation; /* space.lock: full, to be cut to `end` by the next preparation */
+    char path[STORE_PATH_BYTES];
+};
+
+#define SEGMENTS_MAX 65536U /* times 256 MiB = 16 TiB */
+
+struct segment_log_options {
+    struct files *files;
+    const char *store_id;
+    const struct store_identity *identity;
+    const struct clock *clock;
+    const struct entropy *entropy;
+    uint64_t segment_max_bytes;
+    uint32_t segment_max_events;
+    uint64_t step_bytes; /* how far ahead space is kept */
+};
+
+struct segment_log;
+
+STATUS_MUST_CHECK struct status segment_log_new(const struct segment_log_options *options,
+                                                struct segment_log **ret);
+void segment_log_free(struct segment_log *log); /* closes all handles; NULL is fine */
+DEFINE_CLEANUP(struct segment_log, segment_log_free);
+
+/* Recovery hands over the segments in order. `file` becomes the log's; `file_bytes` is its size, zeros behind
+ * `end`. */
+STATUS_MUST_CHECK struct status segment_log_adopt(struct segment_log *log, int64_t first_position,
+                                                  uint64_t epoch, uint64_t end, uint64_t file_bytes,
+                                                  uint32_t event_count, struct file *file);
+
+/* With a thread that calls segment_log_wait and segment_log_prepare: appends wait for it instead of
+ * preparing. */
+void segment_log_use_thread(struct segment_log *log, bool on);
+
+enum append_fate {
+    FRAME_SYNCED,      /* durable */
+    FRAME_NOT_WRITTEN, /* nothing of it is on the disk; the status says why */
+    FRAME_UNKNOWN,     /* writing or syncing failed: no further append may follow */
+};
+
+/* Where the history stands before a frame, for the header of a segment that begins with it. */
+struct log_point {
+    int64_t position;
+    int64_t timestamp_us;
+    struct sha256 chain;
+};
+
+/*
+ * Writes and syncs one frame. `frame` begins with FRAME_HEADER_BYTES for the header, which is encoded here
+ * (the segment's epoch is known only now), and ends with its padding. *ret_segment is the number of the
+ * segment, *ret_offset the frame's place in it. Not written with RESOURCE_EXHAUSTED: no space, may be tried
+ * again; with anything else the log is not to be used any more.
+ */
+STATUS_MUST_CHECK struct status segment_log_append(struct segment_log *log, struct frame_header *header,
+                                                   uint8_t *frame, size_t size,
+                                                   const struct log_point *before, enum append_fate *ret_fate,
+                                                   uint32_t *ret_segment, uint64_t *ret_offset);
+
+/* One round of preparing: space in the last segment, the next file, truncation of full ones. */
+void segment_log_prepare(struct segment_log *log);
+
+/* OK, or why no frame can be appended any more: preparing met something else than a full disk. */
+STATUS_MUST_CHECK struct status segment_log_health(struct segment_log *log);
+
+/* The preparing thread sleeps here until there is something to do, it is poked, or the time is over. */
+void segment_log_wait(struct segment_log *log, int64_t timeout_ms);
+void segment_log_poke(struct segment_log *log);
+
+/* The handle of a segment, for reading; valid until segment_log_free. */
+const struct segment *segment_log_at(const struct segment_log *log, uint32_t number);
+uint32_t segment_log_count(const struct segment_log *log);
+/* The last segment's first position (0 = none) and the end of its last frame; on the appending thread. */
+void segment_log_end(const struct segment_log *log, int64_t *ret_segment, uint64_t *ret_offset);
+uint64_t segment_log_bytes(const struct segment_log *log); /* of frames and headers; any thread */

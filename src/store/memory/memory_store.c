@@ -1,0 +1,315 @@
+#include "store/memory/memory_store.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/event_index.h"
+#include "store/hash_table.h"
+
+struct state_entry {
+    char *key;
+    size_t key_bytes;
+    uint8_t *value;
+    size_t value_bytes;
+};
+
+struct memory_store {
+    struct event_store store; /* first: the engine is the store */
+    struct event_index *index;
+    pthread_rwlock_t lock; /* guards all below; the index has a lock of its own, taken under this one */
+    struct record *records; /* by position - 1; each owns its bytes */
+    size_t record_count;
+    size_t record_capacity;
+    struct store_head head;
+    int64_t size_bytes;
+    struct state_entry *states;
+    size_t state_count;
+};
+
+static struct memory_store *of(struct event_store *store)
+{
+    return (struct memory_store *)store;
+}
+
+static struct status no_memory(void)
+{
+    return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the events in memory");
+}
+
+static struct record record_at(const struct memory_store *memory, int64_t position)
+{
+    assert(position >= 1 && (size_t)position <= memory->record_count);
+    return memory->records[position - 1];
+}
+
+/* --- facts --- */
+
+/* All records of the append that holds the event at `position`; their bytes never move and never go. */
+static struct status earlier_append(struct memory_store *memory, int64_t position, struct arena *arena,
+                                    struct earlier_append *ret)
+{
+    struct event_fields fields;
+    STATUS_TRY(record_decode_header(record_at(memory, position), &fields));
+    const size_t count = (size_t)fields.append_count;
+    struct record *records = arena_array(arena, count, sizeof *records);
+    if (records == NULL)
+        return no_memory();
+    for (size_t i = 0; i < count; i++)
+        records[i] = record_at(memory, position - fields.append_index + (int64_t)i);
+    *ret = (struct earlier_append){records, count};
+    return status_ok();
+}
+
+static struct status facts_locked(struct memory_store *memory, const struct facts_request *request, struct arena *arena,
+                                  struct facts *ret)
+{
+    ret->head = memory->head;
+    for (size_t i = 0; i < request->aggregate_count; i++)
+        STATUS_TRY(event_index_head(memory->index, request->aggregate_ids[i], arena, &ret->heads[i]));
+    for (size_t i = 0; i < request->event_id_count; i++) {
+        const int64_t position = event_index_find_id(memory->index, request->event_ids[i]);
+        ret->earlier[i] = (struct earlier_append){0};
+        if (position != 0)
+            STATUS_TRY(earlier_append(memory, position, arena, &ret->earlier[i]));
+    }
+    return status_ok();
+}
+
+static struct status memory_facts(struct event_store *store, const struct facts_request *request, struct arena *arena,
+                                  struct facts *ret)
+{
+    struct memory_store *memory = of(store);
+    ret->heads = arena_array(arena, request->aggregate_count, sizeof *ret->heads);
+    ret->earlier = arena_array(arena, request->event_id_count, sizeof *ret->earlier);
+    if (ret->heads == NULL || ret->earlier == NULL)
+        return no_memory();
+    pthread_rwlock_rdlock(&memory->lock);
+    struct status status = facts_locked(memory, request, arena, ret);
+    pthread_rwlock_unlock(&memory->lock);
+    return status;
+}
+
+/* --- commit --- */
+
+static struct status keep_record(struct memory_store *memory, struct record record)
+{
+    if (memory->record_count == memory->record_capacity) {
+        const size_t capacity = memory->record_capacity == 0 ? 1024 : memory->record_capacity * 2;
+        struct record *records = realloc(memory->records, capacity * sizeof *records);
+        if (records == NULL)
+            return no_memory();
+        memory->records = records;
+        memory->record_capacity = capacity;
+    }
+    uint8_t *copy = malloc(record.bytes.size_bytes);
+    if (copy == NULL)
+        return no_memory();
+    memcpy(copy, record.bytes.data, record.bytes.size_bytes);
+    record.bytes.data = copy;
+    memory->records[memory->record_count++] = record;
+    memory->size_bytes += (int64_t)record.bytes.size_bytes;
+    return status_ok();
+}
+
+static struct status commit_locked(struct memory_store *memory, const struct commit_batch *batch)
+{
+    if (batch->before.position != memory->head.position)
+        return status_reason(REASON_STORE_FAILED, "a commit begins behind position %lld and the store is at %lld",
+                             (long long)batch->before.position, (long long)memory->head.position);
+    for (size_t i = 0; i < batch->append_count; i++) {
+        const struct commit_append *append = &batch->appends[i];
+        for (size_t j = 0; j < append->count; j++)
+            STATUS_TRY(keep_record(memory, append->records[j]));
+        STATUS_TRY(event_index_add(memory->index, append->fields, append->count));
+    }
+    memory->head = batch->after;
+    return status_ok();
+}
+
+static void memory_commit(struct event_store *store, const struct commit_batch *batch, commit_done done, void *context)
+{
+    struct memory_store *memory = of(store);
+    pthread_rwlock_wrlock(&memory->lock);
+    struct status status = commit_locked(memory, batch);
+    pthread_rwlock_unlock(&memory->lock);
+    done(context, &status);
+}
+
+/* --- reads --- */
+
+static struct status fetch(void *engine, int64_t position, record_sink sink, void *context, bool *ret_more)
+{
+    struct memory_store *memory = engine;
+    pthread_rwlock_rdlock(&memory->lock);
+    const bool visible = position <= memory->head.position;
+    const struct record record = visible ? record_at(memory, position) : (struct record){0};
+    pthread_rwlock_unlock(&memory->lock);
+    *ret_more = visible && sink(context, position, record); /* bytes are never freed before close */
+    return status_ok();
+}
+
+static struct status memory_read(struct event_store *store, const struct read_query *query, record_sink sink,
+                                 void *context)
+{
+    return event_index_read(of(store)->index, query, fetch, of(store), sink, context);
+}
+
+static struct status memory_head(struct event_store *store, struct store_head *ret)
+{
+    struct memory_store *memory = of(store);
+    pthread_rwlock_rdlock(&memory->lock);
+    *ret = memory->head;
+    pthread_rwlock_unlock(&memory->lock);
+    return status_ok();
+}
+
+static struct status memory_aggregate(struct event_store *store, struct bytes id, struct arena *arena,
+                                      struct aggregate_head *ret)
+{
+    return event_index_head(of(store)->index, id, arena, ret);
+}
+
+static struct status memory_aggregates(struct event_store *store, struct bytes type, int64_t after_first_position,
+                                       aggregate_sink sink, void *context)
+{
+    return event_index_list(of(store)->index, type, after_first_position, sink, context);
+}
+
+static struct status memory_find_id(struct event_store *store, struct bytes event_id, int64_t *ret_position)
+{
+    *ret_position = event_index_find_id(of(store)->index, event_id);
+    return status_ok();
+}
+
+static struct status memory_find_time(struct event_store *store, int64_t time_us, int64_t *ret_position)
+{
+    *ret_position = event_index_find_time(of(store)->index, time_us);
+    return status_ok();
+}
+
+static struct status memory_stats(struct event_store *store, struct arena *arena, struct event_store_stats *ret)
+{
+    struct memory_store *memory = of(store);
+    *ret = (struct event_store_stats){.engine = "memory"};
+    pthread_rwlock_rdlock(&memory->lock);
+    ret->size_bytes = memory->size_bytes;
+    pthread_rwlock_unlock(&memory->lock);
+    return event_index_stats(memory->index, arena, ret);
+}
+
+/* --- state --- */
+
+static struct state_entry *find_state(const struct memory_store *memory, struct bytes key)
+{
+    for (size_t i = 0; i < memory->state_count; i++)
+        if (bytes_equal(bytes_of(memory->states[i].key, memory->states[i].key_bytes), key))
+            return &memory->states[i];
+    return NULL;
+}
+
+static struct status memory_state_get(struct event_store *store, struct bytes key, struct arena *arena,
+                                      struct bytes *ret)
+{
+    struct memory_store *memory = of(store);
+    struct status status = status_ok();
+    pthread_rwlock_rdlock(&memory->lock);
+    const struct state_entry *entry = find_state(memory, key);
+    if (entry == NULL)
+        status = status_error(STATUS_NOT_FOUND, "no state \"%.*s\"", BYTES_FORMAT(key));
+    else
+        *ret = arena_bytes(arena, bytes_of(entry->value, entry->value_bytes));
+    pthread_rwlock_unlock(&memory->lock);
+    return status;
+}
+
+static struct status put_locked(struct memory_store *memory, struct bytes key, struct bytes value)
+{
+    struct state_entry *entry = find_state(memory, key);
+    if (entry == NULL) {
+        struct state_entry *states = realloc(memory->states, (memory->state_count + 1) * sizeof *states);
+        if (states == NULL)
+            return no_memory();
+        memory->states = states;
+        entry = &states[memory->state_count];
+        *entry = (struct state_entry){.key = malloc(key.size_bytes + 1), .key_bytes = key.size_bytes};
+        if (entry->key == NULL)
+            return no_memory();
+        memcpy(entry->key, key.data, key.size_bytes);
+        memory->state_count++;
+    }
+    uint8_t *copy = malloc(value.size_bytes + 1);
+    if (copy == NULL)
+        return no_memory();
+    if (value.size_bytes > 0)
+        memcpy(copy, value.data, value.size_bytes);
+    free(entry->value);
+    entry->value = copy;
+    entry->value_bytes = value.size_bytes;
+    return status_ok();
+}
+
+static struct status memory_state_put(struct event_store *store, struct bytes key, struct bytes value)
+{
+    struct memory_store *memory = of(store);
+    pthread_rwlock_wrlock(&memory->lock);
+    struct status status = put_locked(memory, key, value);
+    pthread_rwlock_unlock(&memory->lock);
+    return status;
+}
+
+static struct status memory_health(struct event_store *store)
+{
+    (void)store; /* memory does not fail */
+    return status_ok();
+}
+
+static void memory_close(struct event_store *store)
+{
+    struct memory_store *memory = of(store);
+    for (size_t i = 0; i < memory->record_count; i++)
+        free((void *)memory->records[i].bytes.data);
+    free(memory->records);
+    for (size_t i = 0; i < memory->state_count; i++) {
+        free(memory->states[i].key);
+        free(memory->states[i].value);
+    }
+    free(memory->states);
+    event_index_free(memory->index);
+    (void)pthread_rwlock_destroy(&memory->lock); /* nobody holds it */
+    free(memory);
+}
+
+static const struct event_store_ops memory_ops = {
+    .facts = memory_facts,
+    .commit = memory_commit,
+    .read = memory_read,
+    .head = memory_head,
+    .aggregate = memory_aggregate,
+    .aggregates = memory_aggregates,
+    .find_id = memory_find_id,
+    .find_time = memory_find_time,
+    .stats = memory_stats,
+    .state_get = memory_state_get,
+    .state_put = memory_state_put,
+    .health = memory_health,
+    .close = memory_close,
+};
+
+struct status memory_store_open(struct event_store **ret)
+{
+    struct memory_store *memory = calloc(1, sizeof *memory);
+    if (memory == NULL)
+        return no_memory();
+    /* Keys come from the process that asked for memory, so the address is seed enough. */
+    memory->index = event_index_new((uint64_t)(uintptr_t)memory);
+    if (memory->index == NULL) {
+        free(memory);
+        return no_memory();
+    }
+    (void)pthread_rwlock_init(&memory->lock, NULL); /* fails only for attributes that are not used */
+    memory->store = (struct event_store){&memory_ops, true};
+    *ret = &memory->store;
+    return status_ok();
+}

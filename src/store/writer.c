@@ -1,0 +1,485 @@
+#include "store/writer.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "store/decide.h"
+#include "store/hash_table.h"
+
+#define BATCH_APPENDS_MAX   256U
+#define BATCH_EVENTS_MAX    4096U
+#define BATCH_BYTES_MAX     (4U * 1024U * 1024U)
+#define QUEUE_APPENDS_MAX   8192U
+#define QUEUE_BYTES_MAX     (64U * 1024U * 1024U)
+#define RETRY_AFTER_MS      50
+
+/*
+ * A batch goes through: filled and decided by the writer's thread → committed (the engine's thread reports) → answered →
+ * free. Two exist: while one syncs the other is filled and decided.
+ */
+struct batch {
+    struct writer *writer;
+    struct arena *arena;
+    struct append *appends[BATCH_APPENDS_MAX];
+    size_t append_count;
+    struct facts_request request;
+    struct facts facts;
+    struct decision decision;
+    bool under_way; /* guarded by the writer's lock: handed to commit() and not yet answered */
+    bool committed; /* guarded by the writer's lock: the commit took place */
+};
+
+struct writer {
+    struct event_store *store;
+    struct writer_options options;
+    const struct clock *clock;
+    const struct entropy *entropy;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards all down to `stats`; a leaf: no callback is made under it */
+    pthread_cond_t queued;   /* the queue was empty, or stopping */
+    pthread_cond_t finished; /* a batch is no longer under way */
+    struct append *first;
+    struct append **last;
+    size_t queue_appends;
+    size_t queue_bytes;
+    bool idle; /* the thread waits on `queued` */
+    bool stopping;
+    bool failed; /* a commit failed: read-only until the store is opened again */
+    struct writer_stats stats;
+
+    /* The writer's thread only. */
+    struct append *taken; /* from the queue, not yet in a batch */
+    struct batch batches[2];
+    struct hash_table seen_aggregates;
+    struct hash_table seen_ids;
+};
+
+static struct status store_failed(void)
+{
+    return status_reason(REASON_STORE_FAILED,
+                         "the store failed to make an append durable and takes no more; nothing of this request was "
+                         "recorded; restart the service, which checks the log");
+}
+
+/* --- the queue --- */
+
+struct status writer_submit(struct writer *writer, struct append *append)
+{
+    assert(append->on_done != NULL && append->event_count > 0);
+    append->next = NULL;
+    bool wake = false;
+    struct status status = status_ok();
+    pthread_mutex_lock(&writer->lock);
+    if (writer->failed || writer->stopping) {
+        status = writer->failed ? store_failed()
+                                : status_reason(REASON_STORE_FAILED, "the service is stopping; send it again later");
+    } else if (writer->queue_appends >= writer->options.queue_max_appends ||
+               writer->queue_bytes + append->encoded_bytes > writer->options.queue_max_bytes) {
+        status = status_reason(REASON_QUEUE_FULL,
+                               "%zu appends of %zu bytes wait to be written, which is the most; retry in %d ms",
+                               writer->queue_appends, writer->queue_bytes, RETRY_AFTER_MS);
+        status.retry_after_ms = RETRY_AFTER_MS;
+    } else {
+        *writer->last = append;
+        writer->last = &append->next;
+        writer->queue_appends++;
+        writer->queue_bytes += append->encoded_bytes;
+        wake = writer->idle;
+    }
+    pthread_mutex_unlock(&writer->lock);
+    if (wake)
+        pthread_cond_signal(&writer->queued);
+    return status;
+}
+
+/* Waits for appends; false when stopping and nothing is left. */
+static bool take_queue(struct writer *writer)
+{
+    if (writer->taken != NULL)
+        return true;
+    pthread_mutex_lock(&writer->lock);
+    while (writer->first == NULL && !writer->stopping) {
+        writer->idle = true;
+        pthread_cond_wait(&writer->queued, &writer->lock);
+    }
+    writer->idle = false;
+    writer->taken = writer->first;
+    writer->first = NULL;
+    writer->last = &writer->first;
+    pthread_mutex_unlock(&writer->lock);
+    return writer->taken != NULL;
+}
+
+static void fill_batch(struct writer *writer, struct batch *batch)
+{
+    size_t events = 0;
+    size_t bytes = 0;
+    batch->append_count = 0;
+    while (writer->taken != NULL && batch->append_count < BATCH_APPENDS_MAX) {
+        struct append *append = writer->taken;
+        if (batch->append_count > 0 && (events + append->event_count > BATCH_EVENTS_MAX ||
+                                        bytes + append->encoded_bytes > BATCH_BYTES_MAX))
+            break;
+        writer->taken = append->next;
+        batch->appends[batch->append_count++] = append;
+        events += append->event_count;
+        bytes += append->encoded_bytes;
+    }
+    pthread_mutex_lock(&writer->lock);
+    writer->queue_appends -= batch->append_count;
+    writer->queue_bytes -= bytes;
+    pthread_mutex_unlock(&writer->lock);
+}
+
+/* --- facts --- */
+
+struct name_list {
+    struct hash_table *seen;
+    struct bytes *items;
+    size_t count;
+};
+
+static bool name_add(struct name_list *list, struct bytes name)
+{
+    const uint64_t hash = hash_table_hash(list->seen, name);
+    size_t state = 0;
+    uint32_t at = 0;
+    while ((at = hash_table_next(list->seen, hash, &state)) != HASH_NONE)
+        if (bytes_equal(list->items[at], name))
+            return true;
+    if (!hash_table_add(list->seen, hash, (uint32_t)list->count))
+        return false;
+    list->items[list->count++] = name;
+    return true;
+}
+
+static bool name_append(struct name_list *aggregates, struct name_list *ids, const struct append *append)
+{
+    for (size_t i = 0; i < append->event_count; i++) {
+        if (!name_add(aggregates, append->events[i].aggregate_id))
+            return false;
+        if (!append->ids_server_made && !name_add(ids, append->events[i].id))
+            return false;
+    }
+    for (size_t i = 0; i < append->expectation_count; i++)
+        if (!name_add(aggregates, append->expectations[i].aggregate_id))
+            return false;
+    for (size_t i = 0; i < append->verdict_count; i++)
+        if (!name_add(aggregates, append->verdicts[i].aggregate_id))
+            return false;
+    return true;
+}
+
+static struct status request_facts(struct writer *writer, struct batch *batch)
+{
+    size_t names = 0;
+    size_t ids = 0;
+    for (size_t i = 0; i < batch->append_count; i++) {
+        const struct append *append = batch->appends[i];
+        names += append->event_count + append->expectation_count + append->verdict_count;
+        ids += append->ids_server_made ? 0 : append->event_count;
+    }
+    struct name_list aggregates = {&writer->seen_aggregates, arena_array(batch->arena, names, sizeof(struct bytes)), 0};
+    struct name_list event_ids = {&writer->seen_ids, arena_array(batch->arena, ids, sizeof(struct bytes)), 0};
+    bool fits = aggregates.items != NULL && event_ids.items != NULL;
+    for (size_t i = 0; fits && i < batch->append_count; i++)
+        fits = name_append(&aggregates, &event_ids, batch->appends[i]);
+    hash_table_clear(&writer->seen_aggregates);
+    hash_table_clear(&writer->seen_ids);
+    if (!fits)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to look up a batch; retry");
+    batch->request = (struct facts_request){aggregates.items, aggregates.count, event_ids.items, event_ids.count};
+    return writer->store->ops->facts(writer->store, &batch->request, batch->arena, &batch->facts);
+}
+
+struct condition_search {
+    const struct event_query *query;
+    struct status status;
+    bool hit;
+};
+
+static bool match_condition(void *context, int64_t position, struct record record)
+{
+    (void)position; /* the answer is yes or no */
+    struct condition_search *search = context;
+    struct event_fields fields;
+    search->status = record_decode_header(record, &fields);
+    search->hit = search->status.code == STATUS_OK && query_matches(search->query, &fields);
+    return search->status.code == STATUS_OK && !search->hit;
+}
+
+/* Looks from where service stopped to the head of the facts; later events are in the overlays. */
+static struct status look_for_conditions(struct writer *writer, struct batch *batch, bool *hits)
+{
+    for (size_t i = 0; i < batch->append_count; i++) {
+        const struct append_condition *condition = batch->appends[i]->condition;
+        hits[i] = false;
+        if (condition == NULL)
+            continue;
+        const int64_t after = condition->checked_to > condition->after_position ? condition->checked_to
+                                                                                : condition->after_position;
+        if (after >= batch->facts.head.position)
+            continue;
+        struct condition_search search = {&condition->fail_if_match, status_ok(), false};
+        const struct read_query query = {.by = READ_BY_POSITION,
+                                         .after_position = after,
+                                         .to_position = batch->facts.head.position,
+                                         .to_version = INT32_MAX};
+        STATUS_TRY(writer->store->ops->read(writer->store, &query, match_condition, &search));
+        STATUS_TRY(search.status);
+        hits[i] = search.hit;
+    }
+    return status_ok();
+}
+
+/* --- answers --- */
+
+static void count_outcome(struct writer_stats *stats, const struct append_outcome *outcome)
+{
+    stats->appends += outcome->kind == APPEND_ACCEPTED;
+    stats->events += outcome->kind == APPEND_ACCEPTED ? (int64_t)outcome->record_count : 0;
+    stats->replays += outcome->kind == APPEND_REPLAYED;
+    stats->refused += outcome->kind == APPEND_REFUSED;
+    stats->conflicts += outcome->kind == APPEND_REFUSED && outcome->status.code == STATUS_ABORTED;
+}
+
+static void answer_all(struct batch *batch)
+{
+    struct writer *writer = batch->writer;
+    pthread_mutex_lock(&writer->lock);
+    for (size_t i = 0; i < batch->append_count; i++)
+        if (!batch->appends[i]->validate_only)
+            count_outcome(&writer->stats, &batch->decision.outcomes[i]);
+    writer->stats.batches += batch->decision.batch.append_count > 0;
+    pthread_mutex_unlock(&writer->lock);
+    for (size_t i = 0; i < batch->append_count; i++)
+        batch->appends[i]->on_done(batch->appends[i], &batch->decision.outcomes[i]);
+}
+
+static void refuse_all(struct batch *batch, const struct status *status)
+{
+    const struct append_outcome outcome = {.kind = APPEND_REFUSED, .status = *status};
+    for (size_t i = 0; i < batch->append_count; i++)
+        batch->appends[i]->on_done(batch->appends[i], &outcome);
+}
+
+/* The sync failed: what was to be written may or may not be there after a restart; what was only looked at was not
+ * executed, but was decided beside events that may be gone, so no answer of the batch stands. */
+static void fail_batch(struct batch *batch, const struct status *cause)
+{
+    const struct append_outcome unknown = {
+        .kind = APPEND_REFUSED,
+        .status = status_reason(REASON_OUTCOME_UNKNOWN,
+                                "whether the append was recorded is not known (%s); repeat it with the same event ids or "
+                                "Idempotency-Key once the service runs again",
+                                cause->message)};
+    const struct append_outcome failed = {.kind = APPEND_REFUSED, .status = store_failed()};
+    for (size_t i = 0; i < batch->append_count; i++) {
+        const enum append_outcome_kind kind = batch->decision.outcomes[i].kind;
+        const bool written = !batch->appends[i]->validate_only && (kind == APPEND_ACCEPTED || kind == APPEND_REPLAYED);
+        batch->appends[i]->on_done(batch->appends[i], written ? &unknown : &failed);
+    }
+}
+
+/* Comes from the engine's thread. */
+static void on_committed(void *context, const struct status *status)
+{
+    struct batch *batch = context;
+    struct writer *writer = batch->writer;
+    const bool nothing_happened = status->reason == REASON_STORE_UNREACHABLE || status->reason == REASON_STORE_FAILED;
+    if (status->code == STATUS_OK) {
+        if (writer->options.on_commit != NULL)
+            writer->options.on_commit(writer->options.on_commit_context, &batch->decision.batch.after);
+        answer_all(batch);
+    } else if (nothing_happened) {
+        refuse_all(batch, status);
+    } else {
+        pthread_mutex_lock(&writer->lock);
+        writer->failed = true;
+        pthread_mutex_unlock(&writer->lock);
+        fail_batch(batch, status);
+    }
+    pthread_mutex_lock(&writer->lock);
+    batch->under_way = false;
+    batch->committed = status->code == STATUS_OK;
+    pthread_cond_signal(&writer->finished);
+    pthread_mutex_unlock(&writer->lock);
+}
+
+/* --- the thread --- */
+
+/* True when the batch was committed, or there is none. */
+static bool wait_for(struct writer *writer, struct batch *batch)
+{
+    if (batch == NULL)
+        return true;
+    pthread_mutex_lock(&writer->lock);
+    while (batch->under_way)
+        pthread_cond_wait(&writer->finished, &writer->lock);
+    const bool committed = batch->committed;
+    pthread_mutex_unlock(&writer->lock);
+    return committed;
+}
+
+static struct status decide_batch(struct writer *writer, struct batch *batch, const struct batch *in_flight)
+{
+    bool hits[BATCH_APPENDS_MAX];
+    STATUS_TRY(request_facts(writer, batch));
+    STATUS_TRY(look_for_conditions(writer, batch, hits));
+    const struct decide_input input = {
+        .appends = (const struct append *const *)batch->appends,
+        .append_count = batch->append_count,
+        .request = &batch->request,
+        .facts = &batch->facts,
+        .condition_hit = hits,
+        .in_flight = in_flight == NULL ? NULL : in_flight->decision.overlay,
+        .now_us = clock_now_us(writer->clock),
+        .limits = &writer->options.limits,
+        .entropy = writer->entropy,
+    };
+    return decide(&input, batch->arena, &batch->decision);
+}
+
+static void reuse_batch(struct batch *batch)
+{
+    overlay_free(batch->decision.overlay);
+    batch->decision = (struct decision){0};
+    arena_reset(batch->arena);
+}
+
+static bool has_failed(struct writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    const bool failed = writer->failed;
+    pthread_mutex_unlock(&writer->lock);
+    return failed;
+}
+
+/* The batch before was refused by the engine and changed nothing, so what was decided beside it does not stand. */
+static struct status decide_again(struct writer *writer, struct batch *batch)
+{
+    reuse_batch(batch);
+    return decide_batch(writer, batch, NULL);
+}
+
+/* Decides `batch` beside the one that syncs; returns the batch that is then under way, or NULL. */
+static struct batch *run_batch(struct writer *writer, struct batch *batch, struct batch *in_flight)
+{
+    if (!writer->store->pipelined && in_flight != NULL) {
+        (void)wait_for(writer, in_flight); /* facts show whether it took place */
+        in_flight = NULL;
+    }
+    struct status status = has_failed(writer) ? store_failed() : decide_batch(writer, batch, in_flight);
+    const bool stands = wait_for(writer, in_flight);
+    if (has_failed(writer))
+        status = store_failed();
+    else if (status.code == STATUS_OK && !stands)
+        status = decide_again(writer, batch);
+    if (status.code != STATUS_OK) {
+        refuse_all(batch, &status);
+        return NULL;
+    }
+    if (batch->decision.batch.append_count == 0) {
+        answer_all(batch);
+        return NULL;
+    }
+    batch->under_way = true; /* nobody else looks at the batch before commit() */
+    writer->store->ops->commit(writer->store, &batch->decision.batch, on_committed, batch);
+    return batch;
+}
+
+static void *writer_main(void *context)
+{
+    struct writer *writer = context;
+    struct batch *in_flight = NULL;
+    size_t turn = 0;
+    while (take_queue(writer)) {
+        struct batch *batch = &writer->batches[turn];
+        assert(batch != in_flight);
+        reuse_batch(batch);
+        fill_batch(writer, batch);
+        in_flight = run_batch(writer, batch, in_flight);
+        turn = 1 - turn;
+    }
+    (void)wait_for(writer, in_flight); /* its appends are answered either way */
+    return NULL;
+}
+
+/* --- life --- */
+
+static void writer_release(struct writer *writer)
+{
+    for (size_t i = 0; i < 2; i++) {
+        overlay_free(writer->batches[i].decision.overlay);
+        arena_free(writer->batches[i].arena);
+    }
+    hash_table_done(&writer->seen_aggregates);
+    hash_table_done(&writer->seen_ids);
+    (void)pthread_mutex_destroy(&writer->lock);
+    (void)pthread_cond_destroy(&writer->queued);
+    (void)pthread_cond_destroy(&writer->finished);
+    free(writer);
+}
+
+struct status writer_start(struct event_store *store, const struct writer_options *options, const struct clock *clock,
+                           const struct entropy *entropy, struct writer **ret)
+{
+    struct writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the writer");
+    writer->store = store;
+    writer->options = *options;
+    if (writer->options.queue_max_appends == 0)
+        writer->options.queue_max_appends = QUEUE_APPENDS_MAX;
+    if (writer->options.queue_max_bytes == 0)
+        writer->options.queue_max_bytes = QUEUE_BYTES_MAX;
+    writer->clock = clock;
+    writer->entropy = entropy;
+    writer->last = &writer->first;
+    (void)pthread_mutex_init(&writer->lock, NULL);     /* these fail only for attributes that are not used */
+    (void)pthread_cond_init(&writer->queued, NULL);
+    (void)pthread_cond_init(&writer->finished, NULL);
+    uint64_t seed = 0;
+    entropy_fill(entropy, &seed, sizeof seed);
+    writer->seen_aggregates = hash_table_make(seed);
+    writer->seen_ids = hash_table_make(seed);
+    for (size_t i = 0; i < 2; i++) {
+        writer->batches[i].writer = writer;
+        writer->batches[i].arena = arena_new(0);
+        if (writer->batches[i].arena == NULL) {
+            writer_release(writer);
+            return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the writer");
+        }
+    }
+    if (pthread_create(&writer->thread, NULL, writer_main, writer) != 0) {
+        writer_release(writer);
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no thread for the writer");
+    }
+    *ret = writer;
+    return status_ok();
+}
+
+void writer_stop(struct writer *writer)
+{
+    if (writer == NULL)
+        return;
+    pthread_mutex_lock(&writer->lock);
+    writer->stopping = true;
+    pthread_cond_signal(&writer->queued);
+    pthread_mutex_unlock(&writer->lock);
+    (void)pthread_join(writer->thread, NULL); /* joinable, and joined once */
+    writer_release(writer);
+}
+
+void writer_stats(struct writer *writer, struct writer_stats *ret)
+{
+    pthread_mutex_lock(&writer->lock);
+    *ret = writer->stats;
+    ret->queue_depth = (int64_t)writer->queue_appends;
+    pthread_mutex_unlock(&writer->lock);
+}

@@ -1,0 +1,366 @@
+/*
+ * Load for a gRPC server: N unary calls, a fixed number of them in flight, on one thread of the C core.
+ *
+ * Usable against Strata and against echo_server alike. Requests are a PublishEvent or, when the method's name
+ * ends in AppendEvents, an AppendEvents of several events; each event has --event-bytes encoded and goes to
+ * one of
+ * --aggregates aggregates in turn. --payload-bytes sends that many bytes of nothing instead. Prints one JSON
+ * line: rate, latencies as the client sees them, errors and the first error's text. What the server spent is
+ * read by the harness from /proc, not guessed here.
+ */
+#include <argp.h>
+#include <assert.h>
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define EVENTS_MAX      1000
+#define EVENT_BYTES_MAX 65536
+#define CHANNELS_MAX    64
+#define IN_FLIGHT_MAX   65536
+
+struct options {
+    const char *target;
+    const char *method;
+    const char *prefix;
+    const char *type;
+    const char *aggregate_type;
+    long in_flight;
+    long count;
+    long warm_up;
+    long channels;
+    long aggregates;
+    long events;
+    long event_bytes;
+    long payload_bytes; /* > 0: no event */
+};
+
+struct shot {
+    grpc_call *call;
+    grpc_metadata_array initial;
+    grpc_metadata_array trailing;
+    grpc_byte_buffer *reply;
+    grpc_status_code code;
+    grpc_slice details;
+    int64_t begun_ns;
+};
+
+struct load {
+    struct options options;
+    grpc_completion_queue *queue;
+    grpc_channel *channels[CHANNELS_MAX];
+    void *methods[CHANNELS_MAX];
+    long sent;
+    long done;
+    long errors;
+    long aggregate; /* next to use */
+    int64_t *times_ns;
+    char first_error[512];
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* --- the wire: just enough protobuf to write strings in fields --- */
+
+static uint8_t *put_varint(uint8_t *to, uint32_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        *to++ = (uint8_t)(value | 0x80);
+    *to++ = (uint8_t)value;
+    return to;
+}
+
+static uint8_t *put_field(uint8_t *to, uint32_t field, const void *data, size_t size)
+{
+    to = put_varint(to, field << 3 | 2);
+    to = put_varint(to, (uint32_t)size);
+    memcpy(to, data, size);
+    return to + size;
+}
+
+/* A NewEvent or PublishEventRequest (the numbers are the same) padded by its data to about event_bytes. */
+static uint8_t *put_event(struct load *load, uint8_t *to)
+{
+    const struct options *options = &load->options;
+    char aggregate[128];
+    const int length = snprintf(aggregate, sizeof aggregate, "%s-%ld", options->prefix, load->aggregate);
+    load->aggregate = (load->aggregate + 1) % options->aggregates;
+    uint8_t *at = to;
+    at = put_field(at, 2, options->type, strlen(options->type));
+    at = put_field(at, 3, aggregate, (size_t)length);
+    at = put_field(at, 4, options->aggregate_type, strlen(options->aggregate_type));
+    static const char head[] = "{\"note\":\"";
+    static const char tail[] = "\"}";
+    const long used = at - to + 4 + (long)(sizeof head + sizeof tail) - 2;
+    const size_t padding = used < options->event_bytes ? (size_t)(options->event_bytes - used) : 0;
+    const size_t data_bytes = sizeof head - 1 + padding + sizeof tail - 1;
+    at = put_varint(at, 30 << 3 | 2);
+    at = put_varint(at, (uint32_t)data_bytes);
+    memcpy(at, head, sizeof head - 1);
+    memset(at + sizeof head - 1, 'x', padding);
+    memcpy(at + sizeof head - 1 + padding, tail, sizeof tail - 1);
+    return at + data_bytes;
+}
+
+static bool is_append(const char *method)
+{
+    const size_t length = strlen(method);
+    static const char name[] = "/AppendEvents";
+    return length >= sizeof name - 1 && strcmp(method + length - (sizeof name - 1), name) == 0;
+}
+
+static grpc_slice request_make(struct load *load)
+{
+    const struct options *options = &load->options;
+    if (options->payload_bytes > 0) {
+        grpc_slice slice = grpc_slice_malloc((size_t)options->payload_bytes);
+        memset(GRPC_SLICE_START_PTR(slice), 0, (size_t)options->payload_bytes);
+        return slice;
+    }
+    static uint8_t event[EVENT_BYTES_MAX + 1024];
+    if (!is_append(options->method)) {
+        const uint8_t *end = put_event(load, event);
+        return grpc_slice_from_copied_buffer((const char *)event, (size_t)(end - event));
+    }
+    uint8_t *request = malloc((size_t)options->events * ((size_t)options->event_bytes + 1024));
+    assert(request != NULL);
+    uint8_t *at = request;
+    for (long i = 0; i < options->events; i++) {
+        const uint8_t *end = put_event(load, event);
+        at = put_field(at, 2, event, (size_t)(end - event));
+    }
+    grpc_slice slice = grpc_slice_from_copied_buffer((const char *)request, (size_t)(at - request));
+    free(request);
+    return slice;
+}
+
+/* --- calls --- */
+
+static void shot_fire(struct load *load, struct shot *shot)
+{
+    const long channel = load->sent++ % load->options.channels;
+    shot->call = grpc_channel_create_registered_call(load->channels[channel], NULL, 0, load->queue,
+                                                     load->methods[channel],
+                                                     gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_slice slice = request_make(load);
+    grpc_byte_buffer *request = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    shot->reply = NULL;
+    shot->initial.count = 0;
+    shot->trailing.count = 0;
+    grpc_op ops[6];
+    memset(ops, 0, sizeof ops);
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[0].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY | GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
+    ops[1].op = GRPC_OP_SEND_MESSAGE;
+    ops[1].data.send_message.send_message = request;
+    ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+    ops[3].op = GRPC_OP_RECV_INITIAL_METADATA;
+    ops[3].data.recv_initial_metadata.recv_initial_metadata = &shot->initial;
+    ops[4].op = GRPC_OP_RECV_MESSAGE;
+    ops[4].data.recv_message.recv_message = &shot->reply;
+    ops[5].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+    ops[5].data.recv_status_on_client.trailing_metadata = &shot->trailing;
+    ops[5].data.recv_status_on_client.status = &shot->code;
+    ops[5].data.recv_status_on_client.status_details = &shot->details;
+    shot->begun_ns = now_ns();
+    if (grpc_call_start_batch(shot->call, ops, 6, shot, NULL) != GRPC_CALL_OK)
+        abort();
+    grpc_byte_buffer_destroy(request);
+}
+
+static void shot_end(struct load *load, struct shot *shot)
+{
+    load->times_ns[load->done++] = now_ns() - shot->begun_ns;
+    if (shot->code != GRPC_STATUS_OK && load->errors++ == 0)
+        (void)snprintf(load->first_error, sizeof load->first_error, "%d: %.*s", (int)shot->code,
+                       (int)GRPC_SLICE_LENGTH(shot->details),
+                       (const char *)GRPC_SLICE_START_PTR(shot->details));
+    grpc_slice_unref(shot->details);
+    if (shot->reply != NULL)
+        grpc_byte_buffer_destroy(shot->reply);
+    grpc_call_unref(shot->call);
+}
+
+static void load_run(struct load *load, struct shot *shots, long count)
+{
+    const long in_flight = load->options.in_flight < count ? load->options.in_flight : count;
+    load->sent = 0;
+    load->done = 0;
+    for (long i = 0; i < in_flight; i++)
+        shot_fire(load, &shots[i]);
+    while (load->done < count) {
+        const grpc_event event =
+            grpc_completion_queue_next(load->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        assert(event.type == GRPC_OP_COMPLETE);
+        struct shot *shot = event.tag;
+        shot_end(load, shot);
+        if (load->sent < count)
+            shot_fire(load, shot);
+    }
+}
+
+static void channels_open(struct load *load)
+{
+    for (long i = 0; i < load->options.channels; i++) {
+        /* Channels with equal arguments would share one connection: each gets a pool of its own. */
+        grpc_arg settings[] = {
+            {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
+            {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_CHANNELZ, .value.integer = 0},
+            {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_HTTP2_BDP_PROBE, .value.integer = 0},
+            {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
+            {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = 0},
+        };
+        const grpc_channel_args args = {sizeof settings / sizeof settings[0], settings};
+        grpc_channel_credentials *plain = grpc_insecure_credentials_create();
+        load->channels[i] = grpc_channel_create(load->options.target, plain, &args);
+        grpc_channel_credentials_release(plain);
+        load->methods[i] = grpc_channel_register_call(load->channels[i], load->options.method, NULL, NULL);
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    const int64_t left = *(const int64_t *)a;
+    const int64_t right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static void report(struct load *load, double seconds)
+{
+    const long count = load->options.count;
+    qsort(load->times_ns, (size_t)count, sizeof *load->times_ns, compare);
+    for (char *at = load->first_error; *at != '\0'; at++)
+        if (*at == '"' || *at == '\\' || (unsigned char)*at < 0x20)
+            *at = '\'';
+    const bool append = load->options.payload_bytes == 0 && is_append(load->options.method);
+    printf("{\"calls\": %ld, \"seconds\": %.3f, \"calls_per_s\": %.0f, \"events_per_s\": %.0f, \"p50_us\": "
+           "%.0f, "
+           "\"p99_us\": %.0f, \"p999_us\": %.0f, \"errors\": %ld, \"first_error\": \"%s\"}\n",
+           count, seconds, (double)count / seconds,
+           (double)count * (append ? (double)load->options.events : 1.0) / seconds,
+           (double)load->times_ns[count / 2] / 1e3, (double)load->times_ns[count * 99 / 100] / 1e3,
+           (double)load->times_ns[count * 999 / 1000] / 1e3, load->errors, load->first_error);
+}
+
+static int parse_option(int key, char *text, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case 't':
+        options->target = text;
+        return 0;
+    case 'm':
+        options->method = text;
+        return 0;
+    case 'x':
+        options->prefix = text;
+        return 0;
+    case 'y':
+        options->type = text;
+        return 0;
+    case 'Y':
+        options->aggregate_type = text;
+        return 0;
+    case 'i':
+        options->in_flight = atol(text);
+        return 0;
+    case 'n':
+        options->count = atol(text);
+        return 0;
+    case 'w':
+        options->warm_up = atol(text);
+        return 0;
+    case 'c':
+        options->channels = atol(text);
+        return 0;
+    case 'a':
+        options->aggregates = atol(text);
+        return 0;
+    case 'e':
+        options->events = atol(text);
+        return 0;
+    case 's':
+        options->event_bytes = atol(text);
+        return 0;
+    case 'p':
+        options->payload_bytes = atol(text);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option option_table[] = {
+    {"target", 't', "HOST:PORT", 0, "the server (127.0.0.1:50051)", 0},
+    {"method", 'm', "PATH", 0, "/strata.v1.EventService/PublishEvent (default) or …/AppendEvents", 0},
+    {"in-flight", 'i', "N", 0, "calls in flight (256)", 0},
+    {"count", 'n', "N", 0, "calls to measure (100000)", 0},
+    {"warm-up", 'w', "N", 0, "calls before those (1000)", 0},
+    {"connections", 'c', "N", 0, "connections to spread them on (1)", 0},
+    {"aggregates", 'a', "M", 0, "aggregates to spread events on (10000)", 0},
+    {"prefix", 'x', "TEXT", 0, "of aggregate ids (bench)", 0},
+    {"type", 'y', "TYPE", 0, "event type (custom)", 0},
+    {"aggregate-type", 'Y', "TYPE", 0, "aggregate type (custom)", 0},
+    {"events", 'e', "N", 0, "events in one AppendEvents (100)", 0},
+    {"event-bytes", 's', "N", 0, "encoded bytes an event (500)", 0},
+    {"payload-bytes", 'p', "N", 0, "send N zero bytes instead of events", 0},
+    {0},
+};
+
+static bool options_fit(const struct options *options)
+{
+    return options->in_flight >= 1 && options->in_flight <= IN_FLIGHT_MAX && options->count >= 1 &&
+           options->warm_up >= 0 && options->channels >= 1 && options->channels <= CHANNELS_MAX &&
+           options->aggregates >= 1 && options->events >= 1 && options->events <= EVENTS_MAX &&
+           options->event_bytes >= 1 && options->event_bytes <= EVENT_BYTES_MAX &&
+           strlen(options->prefix) < 100 && strlen(options->type) < 100 &&
+           strlen(options->aggregate_type) < 100;
+}
+
+int main(int argc, char **argv)
+{
+    struct load load = {
+        .options = {"127.0.0.1:50051", "/strata.v1.EventService/PublishEvent", "bench", "custom", "custom",
+                    256, 100000, 1000, 1, 10000, 100, 500, 0},
+    };
+    const struct argp parser = {option_table, parse_option, NULL, "Unary gRPC load.", NULL, NULL, NULL};
+    argp_parse(&parser, argc, argv, 0, NULL, &load.options);
+    if (!options_fit(&load.options)) {
+        (void)fprintf(stderr, "bench_client: a number or a text is out of range; see --help\n");
+        return 2;
+    }
+    grpc_init();
+    load.queue = grpc_completion_queue_create_for_next(NULL);
+    channels_open(&load);
+    const long most = load.options.count > load.options.warm_up ? load.options.count : load.options.warm_up;
+    load.times_ns = calloc((size_t)most, sizeof *load.times_ns);
+    struct shot *shots = calloc((size_t)load.options.in_flight, sizeof *shots);
+    if (load.times_ns == NULL || shots == NULL)
+        return 1;
+    for (long i = 0; i < load.options.in_flight; i++) {
+        grpc_metadata_array_init(&shots[i].initial);
+        grpc_metadata_array_init(&shots[i].trailing);
+    }
+    if (load.options.warm_up > 0)
+        load_run(&load, shots, load.options.warm_up);
+    load.errors = 0;
+    load.first_error[0] = '\0';
+    const int64_t begin_ns = now_ns();
+    load_run(&load, shots, load.options.count);
+    report(&load, (double)(now_ns() - begin_ns) / 1e9);
+    return load.errors == 0 ? 0 : 1;
+}

@@ -1,0 +1,157 @@
+"""Starts the real service on free loopback ports with a data folder of its own, and stops it by process id."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("STRATA_TEST_BINARY", ROOT / "build/release/src/main/strata"))
+START_SECONDS = 60  # sanitizers on a loaded machine
+
+
+def environment(extra=None):
+    """The caller's environment without STRATA_* (unknown names stop the start) plus `extra`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("STRATA_")}
+    return {**kept, **(extra or {})}
+
+
+class Service:
+    """`with Service() as s:` s.http is "http://127.0.0.1:PORT", s.grpc "127.0.0.1:PORT"."""
+
+    def __init__(self, data=None, config=None, arguments=()):
+        self.own_folder = data is None
+        self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="strata-test-"))
+        self.config = config or {}
+        self.arguments = list(arguments)
+        self.process = None
+
+    def start(self):
+        settings = {
+            "STRATA_DATABASE_EMBEDDED_PATH": str(self.data),
+            "STRATA_SERVER_HTTP_PORT": "0",
+            "STRATA_WEBSOCKET_PORT": "0",
+            "STRATA_SERVER_GRPC_PORT": "0",
+            "STRATA_LOGGING_FORMAT": "json",
+            **self.config,
+        }
+        self.log_path = self.data.parent / (self.data.name + ".log")
+        with open(self.log_path, "ab") as log:
+            offset = log.tell()
+            self.process = subprocess.Popen(
+                [str(BINARY), "serve", *self.arguments], env=environment(settings), stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            line = self._line_with(offset, '"serving"')
+            if line:
+                self.http = "http://127.0.0.1:%d" % line["http_port"]
+                self.http_port = line["http_port"]
+                self.grpc = "127.0.0.1:%d" % line["grpc_port"]
+                return self
+            if self.process.poll() is not None:
+                raise RuntimeError("the service ended with %s:\n%s" % (self.process.returncode, self.log()))
+            time.sleep(0.02)
+        raise RuntimeError("the service did not start in %d s:\n%s" % (START_SECONDS, self.log()))
+
+    def _line_with(self, offset, text):
+        with open(self.log_path, "rb") as log:
+            log.seek(offset)
+            for line in log:
+                if text.encode() in line and line.endswith(b"\n"):
+                    return json.loads(line)
+        return None
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")[-8000:]
+
+    def stop(self):
+        """A clean stop; the exit code must be 0."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=60)
+        if code != 0:
+            raise RuntimeError("the service stopped with %d:\n%s" % (code, self.log()))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def remove(self):
+        if self.own_folder:
+            shutil.rmtree(self.data, ignore_errors=True)
+            self.log_path.unlink(missing_ok=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if kind is None:
+                self.stop()
+            elif self.process and self.process.poll() is None:
+                sys.stderr.write(self.log())
+                self.kill()
+        finally:
+            self.remove()
+
+    def request(self, method, path, body=None, headers=None, timeout=30):
+        """(status, headers, parsed JSON or bytes). `body` is sent as JSON unless it is bytes."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.http + path, data=data, method=method, headers=dict(headers or {}))
+        if data is not None and not request.has_header("Content-type"):
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as reply:
+                return self._parsed(reply.status, reply.headers, reply.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return self._parsed(error.code, error.headers, error.read())
+
+    @staticmethod
+    def _parsed(status, headers, content):
+        if "json" in (headers.get("Content-Type") or "") and content:
+            return status, headers, json.loads(content)
+        return status, headers, content
+
+
+def stubs():
+    """Folder of Python modules generated from proto/, made once in the build tree, put on sys.path."""
+    from grpc_tools import protoc
+    import fcntl
+    out = ROOT / "build" / "python-stubs"
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sources = sorted((ROOT / "proto/strata/v1").glob("*.proto"))
+        stamp = out / ".stamp"
+        newest = max(source.stat().st_mtime for source in sources)
+        if not stamp.exists() or stamp.stat().st_mtime < newest:
+            gogo = "/usr/share/gocode/src/github.com/gogo/googleapis"
+            includes = ["-I%s" % (ROOT / "proto"), "-I/usr/include", "-I" + gogo]
+            apis = [gogo + "/google/api/annotations.proto", gogo + "/google/api/http.proto",
+                    gogo + "/google/rpc/status.proto", gogo + "/google/rpc/error_details.proto"]
+            code = protoc.main(["protoc", *includes, "--python_out=%s" % out, "--grpc_python_out=%s" % out,
+                                *[str(source) for source in sources], *apis])
+            if code != 0:
+                raise RuntimeError("protoc failed")
+            stamp.touch()
+    sys.path.insert(0, str(out))
+    # google.api and google.rpc live beside the installed google.protobuf package.
+    import google
+    google.__path__.append(str(out / "google"))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

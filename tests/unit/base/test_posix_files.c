@@ -1,0 +1,181 @@
+/* What only the real disk has; the rest is in tests/contract/test_files.c. */
+#include "support/cmocka.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/files.h"
+
+struct fixture {
+    char folder[64];
+    char below[96];
+    struct files *files;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    strcpy(fixture->folder, "/tmp/strata-test-posix-XXXXXX");
+    assert_non_null(mkdtemp(fixture->folder));
+    (void)snprintf(fixture->below, sizeof fixture->below, "%s/made/with/parents/", fixture->folder);
+    assert_status_ok(posix_files_new(fixture->below, &fixture->files));
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    posix_files_free(fixture->files);
+    const pid_t child = fork();
+    if (child == 0) {
+        execlp("rm", "rm", "-r", fixture->folder, (char *)NULL);
+        _exit(127);
+    }
+    int how = 0;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    free(fixture);
+    return how;
+}
+
+static void test_the_root_is_made_with_its_parents_and_private(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct stat about;
+    assert_int_equal(stat(fixture->below, &about), 0);
+    assert_int_equal(about.st_mode & 077, 0);
+    CLEANUP(file_close_at) struct file *file = NULL;
+    assert_status_ok(files_open(fixture->files, "a", FILE_WRITE | FILE_CREATE, &file));
+    char path[160];
+    (void)snprintf(path, sizeof path, "%sa", fixture->below);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
+}
+
+static void test_messages_carry_the_whole_path_and_the_systems_word(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct file *file = NULL;
+    const struct status status = files_open(fixture->files, "log/x.seg", FILE_READ, &file);
+    char wanted[200];
+    (void)snprintf(wanted, sizeof wanted,
+                   "%s/made/with/parents/log/x.seg: opening failed: No such file or directory",
+                   fixture->folder);
+    assert_string_equal(status.message, wanted);
+}
+
+static void test_a_root_that_is_a_file_is_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    CLEANUP(file_close_at) struct file *file = NULL;
+    struct files *files = NULL;
+    char path[160];
+    assert_status_ok(files_open(fixture->files, "a", FILE_WRITE | FILE_CREATE, &file));
+    (void)snprintf(path, sizeof path, "%sa", fixture->below);
+    assert_true(posix_files_new(path, &files).code != STATUS_OK);
+    assert_status(posix_files_new("", &files), STATUS_INVALID_ARGUMENT);
+    assert_null(files);
+}
+
+static void test_allocated_space_is_really_there(void **state)
+{
+    const struct fixture *fixture = *state;
+    CLEANUP(file_close_at) struct file *file = NULL;
+    assert_status_ok(files_open(fixture->files, "a", FILE_WRITE | FILE_CREATE, &file));
+    assert_status_ok(file_allocate(file, 2 * 1024 * 1024));
+    assert_status_ok(file_sync(file));
+    char path[160];
+    struct stat about;
+    (void)snprintf(path, sizeof path, "%sa", fixture->below);
+    assert_int_equal(stat(path, &about), 0);
+    assert_true(about.st_blocks * 512 >= 2 * 1024 * 1024);
+}
+
+static void test_a_failed_allocation_leaves_the_size(void **state)
+{
+    const struct fixture *fixture = *state;
+    CLEANUP(file_close_at) struct file *file = NULL;
+    uint64_t size = 0;
+    assert_status_ok(files_open(fixture->files, "a", FILE_WRITE | FILE_CREATE, &file));
+    assert_status_ok(file_write_at(file, 0, "abc", 3));
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit little = {1024 * 1024, before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+    const struct status status = file_allocate(file, 8 * 1024 * 1024);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_int_equal(status.code, STATUS_RESOURCE_EXHAUSTED);
+    assert_status_ok(file_size(file, &size));
+    assert_int_equal(size, 3);
+}
+
+/* Tells by one byte that it holds the lock, then waits for one. */
+static void hold_lock(const struct fixture *fixture, int tell, int wait)
+{
+    struct file *file = NULL;
+    struct files *files = NULL;
+    char byte = 0;
+    struct status status = posix_files_new(fixture->below, &files);
+    if (status_is_ok(&status))
+        status = files_open(files, "LOCK", FILE_WRITE | FILE_CREATE, &file);
+    if (status_is_ok(&status))
+        status = file_lock(file);
+    if (!status_is_ok(&status) || write(tell, "x", 1) != 1)
+        _exit(1);
+    _exit(read(wait, &byte, 1) == 1 ? 0 : 1); /* without closing: death releases it */
+}
+
+static void test_a_lock_names_its_holder_and_ends_with_it(void **state)
+{
+    const struct fixture *fixture = *state;
+    int to_child[2];
+    int from_child[2];
+    char byte = 0;
+    int how = 0;
+    assert_int_equal(pipe(to_child), 0);
+    assert_int_equal(pipe(from_child), 0);
+    const pid_t child = fork();
+    if (child == 0)
+        hold_lock(fixture, from_child[1], to_child[0]);
+    assert_int_equal(read(from_child[0], &byte, 1), 1);
+    CLEANUP(file_close_at) struct file *file = NULL;
+    assert_status_ok(files_open(fixture->files, "LOCK", FILE_WRITE | FILE_CREATE, &file));
+    const struct status status = file_lock(file);
+    assert_int_equal(status.code, STATUS_UNAVAILABLE);
+    char named[64];
+    (void)snprintf(named, sizeof named, "is locked by process %d;", (int)child);
+    if (strstr(status.message, named) == NULL &&
+        strstr(status.message, "is locked by another process;") == NULL)
+        fail_msg("%s", status.message);
+    assert_int_equal(write(to_child[1], "x", 1), 1);
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_int_equal(how, 0);
+    assert_status_ok(file_lock(file));
+    for (int i = 0; i < 2; i++) {
+        close(to_child[i]);
+        close(from_child[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_root_is_made_with_its_parents_and_private, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_messages_carry_the_whole_path_and_the_systems_word, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_root_that_is_a_file_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_allocated_space_is_really_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_failed_allocation_leaves_the_size, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_lock_names_its_holder_and_ends_with_it, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("posix_files", tests, NULL, NULL);
+}
