@@ -4,33 +4,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "gateway/http/h1_parser_internal.h"
+
 /* Room for "method SP … SP HTTP/1.1" around the longest target. */
-#define REQUEST_LINE_EXTRA_BYTES  32U
-#define EMPTY_LINES_MAX           2U /* RFC 9112 2.2: at least one before the request line should be ignored */
-#define CHUNK_DIGITS_MAX          16U
-#define CHUNK_EXTENSION_MAX_BYTES 256U
-
-static enum h1_step refuse(struct h1_refusal *ret, int http_status, struct status status)
-{
-    ret->http_status = http_status;
-    ret->status = status;
-    return H1_REFUSED;
-}
-
-#define REFUSE_400(ret, ...) refuse(ret, 400, status_error(STATUS_INVALID_ARGUMENT, __VA_ARGS__))
-
-/* RFC 9110 5.6.2 */
-static bool is_token_char(uint8_t c)
-{
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
-        return true;
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
-static bool is_control(uint8_t c)
-{
-    return (c < 0x20 && c != '\t') || c == 0x7f;
-}
+#define REQUEST_LINE_EXTRA_BYTES 32U
+#define EMPTY_LINES_MAX          2U /* RFC 9112 2.2: at least one before the request line should be ignored */
 
 static bool bytes_is(struct bytes a, const char *text)
 {
@@ -72,16 +50,16 @@ static enum h1_step unfinished_check(const struct h1_head *head, struct bytes in
             return REFUSE_400(ret, "the request begins with the byte 0x%02x; this port speaks plain HTTP/1.1",
                               first);
         if (line_bytes > limits->target_max_bytes + REQUEST_LINE_EXTRA_BYTES)
-            return refuse(ret, 414,
-                          status_error(STATUS_INVALID_ARGUMENT,
-                                       "the request target is longer than %zu bytes; shorten it",
-                                       limits->target_max_bytes));
+            return h1_refuse(ret, 414,
+                             status_error(STATUS_INVALID_ARGUMENT,
+                                          "the request target is longer than %zu bytes; shorten it",
+                                          limits->target_max_bytes));
     }
     if (input.size_bytes > limits->header_max_bytes)
-        return refuse(ret, 431,
-                      status_error(STATUS_INVALID_ARGUMENT,
-                                   "the request's head is larger than %zu bytes; send fewer headers",
-                                   limits->header_max_bytes));
+        return h1_refuse(ret, 431,
+                         status_error(STATUS_INVALID_ARGUMENT,
+                                      "the request's head is larger than %zu bytes; send fewer headers",
+                                      limits->header_max_bytes));
     return H1_MORE;
 }
 
@@ -115,10 +93,10 @@ enum h1_step h1_head_step(struct h1_head *head, struct bytes input, const struct
         }
         head->line_count++;
         if (head->line_count > limits->header_max_count + 1)
-            return refuse(ret_refusal, 431,
-                          status_error(STATUS_INVALID_ARGUMENT,
-                                       "the request has more than %zu headers; send fewer",
-                                       limits->header_max_count));
+            return h1_refuse(ret_refusal, 431,
+                             status_error(STATUS_INVALID_ARGUMENT,
+                                          "the request has more than %zu headers; send fewer",
+                                          limits->header_max_count));
     }
     return unfinished_check(head, input, limits, ret_refusal);
 }
@@ -178,10 +156,10 @@ static enum h1_step request_line_parse(struct bytes head, const struct h1_limits
         version.data[5] < '0' || version.data[5] > '9' || version.data[7] < '0' || version.data[7] > '9')
         return REFUSE_400(ret_refusal, "the request line does not end with an HTTP version such as HTTP/1.1");
     if (version.data[5] != '1' || version.data[7] > '1')
-        return refuse(ret_refusal, 505,
-                      status_error(STATUS_UNIMPLEMENTED,
-                                   "HTTP version %c.%c is not spoken on this port; use HTTP/1.1",
-                                   version.data[5], version.data[7]));
+        return h1_refuse(ret_refusal, 505,
+                         status_error(STATUS_UNIMPLEMENTED,
+                                      "HTTP version %c.%c is not spoken on this port; use HTTP/1.1",
+                                      version.data[5], version.data[7]));
     ret->minor_version = (unsigned)(version.data[7] - '0');
 
     ret->method = (struct bytes){begin, (size_t)(first - begin)};
@@ -191,10 +169,10 @@ static enum h1_step request_line_parse(struct bytes head, const struct h1_limits
                               ret->method.data[i]);
     ret->target = (struct bytes){first + 1, (size_t)(last - first - 1)};
     if (ret->target.size_bytes > limits->target_max_bytes)
-        return refuse(ret_refusal, 414,
-                      status_error(STATUS_INVALID_ARGUMENT,
-                                   "the request target is %zu bytes; at most %zu are allowed",
-                                   ret->target.size_bytes, limits->target_max_bytes));
+        return h1_refuse(ret_refusal, 414,
+                         status_error(STATUS_INVALID_ARGUMENT,
+                                      "the request target is %zu bytes; at most %zu are allowed",
+                                      ret->target.size_bytes, limits->target_max_bytes));
     for (size_t i = 0; i < ret->target.size_bytes; i++)
         if (ret->target.data[i] <= 0x20 || ret->target.data[i] >= 0x7f || ret->target.data[i] == '#')
             return REFUSE_400(ret_refusal, "the request target contains the byte 0x%02x; percent-encode it",
@@ -207,10 +185,10 @@ static enum h1_step library_refusal(const http_parser *parser, const struct h1_m
 {
     const enum http_errno error = HTTP_PARSER_ERRNO(parser);
     if (error == HPE_INVALID_METHOD)
-        return refuse(ret, 501,
-                      status_error(STATUS_UNIMPLEMENTED, "the method %.*s is not known here",
-                                   message->method.size_bytes > 32 ? 32 : (int)message->method.size_bytes,
-                                   (const char *)message->method.data));
+        return h1_refuse(ret, 501,
+                         status_error(STATUS_UNIMPLEMENTED, "the method %.*s is not known here",
+                                      message->method.size_bytes > 32 ? 32 : (int)message->method.size_bytes,
+                                      (const char *)message->method.data));
     return REFUSE_400(ret, "the request is malformed: %s", http_errno_description(error));
 }
 
@@ -238,7 +216,7 @@ static enum h1_step framing_check(struct h1_message *message, struct h1_refusal 
         if (message->minor_version == 0)
             return REFUSE_400(ret, "Transfer-Encoding is not part of HTTP/1.0; send Content-Length");
         if (codings > 1 || !bytes_is(coding, "chunked"))
-            return refuse(
+            return h1_refuse(
                 ret, 501,
                 status_error(STATUS_UNIMPLEMENTED, "a transfer coding other than chunked is not known here"));
         message->chunked = true;
@@ -355,7 +333,8 @@ enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct 
         collector.capacity += *at == '\n';
     ret->headers = arena_array(arena, collector.capacity, sizeof *ret->headers);
     if (ret->headers == NULL)
-        return refuse(ret_refusal, 503, status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the request"));
+        return h1_refuse(ret_refusal, 503,
+                         status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the request"));
 
     http_parser_settings settings;
     http_parser_settings_init(&settings);
@@ -372,209 +351,19 @@ enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct 
     ret->keep_alive = http_should_keep_alive(&parser) && !(parser.flags & F_CONNECTION_CLOSE);
 
     if (parser.method == HTTP_CONNECT || parser.method == HTTP_TRACE)
-        return refuse(ret_refusal, 501,
-                      status_error(STATUS_UNIMPLEMENTED, "the method %s is not served here",
-                                   http_method_str((enum http_method)parser.method)));
+        return h1_refuse(ret_refusal, 501,
+                         status_error(STATUS_UNIMPLEMENTED, "the method %s is not served here",
+                                      http_method_str((enum http_method)parser.method)));
     if (framing_check(ret, ret_refusal) == H1_REFUSED || target_parse(ret, ret_refusal) == H1_REFUSED)
         return H1_REFUSED;
 
     struct bytes expect = BYTES_NONE;
     if (header_count(ret, "expect", &expect) > 0 && ret->minor_version == 1) {
         if (!bytes_is(expect, "100-continue"))
-            return refuse(
+            return h1_refuse(
                 ret_refusal, 417,
                 status_error(STATUS_FAILED_PRECONDITION, "the only expectation known here is 100-continue"));
         ret->expects_continue = true;
     }
     return H1_DONE;
-}
-
-/* --- the body --- */
-
-/*
- * LENGTH is a body with Content-Length. The rest is chunked, RFC 9112 7.1:
- *
- *     SIZE ──";"──► EXTENSION ─CR─► SIZE_LF ─► DATA ─► DATA_CR ─► DATA_LF ─► SIZE …
- *       └───────────────────────CR───┘└── size 0 ─► TRAILER_BEGIN ─► TRAILER ─CR─► TRAILER_LF ─►
- * TRAILER_BEGIN └─CR─► END_LF ─► done
- */
-enum body_state {
-    BODY_LENGTH,
-    BODY_SIZE,
-    BODY_EXTENSION,
-    BODY_SIZE_LF,
-    BODY_DATA,
-    BODY_DATA_CR,
-    BODY_DATA_LF,
-    BODY_TRAILER_BEGIN,
-    BODY_TRAILER_NAME,
-    BODY_TRAILER,
-    BODY_TRAILER_LF,
-    BODY_END_LF,
-};
-
-static enum h1_step too_large(size_t max_bytes, struct h1_refusal *ret)
-{
-    return refuse(ret, 413,
-                  status_error(STATUS_INVALID_ARGUMENT,
-                               "the request body is larger than %zu bytes; split the request", max_bytes));
-}
-
-enum h1_step h1_body_begin(struct h1_body *body, const struct h1_message *message,
-                           const struct h1_limits *limits, struct h1_refusal *ret_refusal)
-{
-    *body = (struct h1_body){
-        .state = message->chunked ? BODY_SIZE : BODY_LENGTH,
-        .chunked = message->chunked,
-        .left_bytes = message->chunked ? 0 : message->content_length,
-        .max_bytes = limits->body_max_bytes,
-        .overhead_max_bytes = limits->header_max_bytes,
-    };
-    if (message->chunked)
-        return H1_MORE;
-    if (message->content_length > limits->body_max_bytes)
-        return too_large(limits->body_max_bytes, ret_refusal);
-    return message->content_length == 0 ? H1_DONE : H1_MORE;
-}
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-/* One byte of a chunk's size line. */
-static enum h1_step size_byte(struct h1_body *body, uint8_t c, struct h1_refusal *ret)
-{
-    const int digit = hex_digit(c);
-    if (digit >= 0) {
-        body->digit_count++;
-        body->left_bytes = body->left_bytes * 16 + (uint64_t)digit;
-        if (body->digit_count > CHUNK_DIGITS_MAX)
-            return REFUSE_400(ret, "a chunk size has more than %u digits", CHUNK_DIGITS_MAX);
-        if (body->left_bytes > body->max_bytes)
-            return too_large(body->max_bytes, ret);
-        return H1_MORE;
-    }
-    if (body->digit_count == 0 || (c != '\r' && c != ';'))
-        return REFUSE_400(ret, "a chunk size is not a hexadecimal number that CR LF or \";\" follows");
-    body->state = c == '\r' ? BODY_SIZE_LF : BODY_EXTENSION;
-    body->line_bytes = 0;
-    return H1_MORE;
-}
-
-/* One byte of an extension or a trailer: both are read, bounded and dropped. */
-static enum h1_step overhead_byte(struct h1_body *body, uint8_t c, enum body_state after_cr,
-                                  struct h1_refusal *ret)
-{
-    body->line_bytes++;
-    if (++body->overhead_bytes > body->overhead_max_bytes ||
-        (body->state == BODY_EXTENSION && body->line_bytes > CHUNK_EXTENSION_MAX_BYTES))
-        return refuse(ret, 431,
-                      status_error(STATUS_INVALID_ARGUMENT,
-                                   "chunk extensions and trailers are too large; leave them out"));
-    if (c == '\r')
-        body->state = (int)after_cr;
-    else if (is_control(c))
-        return REFUSE_400(ret, "the chunked body contains the control character 0x%02x outside its data", c);
-    return H1_MORE;
-}
-
-static enum h1_step lf_byte(struct h1_body *body, uint8_t c, enum body_state next, struct h1_refusal *ret)
-{
-    if (c != '\n')
-        return REFUSE_400(ret, "CR without LF in the chunked body");
-    body->state = (int)next;
-    return H1_MORE;
-}
-
-static enum h1_step trailer_byte(struct h1_body *body, uint8_t c, struct h1_refusal *ret)
-{
-    if (body->state == BODY_TRAILER_BEGIN) {
-        body->line_bytes = 0;
-        if (c == '\r') {
-            body->state = BODY_END_LF;
-            return H1_MORE;
-        }
-        body->state = BODY_TRAILER_NAME;
-    }
-    if (body->state == BODY_TRAILER_NAME) {
-        if (c == ':' && body->line_bytes > 0)
-            body->state = BODY_TRAILER;
-        else if (!is_token_char(c))
-            return REFUSE_400(ret, "a trailer line is not \"Name: value\"");
-    }
-    return overhead_byte(body, c, BODY_TRAILER_LF, ret);
-}
-
-static enum h1_step framing_byte(struct h1_body *body, uint8_t c, struct h1_refusal *ret)
-{
-    switch ((enum body_state)body->state) {
-    case BODY_SIZE:
-        return size_byte(body, c, ret);
-    case BODY_EXTENSION:
-        return overhead_byte(body, c, BODY_SIZE_LF, ret);
-    case BODY_SIZE_LF:
-        return lf_byte(body, c, body->left_bytes == 0 ? BODY_TRAILER_BEGIN : BODY_DATA, ret);
-    case BODY_DATA_CR:
-        if (c != '\r')
-            return REFUSE_400(ret, "a chunk is longer than its size says");
-        body->state = BODY_DATA_LF;
-        return H1_MORE;
-    case BODY_DATA_LF:
-        body->digit_count = 0;
-        return lf_byte(body, c, BODY_SIZE, ret);
-    case BODY_TRAILER_BEGIN:
-    case BODY_TRAILER_NAME:
-    case BODY_TRAILER:
-        return trailer_byte(body, c, ret);
-    case BODY_TRAILER_LF:
-        return lf_byte(body, c, BODY_TRAILER_BEGIN, ret);
-    case BODY_END_LF:
-        return c == '\n' ? H1_DONE : REFUSE_400(ret, "CR without LF at the end of the chunked body");
-    case BODY_LENGTH:
-    case BODY_DATA:
-        break;
-    }
-    return H1_MORE;
-}
-
-enum h1_step h1_body_step(struct h1_body *body, struct bytes input, struct buffer *to, size_t *ret_used_bytes,
-                          struct h1_refusal *ret_refusal)
-{
-    size_t at = 0;
-    enum h1_step step = H1_MORE;
-    while (at < input.size_bytes && step == H1_MORE) {
-        if (body->state != BODY_LENGTH && body->state != BODY_DATA) {
-            step = framing_byte(body, input.data[at++], ret_refusal);
-            continue;
-        }
-        const size_t there = input.size_bytes - at;
-        const size_t take = there < body->left_bytes ? there : (size_t)body->left_bytes;
-        if (to->size_bytes + take > body->max_bytes) {
-            step = too_large(body->max_bytes, ret_refusal);
-            break;
-        }
-        buffer_add(to, input.data + at, take);
-        if (to->failed) {
-            step =
-                refuse(ret_refusal, 503, status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the body"));
-            break;
-        }
-        at += take;
-        body->left_bytes -= take;
-        if (body->left_bytes == 0) {
-            if (body->state == BODY_LENGTH)
-                step = H1_DONE;
-            else
-                body->state = BODY_DATA_CR;
-        }
-    }
-    *ret_used_bytes = at;
-    return step;
 }

@@ -26,3 +26,13 @@ STATUS_MUST_CHECK struct status transcode_to_wire(struct arena *arena, const str
 /* Appends the message as compact JSON. DATA_LOSS/DAMAGED when the bytes are not a `message`. */
 STATUS_MUST_CHECK struct status transcode_to_json(const struct schema_message *message, struct bytes wire,
                                                   struct buffer *json);
+
+/*
+ * One scalar, time or duration from a plain text, as in a path or a query. `quoted`: an enum by name, else by number.
+ * False when it is not such a value.
+ */
+bool transcode_put_text(struct arena *arena, const struct schema_field *field, struct bytes text, bool quoted,
+                        struct buffer *wire);
+
+/* The field that a mistyped name was probably meant to be, or NULL. */
+const char *transcode_nearest(const struct schema_message *message, struct bytes name);

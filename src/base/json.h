@@ -87,11 +87,10 @@ struct json_member {
     struct json_value *value;
 };
 struct json_value {
-    enum json_kind kind; /* JSON_OBJECT_BEGIN, JSON_ARRAY_BEGIN, JSON_STRING, JSON_NUMBER, JSON_TRUE, … */
-    struct bytes token;  /* scalars: as written */
-    size_t count;        /* members or elements; with 0 the pointers below may be NULL */
-    const uint32_t
-        *index; /* objects: NULL (search is linear), or the order of their names, by json_index() */
+    enum json_kind kind;   /* JSON_OBJECT_BEGIN, JSON_ARRAY_BEGIN, JSON_STRING, JSON_NUMBER, JSON_TRUE, … */
+    struct bytes token;    /* scalars: as written */
+    size_t count;          /* members or elements; with 0 the pointers below may be NULL */
+    const uint32_t *index; /* objects: NULL = search is linear; else the order of names, by json_index() */
     union {
         struct json_member *members;  /* objects */
         struct json_value **elements; /* arrays */

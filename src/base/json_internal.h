@@ -1,4 +1,4 @@
-/* What the files of the JSON reader share: the set of names that finds duplicates. */
+/* What the files of the JSON reader share: the set of names that finds duplicates, and hexadecimal escapes. */
 #pragma once
 
 #include <stdbool.h>
@@ -56,3 +56,6 @@ void json_names_enter(struct json_names *names); /* an object begins; at most JS
 void json_names_leave(struct json_names *names); /* the innermost ends */
 /* `name` unescaped; borrowed until its object ends. */
 enum json_names_result json_names_add(struct json_names *names, struct bytes name);
+
+/* The four digits after "\u"; -1 when they are not there. */
+int32_t json_hex4(const uint8_t *at, const uint8_t *end);

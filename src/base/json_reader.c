@@ -7,7 +7,8 @@
 #include "base/text.h"
 
 #define TEXT_MAX_BYTES                                                                                       \
-    (UINT64_C(1) << 30) /* far above any limit of a request; keeps counts inside 32 bits                     \
+    (UINT64_C(1)                                                                                             \
+     << 30) /* far above any limit of a request; keeps counts inside 32 bits                     \
                          */
 #define REPEAT(byte) (UINT64_C(0x0101010101010101) * (byte))
 
@@ -101,29 +102,6 @@ static void skip_space(struct json_reader *reader)
     reader->run = at;
 }
 
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    const uint8_t lower = c | 0x20;
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-/* The four digits after "\u"; -1 when they are not there. */
-static int32_t hex4(const uint8_t *at, const uint8_t *end)
-{
-    if (end - at < 4)
-        return -1;
-    int32_t unit = 0;
-    for (int i = 0; i < 4; i++) {
-        const int digit = hex_value(at[i]);
-        if (digit < 0)
-            return -1;
-        unit = unit << 4 | digit;
-    }
-    return unit;
-}
-
 /* *at stands on a backslash and moves behind its escape, a pair of surrogates counting as one. */
 static bool skip_escape(struct json_reader *reader, const uint8_t **at)
 {
@@ -137,14 +115,14 @@ static bool skip_escape(struct json_reader *reader, const uint8_t **at)
         *at = escape + 2;
         return true;
     }
-    const int32_t unit = hex4(escape + 2, reader->end);
+    const int32_t unit = json_hex4(escape + 2, reader->end);
     if (unit < 0)
         return refuse(reader, escape, "\\u needs four hexadecimal digits");
     *at = escape + 6;
     if (unit < 0xD800 || unit > 0xDFFF)
         return true;
     const bool paired = unit < 0xDC00 && reader->end - *at >= 2 && (*at)[0] == '\\' && (*at)[1] == 'u';
-    const int32_t low = paired ? hex4(*at + 2, reader->end) : -1;
+    const int32_t low = paired ? json_hex4(*at + 2, reader->end) : -1;
     if (low < 0xDC00 || low > 0xDFFF)
         return refuse(reader, escape, "half of a surrogate pair; escape both halves or write the character");
     *at += 6;
@@ -467,98 +445,4 @@ struct status json_compact(struct arena *arena, struct bytes text, bool object_o
     if (ret->failed)
         ret->size_bytes = size_before;
     return buffer_status(ret);
-}
-
-static size_t put_utf8(uint8_t *to, uint32_t point)
-{
-    if (point < 0x80) {
-        to[0] = (uint8_t)point;
-        return 1;
-    }
-    const size_t size = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-    for (size_t i = size - 1; i > 0; i--) {
-        to[i] = (uint8_t)(0x80 | (point & 0x3F));
-        point >>= 6;
-    }
-    to[0] = (uint8_t)((0xF00U >> size) | point); /* C0, E0 or F0: as many ones as bytes */
-    return size;
-}
-
-/* Replaces one escape at `at`, which a reader has checked; gives the bytes read and written. */
-static size_t put_escape(const uint8_t *at, const uint8_t *end, uint8_t *to, size_t *ret_written)
-{
-    static const char letters[] = "\"\\/bfnrt";
-    static const uint8_t meanings[] = "\"\\/\b\f\n\r\t";
-    if (at[1] != 'u') {
-        const char *letter = strchr(letters, at[1]);
-        assert(letter != NULL);
-        *to = meanings[letter - letters];
-        *ret_written = 1;
-        return 2;
-    }
-    uint32_t point = (uint32_t)hex4(at + 2, end);
-    size_t read = 6;
-    if (point >= 0xD800 && point <= 0xDBFF) {
-        point = 0x10000 + ((point - 0xD800) << 10) + ((uint32_t)hex4(at + 8, end) - 0xDC00);
-        read = 12;
-    }
-    assert(point <= 0x10FFFF);
-    *ret_written = put_utf8(to, point);
-    return read;
-}
-
-struct status json_unescape(struct arena *arena, const struct json_token *token, struct bytes *ret)
-{
-    assert(token->kind == JSON_STRING || token->kind == JSON_NAME);
-    assert(token->text.size_bytes >= 2);
-    const uint8_t *at = token->text.data + 1;
-    const uint8_t *end = token->text.data + token->text.size_bytes - 1;
-    if (!token->escaped) {
-        *ret = bytes_of(at, (size_t)(end - at));
-        return status_ok();
-    }
-    uint8_t *content =
-        arena_alloc(arena, (size_t)(end - at)); /* an escape is longer than what it stands for */
-    if (content == NULL)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory left for a string of %zu bytes",
-                            token->text.size_bytes);
-    uint8_t *to = content;
-    while (at < end) {
-        const uint8_t *escape = memchr(at, '\\', (size_t)(end - at));
-        const size_t plain = (size_t)((escape == NULL ? end : escape) - at);
-        memcpy(to, at, plain);
-        to += plain;
-        at += plain;
-        if (at < end) {
-            size_t written = 0;
-            at += put_escape(at, end, to, &written);
-            to += written;
-        }
-    }
-    *ret = bytes_of(content, (size_t)(to - content));
-    return status_ok();
-}
-
-void json_add_string(struct buffer *to, struct bytes content)
-{
-    static const char hex[] = "0123456789abcdef";
-    static const char letters[0x20] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    buffer_add_byte(to, '"');
-    size_t begin = 0;
-    for (size_t i = 0; i < content.size_bytes; i++) {
-        const uint8_t c = content.data[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        buffer_add(to, content.data + begin, i - begin);
-        begin = i + 1;
-        const char letter = c < 0x20 ? letters[c] : (char)c;
-        if (letter != '\0') {
-            buffer_add(to, (const char[]){'\\', letter}, 2);
-        } else {
-            buffer_add(to, (const char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
-        }
-    }
-    if (content.size_bytes > begin)
-        buffer_add(to, content.data + begin, content.size_bytes - begin);
-    buffer_add_byte(to, '"');
 }

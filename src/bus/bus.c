@@ -28,6 +28,7 @@ struct status bus_new(struct event_store *store, const struct clock *clock, stru
     struct store_head head;
     STATUS_TRY(store->ops->head(store, &head));
     atomic_store(&bus->head, head.position);
+    bus->head_time_us = head.timestamp_us;
     STATUS_TRY(dispatcher_load(bus));
     *ret = TAKE_PTR(bus);
     return status_ok();
@@ -58,8 +59,10 @@ void bus_wake(struct bus *bus)
 void bus_committed(struct bus *bus, const struct store_head *head)
 {
     pthread_mutex_lock(&bus->lock);
-    if (head->position > atomic_load_explicit(&bus->head, memory_order_relaxed))
+    if (head->position > atomic_load_explicit(&bus->head, memory_order_relaxed)) {
         atomic_store(&bus->head, head->position);
+        bus->head_time_us = head->timestamp_us;
+    }
     /* Nobody listens: the checkpoint's timer alone will look, once it runs. */
     const bool interesting =
         bus->sleeps_for_ever || atomic_load_explicit(&bus->interests, memory_order_relaxed) > 0;
@@ -221,6 +224,7 @@ static void *bus_main(void *context)
         const bool stopping = bus->stopping;
         bus->woken = false;
         bus->pass_head = atomic_load(&bus->head);
+        bus->pass_head_time_us = bus->head_time_us;
         pthread_mutex_unlock(&bus->lock);
         if (stopping)
             break;

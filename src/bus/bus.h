@@ -8,7 +8,7 @@
  * can neither lose nor repeat.
  *
  * Ownership  Borrows store, clock and log; they outlive it.
- * Threads    bus_committed, bus_wait, bus_processed*, cursor_open and cursor_poke from any thread. Everything
+ * Threads    bus_committed, bus_wait, bus_processed*, cursor_new, cursor_start and cursor_poke from any thread. Everything
  * a cursor or handler does runs on the bus's one thread, as does cursor_next. Blocking   Only bus_stop. The
  * bus's thread itself reads the store.
  */
@@ -89,9 +89,11 @@ struct cursor_options {
     cursor_take_turn turn;
     void *context;
 };
-/* RESOURCE_EXHAUSTED. The first turn comes soon. After bus_stop no turn comes: open none then. */
-STATUS_MUST_CHECK struct status cursor_open(struct bus *bus, const struct cursor_options *options,
-                                            struct cursor **ret);
+/* RESOURCE_EXHAUSTED. It gets its first turn after cursor_start. */
+STATUS_MUST_CHECK struct status cursor_new(struct bus *bus, const struct cursor_options *options,
+                                           struct cursor **ret);
+/* Hands it to the bus's thread; the first turn may come, and close it, before this returns. Not after bus_stop. */
+void cursor_start(struct cursor *cursor);
 /* Any thread, until the turn that answers CURSOR_CLOSED: the cursor gets a turn soon. */
 void cursor_poke(struct cursor *cursor);
 
@@ -100,6 +102,10 @@ void cursor_wake_at(struct cursor *cursor,
                     int64_t monotonic_us);            /* the next turn at the latest; 0 = no time */
 int64_t cursor_position(const struct cursor *cursor); /* everything up to here was taken or did not match */
 int64_t cursor_head(const struct cursor *cursor);     /* as it was when the turn began */
+int64_t
+cursor_time_us(const struct cursor *cursor); /* when the event at that position was recorded; 0 = not known */
+/* The next position has not come yet although the head is beyond it: it is looked for again soon. */
+bool cursor_waits_for_missing(const struct cursor *cursor);
 /* So far behind that it reads the store and no longer the ring. */
 bool cursor_behind(const struct cursor *cursor);
 

@@ -44,6 +44,7 @@ struct cursor {
     void *context;
     struct cursor *next;      /* the bus's thread; before adoption bus->lock */
     int64_t position;         /* from here on: the bus's thread */
+    int64_t time_us;          /* of the event at `position`; 0 = not known */
     int64_t wake_at_us;       /* 0 = no time */
     int64_t missing_since_us; /* 0 = nothing is missing */
     int64_t seen_head;        /* at the end of the last turn */
@@ -60,10 +61,11 @@ struct bus {
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic; only the bus's thread waits */
-    bool sleeping;          /* guarded by lock, as the next five */
+    bool sleeping;          /* guarded by lock, as the next six */
     bool woken;
     bool stopping;
     bool sleeps_for_ever; /* no timer: even an uninteresting commit must start one */
+    int64_t head_time_us; /* of the event at `head` */
     struct cursor *newcomers;
     struct bus_waiter *waiters;
 
@@ -75,6 +77,7 @@ struct bus {
     struct cursor *cursors; /* the bus's thread, as the next two */
     struct ring ring;
     int64_t pass_head; /* the head that this pass works on */
+    int64_t pass_head_time_us;
 
     struct dispatcher dispatcher;
 };

@@ -77,16 +77,20 @@ struct status cursor_open(struct bus *bus, const struct cursor_options *options,
     cursor->plan.to_version = INT32_MAX;
     read_plan_query(&cursor->query, &cursor->plan);
     atomic_init(&cursor->poked, true);
+    *ret = cursor;
+    return status_ok();
+}
+
+void cursor_start(struct cursor *cursor)
+{
+    struct bus *bus = cursor->bus;
     atomic_fetch_add(&bus->cursor_count, 1);
     atomic_fetch_add(&bus->interests, 1);
-    *ret = cursor; /* before the thread can see it: the first turn may come at once */
-
     pthread_mutex_lock(&bus->lock);
     cursor->next = bus->newcomers;
     bus->newcomers = cursor;
     pthread_mutex_unlock(&bus->lock);
     bus_wake(bus);
-    return status_ok();
 }
 
 void cursor_poke(struct cursor *cursor)
@@ -108,6 +112,16 @@ int64_t cursor_position(const struct cursor *cursor)
 int64_t cursor_head(const struct cursor *cursor)
 {
     return cursor->bus->pass_head;
+}
+
+int64_t cursor_time_us(const struct cursor *cursor)
+{
+    return cursor->position == cursor->bus->pass_head ? cursor->bus->pass_head_time_us : cursor->time_us;
+}
+
+bool cursor_waits_for_missing(const struct cursor *cursor)
+{
+    return cursor->missing_since_us != 0;
 }
 
 bool cursor_behind(const struct cursor *cursor)
@@ -144,6 +158,7 @@ static bool offer(struct pass *pass, int64_t position, struct record record,
         pass->taken++;
     }
     cursor->position = position;
+    cursor->time_us = header->timestamp_us;
     pass->looked_at++;
     return pass->looked_at < LOOKED_AT_MAX && pass->taken < TAKEN_MAX;
 }

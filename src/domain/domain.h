@@ -24,14 +24,16 @@
 struct domain;
 
 struct domain_options {
-    const char *const *event_types; /* supported_event_types; entries may end in '*'; NULL/0 = the built-in ones */
+    /* supported_event_types; entries may end in '*'; NULL/0 = the built-in ones. Copied. */
+    const char *const *event_types;
     size_t event_type_count;
-    const char *const *aggregate_types;
+    const char *const *aggregate_types; /* supported_aggregate_types; as above */
     size_t aggregate_type_count;
     bool validation_enabled; /* false: no checks and no payload shapes */
     bool strict;             /* validation_rules.strict: unknown payload members are refused */
 };
 
+/* INVALID_ARGUMENT naming the key and the entry that is no type; RESOURCE_EXHAUSTED. */
 STATUS_MUST_CHECK struct status domain_new(const struct domain_options *options, struct domain **ret);
 void domain_free(struct domain *domain);
 DEFINE_CLEANUP(struct domain, domain_free);
@@ -40,26 +42,35 @@ DEFINE_CLEANUP(struct domain, domain_free);
 const char *const *domain_event_types(const struct domain *domain, size_t *ret_count);
 const char *const *domain_aggregate_types(const struct domain *domain, size_t *ret_count);
 
-/* TYPE_NOT_ALLOWED naming the type and what is allowed; TYPE_MISMATCH when the event type does not fit the
- * aggregate type (aggregate_type empty = not known yet: only the event type is looked at). */
+/*
+ * TYPE_NOT_ALLOWED naming the type and what is allowed; TYPE_MISMATCH when the event type does not fit the
+ * aggregate type. aggregate_type empty = not known yet: only the event type is looked at. event_type empty or one of
+ * the system's ("$…"): only the aggregate type is looked at (creating, saving); keeping clients from appending system
+ * types is the rule for ids (id_check). Not switched off by validation_enabled.
+ */
 STATUS_MUST_CHECK struct status domain_check_types(const struct domain *domain, struct bytes event_type,
                                                    struct bytes aggregate_type);
 
-/* Whether appends of this event type to this aggregate type need a check against the aggregate's state. */
+/* Whether appends of this event type to this aggregate type need a check against the aggregate's state. Also asked
+ * for system types: "$aggregate_created" and "$state_replaced" need one in some kinds of aggregates. aggregate_type
+ * empty = not known yet: what the event type suggests. */
 bool domain_needs_check(const struct domain *domain, struct bytes event_type, struct bytes aggregate_type);
 
 /*
  * The shape of a payload: known types against their messages (proto/strata/v1/payload.proto). Every faulty field is
- * named. `field` is the path of the data, e.g. "data" or "events[2].data". INVALID_FIELD with faults, UNKNOWN_FIELD when strict.
+ * named (at most 100, the message has the number). `field` is the path of the data, e.g. "data" or "events[2].data".
+ * INVALID_FIELD with faults; UNKNOWN_FIELD when strict and nothing else is wrong; INVALID_JSON. Types that have no
+ * message pass unread. Empty data counts as "{}". `data` is JSON: another content type is not to be asked about.
  */
 STATUS_MUST_CHECK struct status domain_check_payload(const struct domain *domain, struct arena *arena,
-                                                     const char *field, struct bytes event_type, struct bytes data);
+                                                     const char *field, struct bytes event_type,
+                                                     struct bytes data);
 
 /* An aggregate as its events made it. */
 struct aggregate_state {
     struct bytes id;
     struct bytes type;
-    int32_t version; /* of the last event folded in */
+    int32_t version;       /* of the last event folded in */
     struct bytes state;    /* compact JSON object; "{}" when empty */
     struct bytes metadata; /* compact JSON object; "{}" when empty */
     bool active;
@@ -71,20 +82,25 @@ struct aggregate_state {
 
 /* A fold in progress; begins at nothing or at a former state (a snapshot, a cache entry). */
 struct fold;
-/* `from` NULL = before the first event. NULL when the arena is exhausted. */
+/* `from` NULL = before the first event; else it is copied. NULL when the arena is exhausted, or when state or metadata
+ * of `from` are not JSON objects. The result depends on `from` and the events alone, never on the configuration. */
 struct fold *fold_new(const struct domain *domain, struct arena *arena, const struct aggregate_state *from);
-/* Events in the order of their versions. RESOURCE_EXHAUSTED only; never about the event. */
+/* Events in the order of their versions; nothing of `event` is kept. Takes time linear in the event's size, whatever
+ * the state's. RESOURCE_EXHAUSTED only (the fold is then of no more use); never about the event. */
 STATUS_MUST_CHECK struct status fold_apply(struct fold *fold, const struct event_fields *event);
 bool fold_exists(const struct fold *fold); /* false before the first event */
+/* Writes the state into the fold's arena; the fold may go on. */
 STATUS_MUST_CHECK struct status fold_result(const struct fold *fold, struct aggregate_state *ret);
 
 /*
  * May `event` follow? `fold` is the state it would follow (before fold_apply). TRANSITION_REFUSED with a message that
- * names the states and what is allowed; also the check of "$state_replaced" data.
+ * names the states and what is allowed; also the check of "$state_replaced" and "$aggregate_created" data. The rules
+ * are in docs/domain.md.
  */
 STATUS_MUST_CHECK struct status domain_check(const struct domain *domain, const struct fold *fold,
                                              const struct event_fields *event);
 
-/* RFC 7396 over tokens: `patch` applied to `target`, both compact JSON; appended to `to`. */
+/* RFC 7396 over tokens: `patch` applied to `target`, both compact JSON; appended to `to`. Members that are replaced
+ * keep their place, new ones follow. Linear in both. INVALID_JSON; RESOURCE_EXHAUSTED. */
 STATUS_MUST_CHECK struct status json_merge_patch(struct arena *arena, struct bytes target, struct bytes patch,
                                                  struct buffer *to);

@@ -11,155 +11,8 @@
 #include "rpc/call.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 
-#include "rpc/table_internal.h"
-
-/*
- * What unpacking N bytes may allocate. protobuf-c can turn an empty submessage (2 bytes on the wire) into 300
- * bytes of memory: the base lets 1,000 of them pass, so that the service can name what is wrong with them;
- * the factor is what the smallest sensible fields need.
- */
-#define UNPACK_BASE_BYTES  (512U * 1024U)
-#define UNPACK_FACTOR      16U
-#define SCRATCH_KEEP_BYTES (64U * 1024U)
-
-enum { FLAG_CANCELLED = 1U, FLAG_FINISHED = 2U };
-
-struct call {
-    atomic_uint refs;
-    atomic_uint flags;
-    struct rpc_table *table;
-    const struct schema_method *method;
-    const struct method_entry *entry;
-    const struct call_edge_ops *ops;
-    void *edge;
-    struct arena *arena;
-    struct buffer scratch; /* the last packed reply or stream message */
-    const char *transport;
-    struct bytes peer;
-    struct bytes authorization;
-    struct bytes traceparent;
-    struct bytes request_id;
-    struct bytes principal;
-    int64_t deadline_us;
-    int http_status;
-    void (*on_cancel)(void *context);
-    void *cancel_context;
-    void (*on_writable)(void *context);
-    void *writable_context;
-    atomic_uint undone_messages; /* delivered, not yet done */
-    atomic_size_t undone_bytes;  /* of those, on the wire */
-    pthread_mutex_t lock;        /* recursive; held while a callback runs and while `finished` is set */
-    struct call *next_free;
-};
-
-/* A message and its size; it lives in its own arena and goes with it. */
-struct message_box {
-    struct call_message message; /* first: handlers see only this */
-    size_t wire_bytes;
-};
-
-/* --- the store of used calls --- */
-
-void call_pool_init(struct call_pool *pool)
-{
-    pthread_mutex_init(&pool->lock, NULL);
-}
-
-static void call_free(struct call *call)
-{
-    if (call == NULL)
-        return;
-    arena_free(call->arena);
-    buffer_done(&call->scratch);
-    pthread_mutex_destroy(&call->lock);
-    free(call);
-}
-
-void call_pool_done(struct call_pool *pool)
-{
-    while (pool->calls != NULL) {
-        struct call *next = pool->calls->next_free;
-        call_free(pool->calls);
-        pool->calls = next;
-    }
-    while (pool->arena_count > 0)
-        arena_free(pool->arenas[--pool->arena_count]);
-    pthread_mutex_destroy(&pool->lock);
-}
-
-static struct call *call_make(void)
-{
-    struct call *call = calloc(1, sizeof *call);
-    if (call == NULL)
-        return NULL;
-    call->arena = arena_new(0);
-    if (call->arena == NULL) {
-        free(call);
-        return NULL;
-    }
-    call->scratch = buffer_make(0);
-    pthread_mutexattr_t recursive;
-    pthread_mutexattr_init(&recursive);
-    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&call->lock, &recursive);
-    pthread_mutexattr_destroy(&recursive);
-    return call;
-}
-
-static struct call *pool_take_call(struct call_pool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    struct call *call = pool->calls;
-    if (call != NULL) {
-        pool->calls = call->next_free;
-        pool->call_count--;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return call != NULL ? call : call_make();
-}
-
-static void pool_put_call(struct call_pool *pool, struct call *call)
-{
-    arena_reset(call->arena);
-    if (call->scratch.capacity_bytes > SCRATCH_KEEP_BYTES) {
-        buffer_done(&call->scratch);
-        call->scratch = buffer_make(0);
-    }
-    pthread_mutex_lock(&pool->lock);
-    const bool keep = pool->call_count < POOL_CALLS_MAX;
-    if (keep) {
-        call->next_free = pool->calls;
-        pool->calls = call;
-        pool->call_count++;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    if (!keep)
-        call_free(call);
-}
-
-static struct arena *pool_take_arena(struct call_pool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    struct arena *arena = pool->arena_count > 0 ? pool->arenas[--pool->arena_count] : NULL;
-    pthread_mutex_unlock(&pool->lock);
-    return arena != NULL ? arena : arena_new(0);
-}
-
-static void pool_put_arena(struct call_pool *pool, struct arena *arena)
-{
-    arena_reset(arena);
-    pthread_mutex_lock(&pool->lock);
-    const bool keep = pool->arena_count < POOL_ARENAS_MAX;
-    if (keep)
-        pool->arenas[pool->arena_count++] = arena;
-    pthread_mutex_unlock(&pool->lock);
-    if (!keep)
-        arena_free(arena);
-}
+#include "rpc/call_internal.h"
 
 /* --- life --- */
 
@@ -173,7 +26,7 @@ static bool copy_text(struct arena *arena, struct bytes from, struct bytes *ret)
 struct call *call_new(struct rpc_table *table, const struct call_options *options)
 {
     assert(options->method < SCHEMA_METHOD_COUNT);
-    struct call *call = pool_take_call(&table->pool);
+    struct call *call = call_pool_take(&table->pool);
     if (call == NULL)
         return NULL;
     atomic_store_explicit(&call->refs, 1, memory_order_relaxed);
@@ -187,8 +40,10 @@ struct call *call_new(struct rpc_table *table, const struct call_options *option
     call->principal = BYTES_LITERAL("anonymous");
     call->deadline_us = options->deadline_us;
     call->http_status = 0;
+    call->incomplete = false;
     call->on_cancel = NULL;
     call->on_writable = NULL;
+    call->handler_data = NULL;
     atomic_store_explicit(&call->undone_messages, 0, memory_order_relaxed);
     atomic_store_explicit(&call->undone_bytes, 0, memory_order_relaxed);
     if (copy_text(call->arena, options->peer, &call->peer) &&
@@ -196,7 +51,7 @@ struct call *call_new(struct rpc_table *table, const struct call_options *option
         copy_text(call->arena, options->traceparent, &call->traceparent) &&
         copy_text(call->arena, options->request_id, &call->request_id))
         return call;
-    pool_put_call(&table->pool, call);
+    call_pool_put(&table->pool, call);
     return NULL;
 }
 
@@ -210,7 +65,7 @@ void call_unref(struct call *call)
     const unsigned before = atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before == 1)
-        pool_put_call(&call->table->pool, call);
+        call_pool_put(&call->table->pool, call);
 }
 
 static bool has_flag(const struct call *call, unsigned flag)
@@ -248,55 +103,6 @@ static void call_end(struct call *call, const struct status *status, struct byte
     call_unref(call);
 }
 
-/* --- reading requests --- */
-
-struct budget {
-    struct arena *arena;
-    size_t left_bytes;
-    bool exceeded;
-};
-
-static void *budget_alloc(void *data, size_t size_bytes)
-{
-    struct budget *budget = data;
-    if (size_bytes > budget->left_bytes) {
-        budget->exceeded = true;
-        return NULL;
-    }
-    budget->left_bytes -= size_bytes;
-    return arena_alloc(budget->arena, size_bytes);
-}
-
-static void budget_free(void *data, void *memory)
-{
-    (void)data; /* goes with the arena */
-    (void)memory;
-}
-
-static struct status request_read(const struct schema_method *method, struct bytes packed,
-                                  struct arena *arena, const ProtobufCMessage **ret)
-{
-    const ProtobufCMessageDescriptor *type = method->request_descriptor;
-    STATUS_TRY(schema_wire_check(method->request, packed));
-    struct budget budget = {.arena = arena,
-                            .left_bytes = UNPACK_BASE_BYTES + UNPACK_FACTOR * packed.size_bytes};
-    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
-    static const uint8_t nothing[1]; /* protobuf-c does arithmetic on the pointer even of an empty message */
-    *ret = protobuf_c_message_unpack(type, &allocator, packed.size_bytes,
-                                     packed.data != NULL ? packed.data : nothing);
-    if (*ret != NULL)
-        return status_ok();
-    if (budget.exceeded)
-        return status_reason(
-            REASON_INVALID_FIELD,
-            "the request has %zu bytes and needs more than %zu once read; send fewer items in one "
-            "request",
-            packed.size_bytes, UNPACK_BASE_BYTES + UNPACK_FACTOR * packed.size_bytes);
-    return status_reason(REASON_INVALID_FIELD,
-                         "the request's %zu bytes are not a %s; check the client's .proto files",
-                         packed.size_bytes, type->name);
-}
-
 /* --- the edge's side --- */
 
 static struct status intercept(struct call *call)
@@ -327,7 +133,7 @@ void rpc_call_start(struct call *call, struct bytes request)
 void rpc_call_message(struct call *call, struct bytes message)
 {
     struct call_pool *pool = &call->table->pool;
-    struct arena *arena = pool_take_arena(pool);
+    struct arena *arena = call_pool_take_arena(pool);
     struct message_box *box = arena == NULL ? NULL : arena_zalloc(arena, sizeof *box);
     if (box == NULL) {
         /* A message that is lost must not look like one that was never sent. */
@@ -345,7 +151,7 @@ void rpc_call_message(struct call *call, struct bytes message)
     pthread_mutex_lock(&call->lock);
     if (has_flag(call, FLAG_FINISHED)) {
         pthread_mutex_unlock(&call->lock);
-        pool_put_arena(pool, arena);
+        call_pool_put_arena(pool, arena);
         return;
     }
     const unsigned undone = atomic_fetch_add_explicit(&call->undone_messages, 1, memory_order_acq_rel);
@@ -463,6 +269,16 @@ void call_on_writable(struct call *call, void (*callback)(void *context), void *
     call->on_writable = callback;
 }
 
+void call_set_handler_data(struct call *call, void *data)
+{
+    call->handler_data = data;
+}
+
+void *call_handler_data(const struct call *call)
+{
+    return call->handler_data;
+}
+
 void call_set_http_status(struct call *call, int http_status)
 {
     call->http_status = http_status;
@@ -488,10 +304,9 @@ bool call_send(struct call *call, const ProtobufCMessage *message)
 {
     assert(call->method->server_stream);
     struct bytes packed = BYTES_NONE;
-    if (pack(call, message, &packed))
+    if (!call->incomplete && pack(call, message, &packed))
         return call_send_bytes(call, packed);
-    /* A stream with a message missing must not go on: the edge ends it as soon as the handler does. */
-    rpc_call_cancel(call);
+    call->incomplete = true; /* what follows is dropped and the end is an error: see call_finish */
     return true;
 }
 
@@ -499,7 +314,7 @@ bool call_send_bytes(struct call *call, struct bytes message)
 {
     assert(call->method->server_stream);
     assert(!has_flag(call, FLAG_FINISHED));
-    return call->ops->send(call->edge, call, message);
+    return call->incomplete || call->ops->send(call->edge, call, message);
 }
 
 void call_reply(struct call *call, const ProtobufCMessage *message)
@@ -524,7 +339,13 @@ void call_reply_bytes(struct call *call, struct bytes message)
 void call_finish(struct call *call, const struct status *status)
 {
     assert(call->method->server_stream || !status_is_ok(status)); /* a unary success has a reply */
-    call_end(call, status, BYTES_NONE);
+    if (call->incomplete && status_is_ok(status)) {
+        const struct status lost =
+            status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for a message of the stream");
+        call_end(call, &lost, BYTES_NONE);
+    } else {
+        call_end(call, status, BYTES_NONE);
+    }
 }
 
 void call_message_done(struct call_message *message)
@@ -533,7 +354,7 @@ void call_message_done(struct call_message *message)
     struct call *call = message->call;
     atomic_fetch_sub_explicit(&call->undone_bytes, box->wire_bytes, memory_order_acq_rel);
     call_ref(call); /* once the count is down, another thread may finish the call */
-    pool_put_arena(&call->table->pool, message->arena);
+    call_pool_put_arena(&call->table->pool, message->arena);
     atomic_fetch_sub_explicit(&call->undone_messages, 1, memory_order_acq_rel);
     call->ops->message_done(call->edge, call);
     call_unref(call);

@@ -90,6 +90,10 @@ const char *call_transport(const struct call *call);
 struct bytes call_principal(const struct call *call);             /* subject; "anonymous" in development */
 void call_set_principal(struct call *call, struct bytes subject); /* interceptors; copied */
 
+/* What the handler keeps of the call between its callbacks; set in its start. */
+void call_set_handler_data(struct call *call, void *data);
+void *call_handler_data(const struct call *call);
+
 /* Set before the handler's start returns. */
 void call_on_cancel(struct call *call, void (*callback)(void *context), void *context);
 void call_on_writable(struct call *call, void (*callback)(void *context), void *context);

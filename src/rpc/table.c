@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "rpc/table_internal.h"
+#include "rpc/call_internal.h"
 
 struct rpc_table *rpc_table_new(void)
 {

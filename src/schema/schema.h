@@ -1,9 +1,9 @@
 /*
- * The contract as tables, generated from proto/: messages with their fields and options, methods with their rules,
- * HTTP routes. What protobuf-c does not keep (options, JSON names, services) is here, and what it does not check
- * (UTF-8, NUL, depth, counts) is checked here before it may unpack.
+ * The contract as tables, generated from proto/: messages with their fields and options, methods with their
+ * rules, HTTP routes. What protobuf-c does not keep (options, JSON names, services) is here, and what it does
+ * not check (UTF-8, NUL, ranges, memory) is checked here before it may unpack.
  *
- * Threads  Any; all tables are constant.
+ * Threads  Any; all tables are constant.  Blocking  Never.
  */
 #pragma once
 
@@ -58,21 +58,37 @@ struct schema_field {
     const char *name;      /* "aggregate_id", written out */
     const char *json_name; /* "aggregateId", read too */
     enum schema_kind kind;
-    unsigned flags;   /* enum schema_flags */
-    int oneof;        /* index among the message's oneofs, -1 = none; `optional` fields are in none */
+    unsigned flags; /* enum schema_flags */
+    int oneof;      /* index among the message's oneofs, -1 = none; `optional` fields are in none */
     const struct schema_message *message; /* SCHEMA_MESSAGE */
     const struct schema_enum *values;     /* SCHEMA_ENUM */
     const char *http_header;              /* NULL = none */
 };
 
+/* One spelling of a field's name. */
+struct schema_name {
+    const char *name;
+    uint8_t size_bytes;
+    uint8_t place; /* in `fields` */
+};
+
 struct schema_message {
     const char *name; /* "strata.v1.Event" */
     enum schema_special special;
-    const struct schema_field *fields; /* by number */
+    const struct schema_field *fields; /* by number; at most 64 */
     size_t field_count;
     const char *const *oneofs;
     size_t oneof_count;
+    const struct schema_name *names; /* both spellings, by size and then by bytes */
+    size_t name_count;
+    const uint8_t *places; /* by number: 1 + place in `fields`, 0 = no such field */
+    size_t place_count;
+    size_t unpacked_bytes; /* what protobuf-c allocates for an empty one, at most */
 };
+
+/* Every message of the contract, by name. */
+extern const struct schema_message *const schema_messages[];
+extern const size_t schema_message_count;
 
 enum schema_role {
     SCHEMA_ROLE_PUBLIC = 1,
@@ -83,11 +99,18 @@ enum schema_role {
     SCHEMA_ROLE_ADMIN,
 };
 
-enum schema_rate { SCHEMA_RATE_READ = 1, SCHEMA_RATE_WRITE, SCHEMA_RATE_STREAM, SCHEMA_RATE_ADMIN, SCHEMA_RATE_EXEMPT };
+enum schema_rate {
+    SCHEMA_RATE_READ = 1,
+    SCHEMA_RATE_WRITE,
+    SCHEMA_RATE_STREAM,
+    SCHEMA_RATE_ADMIN,
+    SCHEMA_RATE_EXEMPT
+};
 
 struct schema_method {
-    const char *path; /* "/strata.v1.EventService/PublishEvent" */
-    const char *name; /* "PublishEvent" */
+    const char *path;    /* "/strata.v1.EventService/PublishEvent" */
+    const char *service; /* "strata.v1.EventService" */
+    const char *name;    /* "PublishEvent" */
     const struct schema_message *request;
     const struct schema_message *reply;
     const ProtobufCMessageDescriptor *request_descriptor;
@@ -142,9 +165,19 @@ static inline const struct schema_method *schema_method(enum schema_method_id id
 }
 
 /* NULL when the message has no such field. */
-const struct schema_field *schema_field_by_number(const struct schema_message *message, uint32_t number);
+static inline const struct schema_field *schema_field_by_number(const struct schema_message *message,
+                                                                uint32_t number)
+{
+    const unsigned place = number < message->place_count ? message->places[number] : 0;
+    return place == 0 ? NULL : &message->fields[place - 1];
+}
 /* By either spelling. */
 const struct schema_field *schema_field_by_name(const struct schema_message *message, struct bytes name);
+/* "strata.v1.UserCreated"; NULL when there is none. */
+const struct schema_message *schema_message_by_name(struct bytes name);
+/* NULL when the enum has no such value. */
+const struct schema_enum_value *schema_enum_by_name(const struct schema_enum *values, struct bytes name);
+const struct schema_enum_value *schema_enum_by_number(const struct schema_enum *values, int32_t number);
 
 /* --- wire format --- */
 
@@ -158,7 +191,8 @@ struct wire_field {
     struct bytes bytes;
 };
 
-/* Reads the field at *at and moves *at behind it. False when the bytes are not well formed. At the end: asks not. */
+/* Reads the field at *at and moves *at behind it. False when the bytes are not well formed. At the end: asks
+ * not. */
 bool wire_next(struct bytes wire, size_t *at, struct wire_field *ret);
 
 /* Writing; a failure stays in the buffer. */
@@ -167,12 +201,29 @@ void wire_put_tag(struct buffer *to, uint32_t number, enum wire_type type);
 void wire_put_bytes(struct buffer *to, uint32_t number, struct bytes bytes); /* tag, length, bytes */
 void wire_put_uint(struct buffer *to, uint32_t number, uint64_t value);      /* tag, varint */
 
-#define WIRE_DEPTH_MAX   16U
-#define WIRE_FIELDS_MAX  65536U /* fields of one message with all that it holds: bounds what unpacking allocates */
+/*
+ * What unpacking `size_bytes` may make protobuf-c allocate, in all, when each allocation is rounded up to 16
+ * bytes and nothing is freed until the end (an arena). An empty submessage of 2 bytes becomes a struct of
+ * hundreds, so without a bound a small request could take much memory. The factor is what the smallest legal
+ * events with all their tags need.
+ */
+#define WIRE_UNPACKED_BASE_BYTES ((size_t)512 * 1024)
+#define WIRE_UNPACKED_FACTOR     24U
+
+static inline size_t wire_unpacked_max_bytes(size_t size_bytes)
+{
+    return WIRE_UNPACKED_BASE_BYTES + WIRE_UNPACKED_FACTOR * size_bytes;
+}
 
 /*
- * May protobuf-c unpack these bytes as `message`? Checks wire form, wire types of known fields, UTF-8 and absence of
- * NUL in strings, depth, the number of fields, singular messages sent twice. Unknown fields pass. INVALID_FIELD naming
- * the path of the field.
+ * May protobuf-c unpack these bytes as the request `message`? To be asked before every unpack, since
+ * protobuf-c cuts strings at a NUL, passes bad UTF-8, truncates numbers and allocates without bound.
+ * INVALID_FIELD, naming the path of the field ("events[2].occurred_at"), when
+ *   - the bytes are not well formed, or a known field has another wire type
+ *   - a string is not UTF-8 or holds a NUL; an int32 is out of range; an enum has no such value
+ *   - a singular message is there twice (a scalar may be: the last one counts)
+ *   - unpacking would allocate more than wire_unpacked_max_bytes()
+ * Unknown fields pass: they are of newer clients. Depth needs no check here: the contract is not recursive,
+ * the generator refuses more than 16 levels, and what is unknown is not entered.
  */
 STATUS_MUST_CHECK struct status schema_wire_check(const struct schema_message *message, struct bytes wire);

@@ -17,13 +17,14 @@ struct exchange *exchange_new(struct server *server, struct exchange_method *met
 {
     struct exchange *exchange = server->free_exchanges;
     if (exchange != NULL) {
-        server->free_exchanges = exchange->next;
+        server->free_exchanges = exchange->next_free;
     } else {
         exchange = calloc(1, sizeof *exchange);
         if (exchange == NULL)
             return NULL;
         exchange->server = server;
         grpc_metadata_array_init(&exchange->metadata);
+        grpc_call_details_init(&exchange->details);
         for (int kind = 0; kind < TAG_KINDS; kind++)
             exchange->tags[kind] = (struct tag){(enum tag_kind)kind, exchange};
     }
@@ -37,6 +38,7 @@ void exchange_free(struct exchange *exchange)
         return;
     assert(exchange->operations == 0);
     grpc_metadata_array_destroy(&exchange->metadata);
+    grpc_call_details_destroy(&exchange->details);
     if (exchange->payload != NULL)
         grpc_byte_buffer_destroy(exchange->payload);
     free(exchange);
@@ -48,13 +50,13 @@ static void exchange_reset(struct exchange *exchange)
     exchange->call = NULL;
     exchange->metadata.count = 0;
     exchange->payload = NULL;
-    exchange->context = NULL;
     exchange->cancelled = 0;
-    exchange->begun = exchange->initial_sent = exchange->watching = false;
+    exchange->context = NULL;
+    exchange->unsent = 0;
+    exchange->initial_sent = exchange->headers_due = exchange->watching = false;
     exchange->reading = exchange->read_ended = false;
     exchange->writing = exchange->writing_message = exchange->ended = false;
-    exchange->unsent = 0;
-    exchange->blocked = exchange->read_paused = exchange->broken = exchange->finishing = false;
+    exchange->blocked = exchange->broken = exchange->finishing = false;
     exchange->trailer_count = 0;
 }
 
@@ -86,11 +88,10 @@ static struct bytes payload_bytes(grpc_byte_buffer *payload, grpc_slice *slice)
     return bytes_of(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
 }
 
-/* --- batches: polling thread --- */
+/* --- batches --- */
 
 static void start_batch(struct exchange *exchange, const grpc_op *ops, size_t count, enum tag_kind kind)
 {
-    exchange->operations++;
     const grpc_call_error error =
         grpc_call_start_batch(exchange->call, ops, count, &exchange->tags[kind], NULL);
     assert(error == GRPC_CALL_OK); /* anything else is a batch that gRPC does not allow: our bug */
@@ -102,102 +103,124 @@ static void start_watching(struct exchange *exchange)
     memset(&op, 0, sizeof op);
     op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     op.data.recv_close_on_server.cancelled = &exchange->cancelled;
-    exchange->watching = true;
     start_batch(exchange, &op, 1, TAG_CLOSED);
-}
-
-/* Lets a client see that its stream is open before there is anything to send. */
-static void start_headers(struct exchange *exchange)
-{
-    grpc_op op;
-    memset(&op, 0, sizeof op);
-    op.op = GRPC_OP_SEND_INITIAL_METADATA;
-    exchange->initial_sent = true;
-    exchange->writing = true;
-    start_batch(exchange, &op, 1, TAG_WRITTEN);
 }
 
 static void start_reading(struct exchange *exchange)
 {
-    struct server *server = exchange->server;
-    const struct exchange_handler *handler = exchange->method->handler;
-    if (!exchange->method->client_stream || exchange->reading || exchange->read_ended || exchange->ended)
-        return;
-    /* Asked under the lock, so that an exchange_resume() in between is either seen here or sees
-     * `read_paused`. */
-    pthread_mutex_lock(&server->outbox_lock);
-    const bool wanted = !exchange->finishing && exchange->unsent < EXCHANGE_READ_BELOW &&
-                        (handler->wants_message == NULL || handler->wants_message(exchange));
-    exchange->read_paused = !wanted;
-    pthread_mutex_unlock(&server->outbox_lock);
-    if (!wanted)
-        return;
     grpc_op op;
     memset(&op, 0, sizeof op);
     op.op = GRPC_OP_RECV_MESSAGE;
     op.data.recv_message.recv_message = &exchange->payload;
-    exchange->reading = true;
     start_batch(exchange, &op, 1, TAG_READ);
 }
 
-/* Message and status share a batch where both are there: a unary reply is one batch in all. */
-static void start_writing(struct exchange *exchange, struct outgoing *outgoing, bool end)
+/* What goes out next; message and status share a batch where both are there: a unary reply is one batch in all. */
+struct write {
+    bool headers;
+    struct outgoing *message;
+    bool end;
+    bool close; /* RECV_CLOSE_ON_SERVER, if nothing has asked for it before */
+};
+
+static void start_writing(struct exchange *exchange, const struct write *write)
 {
     grpc_op ops[4];
     memset(ops, 0, sizeof ops);
     size_t count = 0;
-    if (!exchange->initial_sent)
+    if (write->headers)
         ops[count++].op = GRPC_OP_SEND_INITIAL_METADATA;
-    if (outgoing != NULL) {
+    if (write->message != NULL) {
         ops[count].op = GRPC_OP_SEND_MESSAGE;
-        ops[count++].data.send_message.send_message = outgoing->bytes;
+        ops[count++].data.send_message.send_message = write->message->bytes;
     }
-    if (end) {
+    if (write->end) {
         ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
         ops[count].data.send_status_from_server.status = exchange->code;
         ops[count].data.send_status_from_server.status_details = &exchange->message;
         ops[count].data.send_status_from_server.trailing_metadata_count = exchange->trailer_count;
         ops[count++].data.send_status_from_server.trailing_metadata = exchange->trailers;
     }
-    if (end && !exchange->watching) {
+    if (write->close) {
         ops[count].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
         ops[count++].data.recv_close_on_server.cancelled = &exchange->cancelled;
     }
-    exchange->initial_sent = true;
-    exchange->writing = true;
-    exchange->writing_message = outgoing != NULL;
-    exchange->ended = end;
-    start_batch(exchange, ops, count, end ? TAG_ENDED : TAG_WRITTEN);
-    outgoing_free(outgoing); /* gRPC has taken the bytes */
+    start_batch(exchange, ops, count, write->end ? TAG_ENDED : TAG_WRITTEN);
+    outgoing_free(write->message); /* gRPC has taken the bytes */
 }
 
-void exchange_pump(struct exchange *exchange)
+/* outbox_lock is held. */
+static bool decide_read(struct exchange *exchange)
 {
-    start_reading(exchange);
+    const struct exchange_handler *handler = exchange->method->handler;
+    if (!exchange->method->client_stream || exchange->context == NULL || exchange->reading ||
+        exchange->read_ended || exchange->finishing || exchange->unsent >= EXCHANGE_READ_BELOW)
+        return false;
+    if (handler->wants_message != NULL && !handler->wants_message(exchange))
+        return false;
+    exchange->reading = true;
+    exchange->operations++;
+    return true;
+}
+
+/* outbox_lock is held. */
+static bool decide_write(struct exchange *exchange, struct write *ret)
+{
     if (exchange->writing || exchange->ended)
-        return;
-    pthread_mutex_lock(&exchange->server->outbox_lock);
-    struct outgoing *outgoing = exchange->out_first;
-    if (outgoing != NULL) {
-        exchange->out_first = outgoing->next;
-        outgoing->next = NULL;
+        return false;
+    struct outgoing *message = exchange->out_first;
+    if (message != NULL) {
+        exchange->out_first = message->next;
+        message->next = NULL;
     }
     if (exchange->out_first == NULL)
         exchange->out_last = NULL;
     const bool end = exchange->finishing && exchange->out_first == NULL;
+    if (message == NULL && !end && !exchange->headers_due)
+        return false;
+    *ret = (struct write){!exchange->initial_sent, message, end, end && !exchange->watching};
+    exchange->initial_sent = true;
+    exchange->headers_due = false;
+    exchange->writing = true;
+    exchange->writing_message = message != NULL;
+    exchange->ended = end;
+    exchange->operations++;
+    return true;
+}
+
+/* gRPC lets batches that only send and batches that only receive be started by two threads at a time. */
+void exchange_pump_locked(struct exchange *exchange)
+{
+    assert(!exchange->queued);
+    struct write write;
+    const bool reads = decide_read(exchange);
+    const bool writes = decide_write(exchange, &write);
     pthread_mutex_unlock(&exchange->server->outbox_lock);
-    if (outgoing != NULL || end)
-        start_writing(exchange, outgoing, end);
+    if (reads)
+        start_reading(exchange);
+    if (writes)
+        start_writing(exchange, &write); /* from here on it may be over already */
 }
 
 /* --- events: polling thread --- */
 
-static bool is_finishing(struct exchange *exchange)
+static void lock(struct exchange *exchange)
 {
     pthread_mutex_lock(&exchange->server->outbox_lock);
-    const bool finishing = exchange->finishing;
+}
+
+static void unlock(struct exchange *exchange)
+{
     pthread_mutex_unlock(&exchange->server->outbox_lock);
-    return finishing;
+}
+
+static void pump(struct exchange *exchange)
+{
+    lock(exchange);
+    if (exchange->queued)
+        unlock(exchange);
+    else
+        exchange_pump_locked(exchange);
 }
 
 static void begin(struct exchange *exchange)
@@ -222,21 +245,33 @@ static void begin(struct exchange *exchange)
         grpc_byte_buffer_destroy(payload);
 }
 
+/* A unary call that its handler has answered needs no watching: the close comes with the end. */
+static void watch(struct exchange *exchange)
+{
+    lock(exchange);
+    const bool needed = !exchange->ended;
+    exchange->watching = needed;
+    exchange->operations += needed ? 1 : 0;
+    unlock(exchange);
+    if (needed)
+        start_watching(exchange);
+}
+
 void exchange_arrived(struct exchange *exchange)
 {
     const struct exchange_method *method = exchange->method;
     const bool stream = method->client_stream || method->server_stream;
-    exchange->begun = true;
     if (stream)
-        start_watching(exchange);
+        watch(exchange);
     begin(exchange);
-    if (exchange->ended)
-        return;
     if (!stream && method->handler->watches_cancel != NULL && method->handler->watches_cancel(exchange))
-        start_watching(exchange);
-    exchange_pump(exchange);
-    if (method->server_stream && !exchange->writing && !exchange->initial_sent)
-        start_headers(exchange);
+        watch(exchange);
+    if (!stream)
+        return;
+    lock(exchange);
+    exchange->headers_due = method->server_stream && !exchange->initial_sent;
+    unlock(exchange);
+    pump(exchange);
 }
 
 static void message_read(struct exchange *exchange, bool success)
@@ -244,10 +279,12 @@ static void message_read(struct exchange *exchange, bool success)
     const struct exchange_handler *handler = exchange->method->handler;
     grpc_byte_buffer *payload = exchange->payload;
     exchange->payload = NULL;
+    lock(exchange);
     exchange->reading = false;
-    const bool deliver = !is_finishing(exchange);
+    exchange->read_ended = !success || payload == NULL;
+    const bool deliver = !exchange->finishing;
+    unlock(exchange);
     if (!success || payload == NULL) {
-        exchange->read_ended = true;
         if (deliver)
             handler->half_close(exchange);
     } else if (deliver) {
@@ -258,29 +295,29 @@ static void message_read(struct exchange *exchange, bool success)
     }
     if (payload != NULL)
         grpc_byte_buffer_destroy(payload);
-    exchange_pump(exchange);
+    pump(exchange);
 }
 
 static void message_written(struct exchange *exchange, bool success)
 {
     struct outgoing *dropped = NULL;
-    exchange->writing = false;
-    pthread_mutex_lock(&exchange->server->outbox_lock);
+    lock(exchange);
     if (exchange->writing_message)
         exchange->unsent--;
+    exchange->writing = exchange->writing_message = false;
     if (!success) { /* the peer is gone; its close is on the way */
         exchange->broken = true;
         dropped = exchange->out_first;
         exchange->out_first = exchange->out_last = NULL;
         exchange->unsent = 0;
     }
-    const bool tell = exchange->blocked && exchange->unsent < EXCHANGE_SEND_AHEAD && !exchange->finishing;
+    const bool tell = exchange->blocked && !exchange->broken && !exchange->finishing &&
+                      exchange->unsent < EXCHANGE_SEND_AHEAD;
     if (tell)
         exchange->blocked = false;
-    pthread_mutex_unlock(&exchange->server->outbox_lock);
-    exchange->writing_message = false;
+    unlock(exchange);
     outgoing_free(dropped);
-    exchange_pump(exchange);
+    pump(exchange);
     if (tell && exchange->method->handler->writable != NULL)
         exchange->method->handler->writable(exchange);
 }
@@ -291,6 +328,8 @@ static void over(struct exchange *exchange)
     assert(exchange->out_first == NULL);
     if (exchange->method->handler->over != NULL && exchange->context != NULL)
         exchange->method->handler->over(exchange);
+    grpc_call_details_destroy(&exchange->details); /* empty unless the method is unknown */
+    grpc_call_details_init(&exchange->details);
     grpc_call_unref(exchange->call);
     grpc_slice_unref(exchange->message);
     for (size_t i = 0; i < exchange->trailer_count; i++)
@@ -302,8 +341,6 @@ static void over(struct exchange *exchange)
 
 void exchange_completed(struct exchange *exchange, enum tag_kind kind, bool success)
 {
-    assert(exchange->operations > 0);
-    exchange->operations--;
     switch (kind) {
     case TAG_READ:
         message_read(exchange, success);
@@ -320,26 +357,26 @@ void exchange_completed(struct exchange *exchange, enum tag_kind kind, bool succ
         assert(kind == TAG_ENDED);
         break;
     }
-    if (exchange->ended && exchange->operations == 0)
+    lock(exchange);
+    assert(exchange->operations > 0);
+    exchange->operations--;
+    const bool is_over = exchange->ended && exchange->operations == 0;
+    unlock(exchange);
+    if (is_over)
         over(exchange);
 }
 
 /* --- for handlers: any thread --- */
 
-/* The poller acts at once when it is the caller, else it is told. Called with outbox_lock held, which it
- * releases. */
-static void release_and_wake(struct exchange *exchange)
+/* Called with outbox_lock held, which it releases. */
+static void pump_or_queue(struct exchange *exchange)
 {
-    struct server *server = exchange->server;
-    if (server_on_poller(server)) {
-        pthread_mutex_unlock(&server->outbox_lock);
-        exchange_pump(exchange);
-        return;
+    if (server_on_poller(exchange->server) && !exchange->queued) {
+        exchange_pump_locked(exchange);
+    } else {
+        server_enqueue(exchange->server, exchange);
+        unlock(exchange);
     }
-    const bool ring = server_enqueue(server, exchange);
-    pthread_mutex_unlock(&server->outbox_lock);
-    if (ring)
-        server_ring(server);
 }
 
 static struct outgoing *outgoing_new(struct bytes message)
@@ -372,17 +409,19 @@ bool exchange_send(struct exchange *exchange, struct bytes message)
     struct outgoing *outgoing = outgoing_new(message);
     pthread_mutex_lock(&server->outbox_lock);
     assert(!exchange->finishing);
-    if (outgoing == NULL)
-        exchange->broken = true; /* a stream with a message missing must not go on */
+    const bool lost = outgoing == NULL && !exchange->broken;
+    exchange->broken = exchange->broken || lost;
     if (exchange->broken) {
         pthread_mutex_unlock(&server->outbox_lock);
         outgoing_free(outgoing);
-        return true;
+        if (lost) /* a stream with a message missing must not go on; its close tells the handler */
+            grpc_call_cancel(exchange->call, NULL);
+        return false;
     }
     outbox_add(exchange, outgoing);
     const bool more = exchange->unsent < EXCHANGE_SEND_AHEAD;
     exchange->blocked = !more;
-    release_and_wake(exchange);
+    pump_or_queue(exchange);
     return more;
 }
 
@@ -428,19 +467,14 @@ void exchange_finish(struct exchange *exchange, const struct status *status, str
     if (exchange->broken && status_is_ok(end))
         exchange->code = GRPC_STATUS_DATA_LOSS; /* never ended as if complete */
     exchange->finishing = true;
-    release_and_wake(exchange);
+    pump_or_queue(exchange);
 }
 
 void exchange_resume(struct exchange *exchange)
 {
-    struct server *server = exchange->server;
-    if (server_on_poller(server)) {
-        start_reading(exchange);
-        return;
-    }
-    pthread_mutex_lock(&server->outbox_lock);
-    const bool ring = exchange->read_paused && server_enqueue(server, exchange);
-    pthread_mutex_unlock(&server->outbox_lock);
-    if (ring)
-        server_ring(server);
+    lock(exchange);
+    if (exchange->reading) /* it will be asked again when the message has come */
+        unlock(exchange);
+    else
+        pump_or_queue(exchange);
 }

@@ -1,12 +1,13 @@
 /*
  * An exchange: one gRPC call as this edge sees it, from the posted slot to the last completion.
  *
- *   posted ──call arrives──► begun ──messages, writes──► ending (status is being sent) ──► over, recycled
+ *   posted ──call arrives──► begun ──messages, writes──► ended (the status is with gRPC) ──► over, recycled
  *
- * Handlers of two kinds sit on it: rpc_edge (the method table) and the services answered here (health,
- * reflection). exchange_send and exchange_finish may be called from any thread: they put bytes in the
- * exchange's outbox and the polling thread starts the batches, so that a completing thread never pays for the
- * network and one wake-up of the poller serves many replies. Everything else belongs to the polling thread.
+ * Handlers of two kinds sit on it: rpc_edge (the method table) and the services answered here (health, reflection).
+ * exchange_send and exchange_finish may be called from any thread: they put bytes in the exchange's outbox. On the
+ * polling thread that is pumped into a batch at once; from any other thread the exchange goes on the server's list and
+ * the sending thread pumps it, so that a completing thread (the store's writer) never pays for the network. Completions
+ * and all callbacks of handlers belong to the polling thread.
  */
 #pragma once
 
@@ -46,8 +47,8 @@ struct exchange_method {
     int id; /* the handler's own */
 
     /* the server's */
-    void *registered;
-    uint32_t posted; /* slots that wait for a call */
+    void *registered; /* NULL: takes the calls of methods that nobody has registered */
+    uint32_t posted;  /* slots that wait for a call */
 };
 
 /* What a completion on the queue is about. */
@@ -81,37 +82,38 @@ struct outgoing {
 struct exchange {
     struct server *server;
     struct exchange_method *method;
-    struct exchange
-        *next; /* in the free list or, guarded by the server's outbox_lock, in the list to be pumped */
+    struct exchange *next_free;
     struct tag tags[TAG_KINDS];
 
+    /* set before the call begins; gRPC's while a batch that names them is under way */
     grpc_call *call;
     gpr_timespec deadline;
+    grpc_call_details details; /* unknown methods: which one */
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload; /* the request, or the message being read */
-    void *context;             /* the handler's */
-    uint32_t operations;       /* batches under way */
-    int cancelled;             /* written by gRPC when the call closes */
-    bool begun;
+    int cancelled;             /* when the call has closed: not as the server ended it */
+    void *context;             /* the handler's; polling thread */
+
+    /* guarded by the server's outbox_lock; a batch is decided under it and started when it is released */
+    struct exchange *next_queued;
+    struct outgoing *out_first;
+    struct outgoing *out_last;
+    uint32_t unsent;     /* messages in the outbox and on their way */
+    uint32_t operations; /* batches under way */
+    bool queued;         /* on the list: nobody but the sending thread pumps it */
     bool initial_sent;
-    bool watching; /* RECV_CLOSE_ON_SERVER has been started apart */
+    bool headers_due; /* a stream without a message yet: its client waits to see it open */
+    bool watching;    /* RECV_CLOSE_ON_SERVER has been started apart */
     bool reading;
     bool read_ended;
     bool writing; /* headers, a message or the status are on their way */
     bool writing_message;
-    bool ended; /* the status has been handed to gRPC */
+    bool ended;     /* the status has been handed to gRPC */
+    bool blocked;   /* a send returned false, nobody has been told of room since */
+    bool broken;    /* a write has failed: nothing more can be sent */
+    bool finishing; /* nothing is sent any more but what is in the outbox and the status below */
 
-    /* guarded by the server's outbox_lock */
-    struct outgoing *out_first;
-    struct outgoing *out_last;
-    uint32_t unsent;  /* messages in the outbox and on their way */
-    bool queued;      /* in the list to be pumped */
-    bool blocked;     /* a send returned false, nobody has been told of room since */
-    bool read_paused; /* the handler did not want a message */
-    bool broken;      /* a write has failed: nothing more can be sent */
-    bool finishing;   /* nothing is sent any more but what is in the outbox and the status below */
-
-    /* the finishing thread's until `finishing` is set, then the polling thread's */
+    /* the finishing thread's until `finishing` is set, then the pumping thread's */
     grpc_status_code code;
     grpc_slice message;
     grpc_metadata trailers[2];
@@ -129,12 +131,12 @@ void exchange_finish(struct exchange *exchange, const struct status *status, str
 /* `wants_message` may have changed its mind. Any thread, before exchange_finish. */
 void exchange_resume(struct exchange *exchange);
 
-/* --- for the server; polling thread --- */
+/* --- for the server --- */
 
-/* Makes or recycles; NULL when out of memory. */
+/* Makes or recycles; NULL when out of memory. Polling thread, as the next three. */
 struct exchange *exchange_new(struct server *server, struct exchange_method *method);
 void exchange_free(struct exchange *exchange); /* not begun, or over */
 void exchange_arrived(struct exchange *exchange);
 void exchange_completed(struct exchange *exchange, enum tag_kind kind, bool success);
-/* Starts what the outbox asks for. */
-void exchange_pump(struct exchange *exchange);
+/* Starts what the outbox and the window ask for. Called with outbox_lock held and not queued; releases the lock. */
+void exchange_pump_locked(struct exchange *exchange);

@@ -11,7 +11,7 @@
 
 enum health_answer { HEALTH_SERVING = 1, HEALTH_NOT_SERVING = 2, HEALTH_SERVICE_UNKNOWN = 3 };
 
-/* One Watch call; the exchange's context, in the server's list. Polling thread only. */
+/* One Watch call; the exchange's context, in the server's list. Guarded by health_lock. */
 struct health_watcher {
     struct health_watcher *next;
     struct exchange *exchange;
@@ -44,12 +44,10 @@ static bool is_known(const struct server *server, struct bytes service)
     return known;
 }
 
-static enum health_answer answer_for(struct server *server, bool known)
+/* health_lock is held, here and in the functions named watch_tell and watch_finish. */
+static enum health_answer answer_for(const struct server *server, bool known)
 {
-    pthread_mutex_lock(&server->outbox_lock);
-    const bool serving = server->serving;
-    pthread_mutex_unlock(&server->outbox_lock);
-    return !known ? HEALTH_SERVICE_UNKNOWN : serving ? HEALTH_SERVING : HEALTH_NOT_SERVING;
+    return !known ? HEALTH_SERVICE_UNKNOWN : server->serving ? HEALTH_SERVING : HEALTH_NOT_SERVING;
 }
 
 /* HealthCheckResponse: tag of field 1 as a varint, then the enum. */
@@ -64,7 +62,10 @@ static void check_begin(struct exchange *exchange, struct bytes request)
         status = status_error(
             STATUS_NOT_FOUND, "there is no service \"%.*s\"; ask for \"\" or a service of the contract",
             (int)(service.size_bytes < 256 ? service.size_bytes : 256), (const char *)service.data);
-    exchange_finish(exchange, &status, bytes_of(RESPONSE_BYTES(answer_for(exchange->server, known)), 2), 0);
+    pthread_mutex_lock(&exchange->server->health_lock);
+    const enum health_answer answer = answer_for(exchange->server, known);
+    pthread_mutex_unlock(&exchange->server->health_lock);
+    exchange_finish(exchange, &status, bytes_of(RESPONSE_BYTES(answer), 2), 0);
 }
 
 static void watch_tell(struct health_watcher *watcher)
@@ -84,6 +85,11 @@ static void watch_finish(struct health_watcher *watcher, const struct status *st
     exchange_finish(watcher->exchange, status, BYTES_NONE, 0);
 }
 
+static const struct status stopping_status = {.code = STATUS_UNAVAILABLE,
+                                              .expected_version = STATUS_VERSION_NONE,
+                                              .current_version = STATUS_VERSION_NONE,
+                                              .message = "the server is stopping"};
+
 static void watch_begin(struct exchange *exchange, struct bytes request)
 {
     struct bytes service = BYTES_NONE;
@@ -96,46 +102,59 @@ static void watch_begin(struct exchange *exchange, struct bytes request)
         exchange_finish(exchange, &status, BYTES_NONE, 0);
         return;
     }
+    struct server *server = exchange->server;
     watcher->exchange = exchange;
-    watcher->known = is_known(exchange->server, service);
-    watcher->next = exchange->server->watchers;
-    exchange->server->watchers = watcher;
+    watcher->known = is_known(server, service);
     exchange->context = watcher;
+    pthread_mutex_lock(&server->health_lock);
+    watcher->next = server->watchers;
+    server->watchers = watcher;
     watch_tell(watcher);
+    if (server->stopping)
+        watch_finish(watcher, &stopping_status);
+    pthread_mutex_unlock(&server->health_lock);
 }
 
 static void watch_writable(struct exchange *exchange)
 {
     struct health_watcher *watcher = exchange->context;
+    pthread_mutex_lock(&exchange->server->health_lock);
     watcher->blocked = false;
     watch_tell(watcher);
+    pthread_mutex_unlock(&exchange->server->health_lock);
 }
 
 static void watch_cancel(struct exchange *exchange)
 {
     const struct status status = status_error(STATUS_CANCELLED, "the watcher is gone");
+    pthread_mutex_lock(&exchange->server->health_lock);
     watch_finish(exchange->context, &status);
+    pthread_mutex_unlock(&exchange->server->health_lock);
 }
 
 static void watch_over(struct exchange *exchange)
 {
     struct health_watcher *watcher = exchange->context;
+    pthread_mutex_lock(&exchange->server->health_lock);
     struct health_watcher **at = &exchange->server->watchers;
     while (*at != watcher)
         at = &(*at)->next;
     *at = watcher->next;
+    pthread_mutex_unlock(&exchange->server->health_lock);
     free(watcher);
 }
 
-void health_update(struct server *server, bool stopping)
+void health_set(struct server *server, bool serving, bool stopping)
 {
-    const struct status status = status_error(STATUS_UNAVAILABLE, "the server is stopping");
-    /* Ending a watcher takes it off the list only when its exchange is over, in a later event. */
+    pthread_mutex_lock(&server->health_lock);
+    server->serving = serving;
+    server->stopping = server->stopping || stopping;
     for (struct health_watcher *watcher = server->watchers; watcher != NULL; watcher = watcher->next) {
         watch_tell(watcher);
-        if (stopping)
-            watch_finish(watcher, &status);
+        if (server->stopping)
+            watch_finish(watcher, &stopping_status);
     }
+    pthread_mutex_unlock(&server->health_lock);
 }
 
 const struct exchange_handler health_check_handler = {.begin = check_begin};

@@ -21,6 +21,7 @@
 #define MAX_METADATA_BYTES   16384U
 #define MEMORY_BYTES         (512U * 1024U * 1024U)
 #define KEEPALIVE_MS         60000U
+#define SHOWN_PATH_MAX       256U
 #define KEEPALIVE_TIMEOUT_MS 20000
 #define PING_INTERVAL_MIN_MS 10000 /* clients that ping more often are disconnected after a few */
 
@@ -37,10 +38,15 @@ static void post_slot(struct server *server, struct exchange_method *method)
         server->unposted++;
         return;
     }
+    void *tag = &exchange->tags[TAG_ARRIVED];
     grpc_byte_buffer **payload = method->client_stream ? NULL : &exchange->payload;
-    const grpc_call_error error = grpc_server_request_registered_call(
-        server->grpc, method->registered, &exchange->call, &exchange->deadline, &exchange->metadata, payload,
-        server->queue, server->queue, &exchange->tags[TAG_ARRIVED]);
+    const grpc_call_error error =
+        method->registered == NULL
+            ? grpc_server_request_call(server->grpc, &exchange->call, &exchange->details, &exchange->metadata,
+                                       server->queue, server->queue, tag)
+            : grpc_server_request_registered_call(server->grpc, method->registered, &exchange->call,
+                                                  &exchange->deadline, &exchange->metadata, payload,
+                                                  server->queue, server->queue, tag);
     assert(error == GRPC_CALL_OK);
     method->posted++;
 }
@@ -48,7 +54,7 @@ static void post_slot(struct server *server, struct exchange_method *method)
 static void post_owed_slots(struct server *server)
 {
     server->unposted = 0;
-    for (size_t i = 0; i < METHOD_COUNT; i++)
+    for (size_t i = 0; i <= METHOD_UNKNOWN; i++)
         for (uint32_t n = server->methods[i].posted; n < server->options.slots_per_method; n++)
             post_slot(server, &server->methods[i]);
 }
@@ -64,62 +70,66 @@ static void add_live(struct server *server, int change)
 
 void server_recycle(struct server *server, struct exchange *exchange)
 {
-    exchange->next = server->free_exchanges;
+    exchange->next_free = server->free_exchanges;
     server->free_exchanges = exchange;
     add_live(server, -1);
     if (server->unposted > 0)
         post_owed_slots(server);
 }
 
-/* --- waking the poller --- */
+/* --- the sending thread --- */
 
 bool server_on_poller(const struct server *server)
 {
     return pthread_equal(pthread_self(), server->poller) != 0;
 }
 
-bool server_enqueue(struct server *server, struct exchange *exchange)
+void server_enqueue(struct server *server, struct exchange *exchange)
 {
     if (exchange->queued)
-        return false;
+        return;
     exchange->queued = true;
-    exchange->next = NULL;
-    if (server->pump_last != NULL)
-        server->pump_last->next = exchange;
+    exchange->next_queued = NULL;
+    if (server->queued_last != NULL)
+        server->queued_last->next_queued = exchange;
     else
-        server->pump_first = exchange;
-    server->pump_last = exchange;
-    const bool ring = !server->bell_rung;
-    server->bell_rung = true;
-    return ring;
+        server->queued_first = exchange;
+    server->queued_last = exchange;
+    pthread_cond_signal(&server->outbox_filled); /* a system call only when the thread waits: once for many */
 }
 
-void server_ring(struct server *server)
-{
-    pthread_mutex_lock(&server->bell_lock);
-    const grpc_call_error error = grpc_call_start_batch(server->bell, NULL, 0, &server->bell_tag, NULL);
-    pthread_mutex_unlock(&server->bell_lock);
-    assert(error == GRPC_CALL_OK);
-}
-
-/* The list is taken in one go; an exchange leaves it before it is pumped, so that it may be put on it again.
+/*
+ * Starting a batch may write to the socket, 5 us and more. While this thread starts batches and the poller reads,
+ * gRPC puts what both have for one connection into one write.
  */
-static void answer_bell(struct server *server)
+static void *send_main(void *argument)
+{
+    struct server *server = argument;
+    pthread_mutex_lock(&server->outbox_lock);
+    for (;;) {
+        while (server->queued_first == NULL && !server->send_stop)
+            pthread_cond_wait(&server->outbox_filled, &server->outbox_lock);
+        struct exchange *exchange = server->queued_first;
+        if (exchange == NULL)
+            break;
+        server->queued_first = exchange->next_queued;
+        if (server->queued_first == NULL)
+            server->queued_last = NULL;
+        exchange->queued = false;
+        exchange_pump_locked(exchange);
+        pthread_mutex_lock(&server->outbox_lock);
+    }
+    pthread_mutex_unlock(&server->outbox_lock);
+    return NULL;
+}
+
+static void stop_sending(struct server *server)
 {
     pthread_mutex_lock(&server->outbox_lock);
-    struct exchange *exchange = server->pump_first;
-    server->pump_first = server->pump_last = NULL;
-    server->bell_rung = false;
-    const bool stopping = server->stopping;
-    for (struct exchange *each = exchange; each != NULL; each = each->next)
-        each->queued = false;
+    server->send_stop = true;
+    pthread_cond_signal(&server->outbox_filled);
     pthread_mutex_unlock(&server->outbox_lock);
-    while (exchange != NULL) {
-        struct exchange *next = exchange->next;
-        exchange_pump(exchange);
-        exchange = next;
-    }
-    health_update(server, stopping);
+    pthread_join(server->send_thread, NULL);
 }
 
 /* --- the polling thread --- */
@@ -153,9 +163,6 @@ static void *poll_main(void *argument)
         switch (tag->kind) {
         case TAG_ARRIVED:
             handle_arrival(server, tag->exchange, event.success != 0);
-            break;
-        case TAG_BELL:
-            answer_bell(server);
             break;
         case TAG_SHUTDOWN:
             pthread_mutex_lock(&server->stop_lock);
@@ -223,6 +230,21 @@ static void create_grpc_server(struct server *server)
     grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
 }
 
+/* gRPC would let a call of a method that nobody has registered wait for ever. */
+static void unknown_begin(struct exchange *exchange, struct bytes request)
+{
+    (void)request;
+    const grpc_slice path = exchange->details.method;
+    const size_t size_bytes = GRPC_SLICE_LENGTH(path);
+    const struct status status = status_error(
+        STATUS_UNIMPLEMENTED, "there is no method \"%.*s\"; ask the server's reflection for its methods",
+        (int)(size_bytes < SHOWN_PATH_MAX ? size_bytes : SHOWN_PATH_MAX),
+        (const char *)GRPC_SLICE_START_PTR(path));
+    exchange_finish(exchange, &status, BYTES_NONE, 0);
+}
+
+static const struct exchange_handler unknown_handler = {.begin = unknown_begin};
+
 static void register_methods(struct server *server)
 {
     for (int i = 0; i < (int)SCHEMA_METHOD_COUNT; i++) {
@@ -248,6 +270,8 @@ static void register_methods(struct server *server)
          .handler = &reflection_handler},
     };
     memcpy(&server->methods[SCHEMA_METHOD_COUNT], internal, sizeof internal);
+    server->methods[METHOD_UNKNOWN] = (struct exchange_method){
+        .path = "", .client_stream = true, .server_stream = true, .handler = &unknown_handler};
     for (size_t i = 0; i < METHOD_COUNT; i++) {
         struct exchange_method *method = &server->methods[i];
         method->registered = grpc_server_register_method(
@@ -263,20 +287,11 @@ struct bytes method_service(const struct exchange_method *method)
     return bytes_of(service, (size_t)(strchr(service, '/') - service));
 }
 
-static void create_bell(struct server *server)
-{
-    server->bell_tag = (struct tag){TAG_BELL, NULL};
-    server->shutdown_tag = (struct tag){TAG_SHUTDOWN, NULL};
-    server->bell_channel = grpc_lame_client_channel_create("bell", GRPC_STATUS_UNAVAILABLE, "it only rings");
-    server->bell = grpc_channel_create_call(server->bell_channel, NULL, 0, server->queue,
-                                            grpc_slice_from_static_string("/bell"), NULL,
-                                            gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-}
-
 static void init_locks(struct server *server)
 {
-    pthread_mutex_init(&server->bell_lock, NULL);
     pthread_mutex_init(&server->outbox_lock, NULL);
+    pthread_cond_init(&server->outbox_filled, NULL);
+    pthread_mutex_init(&server->health_lock, NULL);
     pthread_mutex_init(&server->stop_lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -285,34 +300,31 @@ static void init_locks(struct server *server)
     pthread_condattr_destroy(&monotonic);
 }
 
-/* Frees what is there; the polling thread must not run. */
+/* Frees what is there; no thread must run. */
 static void server_free(struct server *server)
 {
     if (server == NULL)
         return;
-    if (server->bell != NULL)
-        grpc_call_unref(server->bell);
-    if (server->bell_channel != NULL)
-        grpc_channel_destroy(server->bell_channel);
     if (server->grpc != NULL)
         grpc_server_destroy(server->grpc);
     if (server->queue != NULL)
         grpc_completion_queue_destroy(server->queue);
     while (server->free_exchanges != NULL) {
-        struct exchange *next = server->free_exchanges->next;
+        struct exchange *next = server->free_exchanges->next_free;
         exchange_free(server->free_exchanges);
         server->free_exchanges = next;
     }
     descriptor_index_free(server->descriptors);
     pthread_cond_destroy(&server->stop_changed);
     pthread_mutex_destroy(&server->stop_lock);
+    pthread_mutex_destroy(&server->health_lock);
+    pthread_cond_destroy(&server->outbox_filled);
     pthread_mutex_destroy(&server->outbox_lock);
-    pthread_mutex_destroy(&server->bell_lock);
     free(server);
     grpc_shutdown();
 }
 
-/* For a server whose thread does not run: gRPC wants its queue drained before it is destroyed. */
+/* For a server whose polling thread does not run: gRPC wants its queue drained before it is destroyed. */
 static void abandon(struct server *server)
 {
     if (server->grpc != NULL)
@@ -344,6 +356,19 @@ static struct status listen_on(struct server *server, const char *bind)
         bind);
 }
 
+static struct status start_threads(struct server *server)
+{
+    const struct status no_thread = status_error(
+        STATUS_RESOURCE_EXHAUSTED, "cannot start the threads of the gRPC server; raise the limit of threads");
+    if (pthread_create(&server->send_thread, NULL, send_main, server) != 0)
+        return no_thread;
+    grpc_server_start(server->grpc);
+    if (pthread_create(&server->poll_thread, NULL, poll_main, server) == 0)
+        return status_ok();
+    stop_sending(server);
+    return no_thread;
+}
+
 struct status server_start(const struct server_options *options, struct server **ret)
 {
     const char *colon = strrchr(options->bind, ':');
@@ -361,16 +386,13 @@ struct status server_start(const struct server_options *options, struct server *
     server->queue = grpc_completion_queue_create_for_next(NULL);
     create_grpc_server(server);
     register_methods(server);
-    create_bell(server);
+    server->shutdown_tag = (struct tag){TAG_SHUTDOWN, NULL};
     struct status status = descriptor_index_new(bytes_of(schema_descriptor_set, schema_descriptor_set_bytes),
                                                 &server->descriptors);
     if (status_is_ok(&status))
         status = listen_on(server, options->bind);
-    if (status_is_ok(&status)) {
-        grpc_server_start(server->grpc);
-        if (pthread_create(&server->thread, NULL, poll_main, server) != 0)
-            status = status_error(STATUS_RESOURCE_EXHAUSTED, "cannot start the thread of the gRPC server");
-    }
+    if (status_is_ok(&status))
+        status = start_threads(server);
     if (!status_is_ok(&status)) {
         abandon(server);
         return status;
@@ -386,21 +408,9 @@ uint16_t server_port(const struct server *server)
 
 /* --- while it runs, and its end --- */
 
-static void set_health(struct server *server, bool serving, bool stopping)
-{
-    pthread_mutex_lock(&server->outbox_lock);
-    server->serving = serving;
-    server->stopping = server->stopping || stopping;
-    const bool ring = !server->bell_rung;
-    server->bell_rung = true;
-    pthread_mutex_unlock(&server->outbox_lock);
-    if (ring)
-        server_ring(server);
-}
-
 void server_set_serving(struct server *server, bool serving)
 {
-    set_health(server, serving, false);
+    health_set(server, serving, false);
 }
 
 /* True when everything has ended before `until`; NULL = however long it takes. */
@@ -425,7 +435,7 @@ void server_stop(struct server *server, int64_t drain_ms)
     const int64_t until_ns = until.tv_nsec + drain_ms % 1000 * 1000000;
     until.tv_sec += drain_ms / 1000 + until_ns / 1000000000;
     until.tv_nsec = until_ns % 1000000000;
-    set_health(server, false, true);
+    health_set(server, false, true);
     grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
     if (!wait_stopped(server, &until)) {
         log_info(server->options.log, "cancelling the gRPC calls that are left",
@@ -434,7 +444,8 @@ void server_stop(struct server *server, int64_t drain_ms)
         (void)wait_stopped(server,
                            NULL); /* handlers finish their calls, also cancelled ones: that is the contract */
     }
+    stop_sending(server);
     grpc_completion_queue_shutdown(server->queue);
-    pthread_join(server->thread, NULL);
+    pthread_join(server->poll_thread, NULL);
     server_free(server);
 }

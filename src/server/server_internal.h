@@ -13,6 +13,7 @@
 
 #define INTERNAL_METHODS 4U /* health Check and Watch, reflection v1 and v1alpha */
 #define METHOD_COUNT     (SCHEMA_METHOD_COUNT + INTERNAL_METHODS)
+#define METHOD_UNKNOWN   METHOD_COUNT /* takes the calls of all other methods */
 
 /* Requests to health and reflection are names; more is refused. */
 #define INTERNAL_REQUEST_MAX_BYTES 65536U
@@ -25,31 +26,29 @@ struct server {
     grpc_server *grpc;
     grpc_completion_queue *queue;
     int port;
-    struct exchange_method methods[METHOD_COUNT];
+    struct exchange_method methods[METHOD_COUNT + 1];
 
-    pthread_t thread;
+    pthread_t poll_thread;
     pthread_t poller; /* the polling thread's name for itself; set before the first call arrives */
-
-    /* Rings the poller: an empty batch on a call that leads nowhere completes at once. */
-    grpc_channel *bell_channel;
-    grpc_call *bell;
-    pthread_mutex_t bell_lock; /* serializes the empty batches; a leaf */
-    struct tag bell_tag;
     struct tag shutdown_tag;
 
-    pthread_mutex_t
-        outbox_lock; /* guards the group below and each exchange's outbox; a leaf, but for bell_lock */
-    struct exchange *pump_first;
-    struct exchange *pump_last;
-    bool bell_rung;
-    bool serving;
-    bool stopping; /* health watchers are to be sent home */
+    pthread_t send_thread;
+    pthread_mutex_t outbox_lock; /* guards the group below and most of each exchange; a leaf */
+    pthread_cond_t outbox_filled;
+    struct exchange *queued_first; /* waits for the sending thread */
+    struct exchange *queued_last;
+    bool send_stop;
 
     /* the polling thread's */
     struct exchange *free_exchanges;
-    struct descriptor_index *descriptors;
-    struct health_watcher *watchers;
     uint32_t unposted; /* slots that await an exchange's end, because of max_calls */
+
+    struct descriptor_index *descriptors; /* constant */
+
+    pthread_mutex_t health_lock; /* guards the group below; outbox_lock is taken under it */
+    struct health_watcher *watchers;
+    bool serving;
+    bool stopping;
 
     pthread_mutex_t stop_lock; /* guards the group below; a leaf */
     pthread_cond_t stop_changed;
@@ -58,10 +57,8 @@ struct server {
 };
 
 bool server_on_poller(const struct server *server);
-/* Puts the exchange on the list to be pumped. Called with outbox_lock held; true: ring the bell once it is
- * released. */
-bool server_enqueue(struct server *server, struct exchange *exchange);
-void server_ring(struct server *server);
+/* Leaves the exchange to the sending thread. Called with outbox_lock held. */
+void server_enqueue(struct server *server, struct exchange *exchange);
 /* An exchange is over: its memory may be used again. Polling thread. */
 void server_recycle(struct server *server, struct exchange *exchange);
 
@@ -74,8 +71,8 @@ extern const struct exchange_handler rpc_edge_handler;
 /* --- health.c --- */
 extern const struct exchange_handler health_check_handler;
 extern const struct exchange_handler health_watch_handler;
-/* The answer may have changed, or the server is stopping. Polling thread. */
-void health_update(struct server *server, bool stopping);
+/* What to answer from now on; watchers are told, and sent home when the server is stopping. Any thread. */
+void health_set(struct server *server, bool serving, bool stopping);
 
 /* --- reflection.c --- */
 extern const struct exchange_handler reflection_handler;

@@ -9,8 +9,9 @@
 #define TRACEPARENT_BYTES      55U
 #define EVENT_OVERHEAD_BYTES   128U /* of an event beside its texts, for the writer's estimate */
 
-struct status append_builder_init(struct append_builder *builder, struct service *service, struct arena *arena,
-                                  struct call *call, size_t event_capacity, size_t text_bytes)
+struct status append_builder_init(struct append_builder *builder, struct service *service,
+                                  struct arena *arena, struct call *call, size_t event_capacity,
+                                  size_t text_bytes)
 {
     builder->service = service;
     builder->arena = arena;
@@ -28,7 +29,8 @@ struct status append_builder_init(struct append_builder *builder, struct service
     builder->texts.data = arena_alloc(arena, text_bytes);
     builder->texts.capacity_bytes = text_bytes;
     if (builder->events == NULL || builder->texts.data == NULL)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for an append of %zu events", event_capacity);
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for an append of %zu events",
+                            event_capacity);
     return status_ok();
 }
 
@@ -51,16 +53,18 @@ static struct status content_type_check(struct bytes content_type)
 {
     for (size_t i = 0; i < content_type.size_bytes; i++)
         if (content_type.data[i] < 0x20 || content_type.data[i] > 0x7e)
-            return status_reason(REASON_INVALID_FIELD,
-                                 "content_type has a byte 0x%02x; give a media type in ASCII such as image/png",
-                                 content_type.data[i]);
+            return status_reason(
+                REASON_INVALID_FIELD,
+                "content_type has a byte 0x%02x; give a media type in ASCII such as image/png",
+                content_type.data[i]);
     if (content_type.size_bytes > CONTENT_TYPE_MAX_BYTES)
         return status_reason(REASON_INVALID_FIELD, "content_type has %zu bytes; give at most %u",
                              content_type.size_bytes, CONTENT_TYPE_MAX_BYTES);
     return status_ok();
 }
 
-static struct bytes compact_object(struct append_builder *builder, int index, const char *field, struct bytes text)
+static struct bytes compact_object(struct append_builder *builder, int index, const char *field,
+                                   struct bytes text)
 {
     const size_t before = builder->texts.size_bytes;
     const struct status status = json_compact(builder->arena, text, true, &builder->texts);
@@ -88,8 +92,8 @@ static void take_metadata_id(struct append_builder *builder, int index, const ch
             *id = text;
     } else if (status_is_ok(&status) && !bytes_equal(text, *id)) {
         status = status_reason(REASON_INVALID_FIELD,
-                               "%s is \"%.*s\" and the event's is \"%.*s\"; give it once, or the same twice", field,
-                               BYTES_FORMAT(text), BYTES_FORMAT(*id));
+                               "%s is \"%.*s\" and the event's is \"%.*s\"; give it once, or the same twice",
+                               field, BYTES_FORMAT(text), BYTES_FORMAT(*id));
     }
     event_fault(builder, index, field, status);
 }
@@ -155,10 +159,11 @@ static void take_payload(struct append_builder *builder, int index, const Strata
     /* A text of twice the limit is not read for its white space. */
     if (given > 2 * most) {
         event_fault(builder, index, "data",
-                    status_reason(REASON_EVENT_TOO_LARGE,
-                                  "data and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
-                                  "elsewhere and refer to it",
-                                  given, most));
+                    status_reason(
+                        REASON_EVENT_TOO_LARGE,
+                        "data and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
+                        "elsewhere and refer to it",
+                        given, most));
         return;
     }
     if (event->content_type.size_bytes > 0)
@@ -172,15 +177,30 @@ static void take_payload(struct append_builder *builder, int index, const Strata
     const size_t size_bytes = event->data.size_bytes + event->metadata.size_bytes;
     if (size_bytes > most)
         event_fault(builder, index, "data",
-                    status_reason(REASON_EVENT_TOO_LARGE,
-                                  "data and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
-                                  "elsewhere and refer to it",
-                                  size_bytes, most));
+                    status_reason(
+                        REASON_EVENT_TOO_LARGE,
+                        "data and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
+                        "elsewhere and refer to it",
+                        size_bytes, most));
 }
 
 static void check_payload(struct append_builder *builder, int index, const struct append_event *event)
 {
     const struct domain *domain = builder->service->parts.domain;
+    if (event->content_type.size_bytes > 0) {
+        /* Opaque bytes have no shape; a type that asks for one must not get them. */
+        const struct status empty =
+            domain_check_payload(domain, builder->arena, "data", event->type, BYTES_LITERAL("{}"));
+        if (!status_is_ok(&empty))
+            event_fault(
+                builder, index, "content_type",
+                status_reason(
+                    REASON_INVALID_FIELD,
+                    "content_type is \"%.*s\" and the data of %.*s is JSON; leave content_type out, or "
+                    "use a custom type",
+                    BYTES_FORMAT(event->content_type), BYTES_FORMAT(event->type)));
+        return;
+    }
     struct status status = domain_check_payload(domain, builder->arena, "data", event->type, event->data);
     if (status_is_ok(&status))
         return;
@@ -200,7 +220,8 @@ static void take_ids(struct append_builder *builder, int index, const Strata__V1
     event->causation_id = bytes_of_text(from->causation_id);
     event->subject = bytes_of_text(from->subject);
     event_fault(builder, index, "id", id_check("id", event->id, ID_OPTIONAL));
-    event_fault(builder, index, "correlation_id", id_check("correlation_id", event->correlation_id, ID_OPTIONAL));
+    event_fault(builder, index, "correlation_id",
+                id_check("correlation_id", event->correlation_id, ID_OPTIONAL));
     event_fault(builder, index, "causation_id", id_check("causation_id", event->causation_id, ID_OPTIONAL));
     event_fault(builder, index, "subject", id_check("subject", event->subject, ID_OPTIONAL));
     if (event->id.size_bytes > 0)
@@ -214,7 +235,8 @@ static void take_types(struct append_builder *builder, int index, const Strata__
     const size_t faults_before = builder->faults.count;
     event_fault(builder, index, "type", type_check("type", event->type, ID_REQUIRED));
     event_fault(builder, index, "aggregate_id", id_check("aggregate_id", event->aggregate_id, ID_REQUIRED));
-    event_fault(builder, index, "aggregate_type", type_check("aggregate_type", event->aggregate_type, ID_OPTIONAL));
+    event_fault(builder, index, "aggregate_type",
+                type_check("aggregate_type", event->aggregate_type, ID_OPTIONAL));
     if (builder->faults.count == faults_before)
         event_fault(builder, index, "type",
                     domain_check_types(builder->service->parts.domain, event->type, event->aggregate_type));
@@ -225,14 +247,16 @@ void append_builder_add(struct append_builder *builder, const Strata__V1__NewEve
 {
     struct append_event *event = &builder->events[builder->count++];
     event->aggregate_id = from->aggregate_id[0] == '\0' ? aggregate_id : bytes_of_text(from->aggregate_id);
-    event->aggregate_type = from->aggregate_type[0] == '\0' ? aggregate_type : bytes_of_text(from->aggregate_type);
+    event->aggregate_type =
+        from->aggregate_type[0] == '\0' ? aggregate_type : bytes_of_text(from->aggregate_type);
     take_ids(builder, index, from, event);
     take_types(builder, index, from, event);
     take_tags(builder, index, from, event);
     event->schema_version = from->schema_version;
     if (from->schema_version < 0)
         event_fault(builder, index, "schema_version",
-                    status_reason(REASON_INVALID_FIELD, "schema_version is %d; give 0 or more", from->schema_version));
+                    status_reason(REASON_INVALID_FIELD, "schema_version is %d; give 0 or more",
+                                  from->schema_version));
     event->has_occurred_at = from->occurred_at != NULL;
     event->occurred_at_us = 0;
     if (from->occurred_at != NULL)
@@ -254,10 +278,11 @@ void append_builder_add_system(struct append_builder *builder, const char *type,
     const size_t most = builder->service->options.limits.event_data_max_bytes;
     if (data.size_bytes + metadata.size_bytes > most)
         faults_add(&builder->faults, "state",
-                   status_reason(REASON_EVENT_TOO_LARGE,
-                                 "state and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
-                                 "elsewhere and refer to it",
-                                 data.size_bytes + metadata.size_bytes, most));
+                   status_reason(
+                       REASON_EVENT_TOO_LARGE,
+                       "state and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
+                       "elsewhere and refer to it",
+                       data.size_bytes + metadata.size_bytes, most));
     builder->events[builder->count++] = (struct append_event){
         .type = bytes_of_text(type),
         .aggregate_id = aggregate_id,
@@ -367,8 +392,8 @@ static size_t event_bytes(const struct append_event *event)
 {
     size_t size_bytes = event->id.size_bytes + event->type.size_bytes + event->aggregate_id.size_bytes +
                         event->aggregate_type.size_bytes + event->correlation_id.size_bytes +
-                        event->causation_id.size_bytes + event->content_type.size_bytes + event->subject.size_bytes +
-                        event->data.size_bytes + event->metadata.size_bytes;
+                        event->causation_id.size_bytes + event->content_type.size_bytes +
+                        event->subject.size_bytes + event->data.size_bytes + event->metadata.size_bytes;
     for (size_t i = 0; i < event->tag_count; i++)
         size_bytes += event->tags[i].size_bytes;
     return size_bytes;
@@ -380,10 +405,11 @@ static void check_key(struct append_builder *builder)
         return;
     faults_add(&builder->faults, builder->key_field, id_check(builder->key_field, builder->key, ID_OPTIONAL));
     if (builder->given_ids > 0)
-        faults_add(&builder->faults, builder->key_field,
-                   status_reason(REASON_INVALID_FIELD,
-                                 "%s and event ids are both given; event ids follow from %s, give one of the two",
-                                 builder->key_field, builder->key_field));
+        faults_add(
+            &builder->faults, builder->key_field,
+            status_reason(REASON_INVALID_FIELD,
+                          "%s and event ids are both given; event ids follow from %s, give one of the two",
+                          builder->key_field, builder->key_field));
 }
 
 struct status append_builder_finish(struct append_builder *builder, struct append_job *job)
@@ -403,9 +429,10 @@ struct status append_builder_finish(struct append_builder *builder, struct appen
         job->needs_lane = job->needs_lane || domain_needs_check(domain, event->type, event->aggregate_type);
     }
     if (content_bytes > APPEND_BYTES_MAX)
-        return status_reason(REASON_APPEND_TOO_LARGE,
-                             "the append has %zu bytes and the most is %u; split it, or keep large content elsewhere",
-                             content_bytes, APPEND_BYTES_MAX);
+        return status_reason(
+            REASON_APPEND_TOO_LARGE,
+            "the append has %zu bytes and the most is %u; split it, or keep large content elsewhere",
+            content_bytes, APPEND_BYTES_MAX);
     append->events = builder->events;
     append->event_count = builder->count;
     append->encoded_bytes = content_bytes + builder->count * EVENT_OVERHEAD_BYTES;

@@ -45,8 +45,8 @@ struct append_builder {
 
 /* `event_capacity` events with `text_bytes` of JSON may be added. */
 STATUS_MUST_CHECK struct status append_builder_init(struct append_builder *builder, struct service *service,
-                                                    struct arena *arena, struct call *call, size_t event_capacity,
-                                                    size_t text_bytes);
+                                                    struct arena *arena, struct call *call,
+                                                    size_t event_capacity, size_t text_bytes);
 /* Checks a client's event and adds it; faults are collected. `index` < 0: a flat request, fields have no prefix. An
  * empty aggregate id or type of the event is taken from `aggregate_id` and `aggregate_type`. */
 void append_builder_add(struct append_builder *builder, const Strata__V1__NewEvent *event, int index,
@@ -60,7 +60,8 @@ struct bytes append_builder_object(struct append_builder *builder, const char *f
 STATUS_MUST_CHECK struct status append_builder_finish(struct append_builder *builder, struct append_job *job);
 
 /* From an AppendEventsRequest; used by AppendEvents and AppendStream. */
-STATUS_MUST_CHECK struct status append_events_build(struct service *service, struct arena *arena, struct call *call,
+STATUS_MUST_CHECK struct status append_events_build(struct service *service, struct arena *arena,
+                                                    struct call *call,
                                                     const Strata__V1__AppendEventsRequest *request,
                                                     struct append_job *job);
 /* Appends the wire bytes of an AppendEventsResponse. */

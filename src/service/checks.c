@@ -46,7 +46,8 @@ struct status faults_status(const struct faults *faults)
         *all = (struct field_faults){items, listed};
         status.faults = all;
     }
-    return faults->count == 1 ? status : status_prefix(status, "%zu fields are faulty; the first", faults->count);
+    return faults->count == 1 ? status
+                              : status_prefix(status, "%zu fields are faulty; the first", faults->count);
 }
 
 /* --- single fields --- */
@@ -56,12 +57,13 @@ struct status time_check(const char *field, const Google__Protobuf__Timestamp *t
     if (time->nanos < 0 || time->nanos > 999999999 || time->seconds < TIME_MIN_US / 1000000 ||
         time->seconds > TIME_MAX_US / 1000000)
         return status_reason(REASON_INVALID_FIELD,
-                             "%s has %lld seconds and %d nanos; give a time between the years 1 and 9999", field,
-                             (long long)time->seconds, time->nanos);
+                             "%s has %lld seconds and %d nanos; give a time between the years 1 and 9999",
+                             field, (long long)time->seconds, time->nanos);
     if (time->nanos % NANOS_OF_A_MICRO != 0)
-        return status_reason(REASON_INVALID_FIELD,
-                             "%s has %d nanoseconds; times are kept to the microsecond, give at most six digits", field,
-                             time->nanos);
+        return status_reason(
+            REASON_INVALID_FIELD,
+            "%s has %d nanoseconds; times are kept to the microsecond, give at most six digits", field,
+            time->nanos);
     *ret_us = time->seconds * 1000000 + time->nanos / NANOS_OF_A_MICRO;
     return status_ok();
 }
@@ -69,8 +71,8 @@ struct status time_check(const char *field, const Google__Protobuf__Timestamp *t
 struct status page_size_check(int32_t given, size_t *ret)
 {
     if (given < 0)
-        return status_reason(REASON_INVALID_FIELD, "page_size is %d; give 1 to %d, or leave it out for %d", given,
-                             PAGE_SIZE_MAX, PAGE_SIZE_DEFAULT);
+        return status_reason(REASON_INVALID_FIELD, "page_size is %d; give 1 to %d, or leave it out for %d",
+                             given, PAGE_SIZE_MAX, PAGE_SIZE_DEFAULT);
     *ret = given == 0 ? PAGE_SIZE_DEFAULT : given > PAGE_SIZE_MAX ? PAGE_SIZE_MAX : (size_t)given;
     return status_ok();
 }
@@ -79,7 +81,8 @@ struct status type_check(const char *field, struct bytes type, enum id_rule rule
 {
     STATUS_TRY(id_check(field, type, rule));
     if (type.size_bytes > 0 && memchr(type.data, '/', type.size_bytes) != NULL)
-        return status_reason(REASON_INVALID_ID, "%s is \"%.*s\"; type names have no '/'", field, BYTES_FORMAT(type));
+        return status_reason(REASON_INVALID_ID, "%s is \"%.*s\"; type names have no '/'", field,
+                             BYTES_FORMAT(type));
     return status_ok();
 }
 
@@ -90,17 +93,20 @@ static struct status prefix_check(const char *field, struct bytes prefix, enum i
     (void)rule;
     if (prefix.size_bytes >= 1 && prefix.size_bytes <= ID_MAX_BYTES)
         return status_ok();
-    return status_reason(REASON_INVALID_ID, "%s has %zu bytes; give 1 to %u", field, prefix.size_bytes, ID_MAX_BYTES);
+    return status_reason(REASON_INVALID_ID, "%s has %zu bytes; give 1 to %u", field, prefix.size_bytes,
+                         ID_MAX_BYTES);
 }
 
-static void list_build(struct faults *faults, const char *prefix, const char *name, char **texts, size_t count,
+static void list_build(struct faults *faults, const char *prefix, const char *name, char **texts,
+                       size_t count,
                        struct status (*check)(const char *field, struct bytes text, enum id_rule rule),
                        struct bytes_list *ret)
 {
     *ret = (struct bytes_list){NULL, 0};
     if (count == 0)
         return;
-    struct bytes *items = count <= QUERY_ENTRIES_MAX ? arena_array(faults->arena, count, sizeof *items) : NULL;
+    struct bytes *items =
+        count <= QUERY_ENTRIES_MAX ? arena_array(faults->arena, count, sizeof *items) : NULL;
     if (items == NULL) {
         char field[128];
         snprintf(field, sizeof field, "%s%s", prefix, name);
@@ -130,8 +136,8 @@ void query_item_build(struct faults *faults, const char *prefix, const struct fl
                &ret->aggregate_types);
     list_build(faults, prefix, "aggregate_ids", from->aggregate_ids, from->aggregate_id_count, id_check,
                &ret->aggregate_ids);
-    list_build(faults, prefix, "aggregate_id_prefixes", from->aggregate_id_prefixes, from->aggregate_id_prefix_count,
-               prefix_check, &ret->aggregate_id_prefixes);
+    list_build(faults, prefix, "aggregate_id_prefixes", from->aggregate_id_prefixes,
+               from->aggregate_id_prefix_count, prefix_check, &ret->aggregate_id_prefixes);
     ret->correlation_id = bytes_of_text(from->correlation_id);
     struct status status = id_check("correlation_id", ret->correlation_id, ID_OPTIONAL | ID_SYSTEM_ALLOWED);
     if (!status_is_ok(&status)) {
@@ -141,8 +147,8 @@ void query_item_build(struct faults *faults, const char *prefix, const struct fl
     }
 }
 
-void query_build(struct faults *faults, const char *field, const Strata__V1__EventQuery *from, bool prefixes_allowed,
-                 struct event_query *ret)
+void query_build(struct faults *faults, const char *field, const Strata__V1__EventQuery *from,
+                 bool prefixes_allowed, struct event_query *ret)
 {
     *ret = (struct event_query){NULL, 0};
     if (from == NULL || from->n_items == 0)
@@ -151,8 +157,8 @@ void query_build(struct faults *faults, const char *field, const Strata__V1__Eve
         from->n_items <= QUERY_ITEMS_MAX ? arena_array(faults->arena, from->n_items, sizeof *items) : NULL;
     if (items == NULL) {
         faults_add(faults, field,
-                   status_reason(REASON_INVALID_FIELD, "%s has %zu items; give at most %u", field, from->n_items,
-                                 QUERY_ITEMS_MAX));
+                   status_reason(REASON_INVALID_FIELD, "%s has %zu items; give at most %u", field,
+                                 from->n_items, QUERY_ITEMS_MAX));
         return;
     }
     for (size_t i = 0; i < from->n_items; i++) {
@@ -175,10 +181,11 @@ void query_build(struct faults *faults, const char *field, const Strata__V1__Eve
         query_item_build(faults, prefix, &flat, &items[i]);
         if (!prefixes_allowed && item->n_aggregate_id_prefixes > 0)
             faults_add(faults, prefix,
-                       status_reason(REASON_INVALID_FIELD,
-                                     "%saggregate_id_prefixes cannot be checked at an append; name the aggregates, or "
-                                     "give them a tag",
-                                     prefix));
+                       status_reason(
+                           REASON_INVALID_FIELD,
+                           "%saggregate_id_prefixes cannot be checked at an append; name the aggregates, or "
+                           "give them a tag",
+                           prefix));
     }
     *ret = (struct event_query){items, from->n_items};
 }

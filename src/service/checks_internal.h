@@ -39,8 +39,8 @@ STATUS_MUST_CHECK struct status time_check(const char *field, const Google__Prot
 STATUS_MUST_CHECK struct status page_size_check(int32_t given, size_t *ret);
 
 /* A query of at most QUERY_ITEMS_MAX items; NULL = everything. Texts are borrowed. */
-void query_build(struct faults *faults, const char *field, const Strata__V1__EventQuery *from, bool prefixes_allowed,
-                 struct event_query *ret);
+void query_build(struct faults *faults, const char *field, const Strata__V1__EventQuery *from,
+                 bool prefixes_allowed, struct event_query *ret);
 /* One item from flat fields. */
 struct flat_query {
     char **types, **tags, **aggregate_types, **aggregate_ids, **aggregate_id_prefixes;

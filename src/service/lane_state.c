@@ -209,7 +209,8 @@ struct status lane_state_try(struct service *service, struct bytes id, struct la
     return status_ok();
 }
 
-struct status lane_state_adopt(struct lane_state *state, const struct append *append, const struct lane_trial *trial)
+struct status lane_state_adopt(struct lane_state *state, const struct append *append,
+                               const struct lane_trial *trial)
 {
     (void)append;
     if (trial->event_count == 0)

@@ -25,16 +25,17 @@ STATUS_MUST_CHECK struct status lane_state_refresh(struct service *service, stru
 
 /* What an append would do to one lane's aggregate. */
 struct lane_trial {
-    bool checked;          /* a verdict is needed */
+    bool checked; /* a verdict is needed */
     bool expectations_hold;
     struct status verdict;
-    struct fold *fold;     /* the state after it, or NULL: `single` is still to be folded in */
+    struct fold *fold; /* the state after it, or NULL: `single` is still to be folded in */
     const struct append_event *single;
     size_t event_count;
 };
 /* Judges the append against the state, which stays as it is. RESOURCE_EXHAUSTED. */
-STATUS_MUST_CHECK struct status lane_state_try(struct service *service, struct bytes id, struct lane_state *state,
-                                               const struct append *append, struct lane_trial *ret);
+STATUS_MUST_CHECK struct status lane_state_try(struct service *service, struct bytes id,
+                                               struct lane_state *state, const struct append *append,
+                                               struct lane_trial *ret);
 /* The trial is expected to be recorded. */
 STATUS_MUST_CHECK struct status lane_state_adopt(struct lane_state *state, const struct append *append,
                                                  const struct lane_trial *trial);

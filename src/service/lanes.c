@@ -9,9 +9,9 @@
 #include "service/append_internal.h"
 #include "service/lane_state_internal.h"
 
-#define BUCKETS         4096U
-#define LANES_IDLE_MAX  1024U
-#define ROUND_APPENDS   256U
+#define BUCKETS          4096U
+#define LANES_IDLE_MAX   1024U
+#define ROUND_APPENDS    256U
 #define IDLE_STATE_BYTES (64U * 1024U) /* an idle lane keeps no larger state; the cache has it */
 
 struct round {
@@ -202,7 +202,8 @@ static void send_single(struct lane *lane)
     lane->round_next = NULL;
     round->first_lane = lane;
     round->first = round->last = NULL;
-    for (size_t i = 0; i < ROUND_APPENDS && lane->first != NULL && lane->first->ticket->link_count == 1; i++) {
+    for (size_t i = 0; i < ROUND_APPENDS && lane->first != NULL && lane->first->ticket->link_count == 1;
+         i++) {
         struct lane_ticket *ticket = lane->first->ticket;
         lane_pop(lane);
         ticket->next = NULL;
@@ -337,7 +338,8 @@ void lanes_submit(struct lanes *lanes, struct append_job *job)
         pthread_mutex_unlock(&lanes->lock);
     }
     if (!taken) {
-        const struct status status = status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the append's lanes");
+        const struct status status =
+            status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the append's lanes");
         append_job_refuse(job, &status);
     }
 }
@@ -377,8 +379,8 @@ static struct status condition_evaluate(struct service *service, struct append_j
     int64_t clear_to = head.position; /* no match up to here */
     for (size_t i = 0; i < given->fail_if_match.count && given->after_position < clear_to; i++) {
         const struct event_query one = {&given->fail_if_match.items[i], 1};
-        struct read_query query = {.after_position = given->after_position, .to_position = clear_to,
-                                   .to_version = INT32_MAX};
+        struct read_query query = {
+            .after_position = given->after_position, .to_position = clear_to, .to_version = INT32_MAX};
         read_plan_query(&one, &query);
         struct condition_scan scan = {&one, 0, status_ok()};
         STATUS_TRY(store->ops->read(store, &query, condition_look, &scan));
@@ -536,11 +538,11 @@ static void ticket_done(struct append *append, const struct append_outcome *outc
             round_answered(round);
             return;
         }
-        const struct status status =
-            status_reason(REASON_REVALIDATE_EXHAUSTED,
-                          "the aggregate changed %u times while the append was checked; send it again with the same "
-                          "event ids",
-                          LANE_ROUNDS_MAX);
+        const struct status status = status_reason(
+            REASON_REVALIDATE_EXHAUSTED,
+            "the aggregate changed %u times while the append was checked; send it again with the same "
+            "event ids",
+            LANE_ROUNDS_MAX);
         ticket_refuse(round, ticket, &status);
         return;
     }

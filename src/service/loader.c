@@ -12,7 +12,8 @@
 
 struct status status_aggregate_unknown(struct bytes id)
 {
-    return status_reason(REASON_AGGREGATE_UNKNOWN, "there is no aggregate \"%.*s\"; create it, or publish its first event",
+    return status_reason(REASON_AGGREGATE_UNKNOWN,
+                         "there is no aggregate \"%.*s\"; create it, or publish its first event",
                          BYTES_FORMAT(id));
 }
 
@@ -127,7 +128,8 @@ static struct status fold_one(struct folding *folding, struct record record)
         return status_ok();
     }
     if (folding->last_version >= 0 && fields.version != folding->last_version + 1)
-        return status_reason(REASON_DAMAGED, "aggregate \"%.*s\" has version %d after version %d; run strata verify",
+        return status_reason(REASON_DAMAGED,
+                             "aggregate \"%.*s\" has version %d after version %d; run strata verify",
                              BYTES_FORMAT(folding->request->id), fields.version, folding->last_version);
     folding->last_version = fields.version;
     const int64_t effective_us = fields.has_occurred_at ? fields.occurred_at_us : fields.timestamp_us;
@@ -166,8 +168,8 @@ static bool snapshot_is_ours(const struct snapshot *snapshot)
            snapshot->event_digest.size_bytes == SHA256_BYTES && snapshot->folded.size_bytes > 0;
 }
 
-static struct status find_in(struct snapshot_store *store, const struct load_request *request, int32_t version,
-                             struct arena *arena, struct base *base, bool *ret_found)
+static struct status find_in(struct snapshot_store *store, const struct load_request *request,
+                             int32_t version, struct arena *arena, struct base *base, bool *ret_found)
 {
     struct snapshot snapshot = {0};
     bool found = false;
@@ -237,9 +239,9 @@ static struct status fold_tail(struct service *service, const struct load_reques
     if (base->found && folding->last_version < 0)
         folding->base_refuted = true; /* the event that it names is not there */
     if (!folding->base_refuted && folding->last_version != version)
-        return status_reason(REASON_DAMAGED,
-                             "aggregate \"%.*s\" is at version %d and its events end at %d; run strata verify",
-                             BYTES_FORMAT(request->id), version, folding->last_version);
+        return status_reason(
+            REASON_DAMAGED, "aggregate \"%.*s\" is at version %d and its events end at %d; run strata verify",
+            BYTES_FORMAT(request->id), version, folding->last_version);
     return status_ok();
 }
 
@@ -289,7 +291,8 @@ static struct status load_at(struct service *service, const struct load_request 
         }
         /* Of another history, such as a store that was restored to an earlier time: it can never be right again. */
         struct snapshot_store *from = base.cached ? service->parts.cache : service->parts.snapshots;
-        log_warn(service->parts.log, "a snapshot belongs to another history, removed and folding from the events",
+        log_warn(service->parts.log,
+                 "a snapshot belongs to another history, removed and folding from the events",
                  LOG_INT("version", base.snapshot.version));
         (void)from->ops->remove(from, request->id, base.snapshot.version); /* refuted again next time */
         base = (struct base){0};

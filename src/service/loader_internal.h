@@ -42,4 +42,5 @@ STATUS_MUST_CHECK struct status status_aggregate_unknown(struct bytes id);
 /* The packed Aggregate of a snapshot, and back. */
 STATUS_MUST_CHECK struct status state_pack(const struct aggregate_state *state, struct arena *arena,
                                            struct bytes *ret);
-STATUS_MUST_CHECK struct status state_unpack(struct bytes packed, struct arena *arena, struct aggregate_state *ret);
+STATUS_MUST_CHECK struct status state_unpack(struct bytes packed, struct arena *arena,
+                                             struct aggregate_state *ret);

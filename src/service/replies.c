@@ -94,7 +94,8 @@ void wire_put_event(struct buffer *to, uint32_t number, struct service *service,
     put_computed(to, processed_at_us);
 }
 
-void wire_put_event_message(struct buffer *to, struct service *service, int64_t position, struct record record)
+void wire_put_event_message(struct buffer *to, struct service *service, int64_t position,
+                            struct record record)
 {
     buffer_add_bytes(to, record.bytes);
     put_computed(to, bus_processed_at_us(service->parts.bus, position));
@@ -122,7 +123,8 @@ void wire_put_state(struct buffer *to, const struct aggregate_state *state)
     put_state_fields(to, state, false);
 }
 
-void wire_put_aggregate(struct buffer *to, const struct aggregate_state *state, const struct aggregate_reply *reply)
+void wire_put_aggregate(struct buffer *to, const struct aggregate_state *state,
+                        const struct aggregate_reply *reply)
 {
     put_state_fields(to, state, reply->without_state);
     if (!reply->without_etag) {
@@ -141,7 +143,8 @@ struct status state_copy(const struct aggregate_state *from, struct arena *arena
     ret->type = arena_bytes(arena, from->type);
     ret->state = arena_bytes(arena, from->state);
     ret->metadata = arena_bytes(arena, from->metadata);
-    if (ret->id.data == NULL || ret->type.data == NULL || ret->state.data == NULL || ret->metadata.data == NULL)
+    if (ret->id.data == NULL || ret->type.data == NULL || ret->state.data == NULL ||
+        ret->metadata.data == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the state of an aggregate");
     return status_ok();
 }

@@ -15,7 +15,8 @@ void wire_put_text(struct buffer *to, uint32_t number, struct bytes text); /* no
 void wire_put_event(struct buffer *to, uint32_t number, struct service *service, int64_t position,
                     struct record record);
 /* The same as a whole message. */
-void wire_put_event_message(struct buffer *to, struct service *service, int64_t position, struct record record);
+void wire_put_event_message(struct buffer *to, struct service *service, int64_t position,
+                            struct record record);
 
 /* The fields of strata.v1.Aggregate that a state has. */
 void wire_put_state(struct buffer *to, const struct aggregate_state *state);
@@ -26,11 +27,13 @@ struct aggregate_reply {
     bool replayed;
     int64_t as_of_position;
 };
-void wire_put_aggregate(struct buffer *to, const struct aggregate_state *state, const struct aggregate_reply *reply);
+void wire_put_aggregate(struct buffer *to, const struct aggregate_state *state,
+                        const struct aggregate_reply *reply);
 #define FIELD_AGGREGATE_EVENTS 11U
 
 /* Copies all texts into the arena. */
 STATUS_MUST_CHECK struct status state_copy(const struct aggregate_state *from, struct arena *arena,
                                            struct aggregate_state *ret);
 
-Google__Protobuf__Timestamp *time_to_proto(struct arena *arena, int64_t time_us); /* NULL without memory, or for 0 */
+Google__Protobuf__Timestamp *time_to_proto(struct arena *arena,
+                                           int64_t time_us); /* NULL without memory, or for 0 */

@@ -140,7 +140,8 @@ struct pool_call {
 
 struct status status_pool_full(void)
 {
-    struct status status = status_reason(REASON_QUEUE_FULL, "too many reads are waiting for a worker; try again");
+    struct status status =
+        status_reason(REASON_QUEUE_FULL, "too many reads are waiting for a worker; try again");
     status.retry_after_ms = RETRY_SOON_MS;
     return status;
 }
@@ -151,7 +152,8 @@ static void pool_call_run(struct pool_task *task)
     struct service *service = pooled->service;
     struct call *call = pooled->call;
     if (call_cancelled(call)) {
-        const struct status cancelled = status_error(STATUS_CANCELLED, "the caller gave up before the read began");
+        const struct status cancelled =
+            status_error(STATUS_CANCELLED, "the caller gave up before the read began");
         service_finish(service, call, &cancelled);
         return;
     }
@@ -161,6 +163,8 @@ static void pool_call_run(struct pool_task *task)
         service_finish(service, call, &status);
         return;
     }
+    if (reply.later)
+        return;
     if (reply.http_status != 0)
         call_set_http_status(call, reply.http_status);
     if (reply.message != NULL) {
@@ -199,9 +203,10 @@ void service_start(struct service *service, struct call *call, const void *reque
     if (!service_enter(service, call))
         return;
     if (min_position < 0) {
-        const struct status status = status_reason(
-            REASON_INVALID_FIELD, "min_position is %lld; give a position that an append answered, or leave it out",
-            (long long)min_position);
+        const struct status status =
+            status_reason(REASON_INVALID_FIELD,
+                          "min_position is %lld; give a position that an append answered, or leave it out",
+                          (long long)min_position);
         service_finish(service, call, &status);
         return;
     }
@@ -221,7 +226,8 @@ void service_start(struct service *service, struct call *call, const void *reque
         return;
     }
     pooled->waiter.position = min_position;
-    pooled->waiter.deadline_us = clock_monotonic_us(service->parts.clock) + service->options.min_position_wait_us;
+    pooled->waiter.deadline_us =
+        clock_monotonic_us(service->parts.clock) + service->options.min_position_wait_us;
     pooled->waiter.done = pool_call_reached;
     bus_wait(service->parts.bus, &pooled->waiter);
 }
@@ -252,8 +258,8 @@ void service_background(struct service *service, struct bytes id,
         return;
     struct background *work = malloc(sizeof *work + id.size_bytes);
     if (work != NULL) {
-        *work = (struct background){.task.run = background_run, .service = service, .run = run,
-                                    .id_bytes = id.size_bytes};
+        *work = (struct background){
+            .task.run = background_run, .service = service, .run = run, .id_bytes = id.size_bytes};
         if (id.size_bytes > 0)
             memcpy(work->id, id.data, id.size_bytes);
         if (pool_submit_background(service->pool, &work->task))

@@ -52,9 +52,9 @@ struct service_options {
     const char *security_mode;  /* for GetHealth: "development", "enforced" */
     const char *cache_kind;     /* "memory", "redis"; without a cache "none" is shown */
 
-    struct append_limits limits; /* the writer's; event_data_max_bytes 0 = EVENT_DATA_MAX */
-    int64_t snapshots_max;       /* 0 = unlimited */
-    int32_t snapshot_events;     /* a snapshot after so many events; 0 = never */
+    struct append_limits limits;  /* the writer's; event_data_max_bytes 0 = EVENT_DATA_MAX */
+    int64_t snapshots_max;        /* 0 = unlimited */
+    int32_t snapshot_events;      /* a snapshot after so many events; 0 = never */
     int64_t snapshot_interval_us; /* a read renews an older snapshot; 0 = never */
     int64_t cleanup_interval_us;  /* superseded snapshots and expired cache entries go; 0 = never */
     int64_t cache_ttl_us;         /* age at which a cached state may go; 0 = never */
@@ -76,8 +76,8 @@ struct service_parts {
     struct log *log;
 };
 
-STATUS_MUST_CHECK struct status service_new(const struct service_parts *parts, const struct service_options *options,
-                                            struct service **ret);
+STATUS_MUST_CHECK struct status service_new(const struct service_parts *parts,
+                                            const struct service_options *options, struct service **ret);
 void service_register(struct service *service, struct rpc_table *table);
 
 /*

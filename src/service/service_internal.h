@@ -90,6 +90,7 @@ struct reply {
     const ProtobufCMessage *message; /* or */
     struct bytes bytes;
     int http_status; /* 0 = the method's */
+    bool later;      /* the call was handed on, and is finished by someone else */
 };
 /* On a worker. Memory comes from the call's arena. */
 typedef struct status (*service_run)(struct service *service, struct call *call, const void *request,

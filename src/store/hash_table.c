@@ -6,7 +6,6 @@
 #include <xxhash.h>
 
 #define FIRST_CAPACITY 64U
-#define SPARSE_FACTOR  64U /* a table this much too large is let go instead of wiped */
 
 struct hash_table hash_table_make(uint64_t seed)
 {
@@ -21,23 +20,17 @@ void hash_table_done(struct hash_table *table)
 
 void hash_table_clear(struct hash_table *table)
 {
-    if (table->count == 0)
-        return;
-    if (table->capacity > FIRST_CAPACITY * SPARSE_FACTOR && table->capacity / SPARSE_FACTOR > table->count) {
-        hash_table_done(table);
-        return;
-    }
-    memset(table->slots, 0, table->capacity * sizeof *table->slots);
+    if (table->count > 0)
+        memset(table->slots, 0, table->capacity * sizeof *table->slots);
     table->count = 0;
 }
 
-uint32_t hash_table_hash(const struct hash_table *table, struct bytes key)
+uint64_t hash_table_hash(const struct hash_table *table, struct bytes key)
 {
-    const uint64_t hash = XXH3_64bits_withSeed(key.data, key.size_bytes, table->seed);
-    return (uint32_t)(hash ^ hash >> 32);
+    return XXH3_64bits_withSeed(key.data, key.size_bytes, table->seed);
 }
 
-uint32_t hash_table_next(const struct hash_table *table, uint32_t hash, size_t *state)
+uint32_t hash_table_next(const struct hash_table *table, uint64_t hash, size_t *state)
 {
     if (table->capacity == 0)
         return HASH_NONE;
@@ -67,17 +60,16 @@ static bool grow(struct hash_table *table)
     struct hash_slot *slots = calloc(capacity, sizeof *slots);
     if (slots == NULL)
         return false;
-    for (size_t i = 0; i < table->capacity; i++) {
+    for (size_t i = 0; i < table->capacity; i++)
         if (table->slots[i].value_plus_1 != 0)
             place(slots, capacity, table->slots[i]);
-    }
     free(table->slots);
     table->slots = slots;
     table->capacity = capacity;
     return true;
 }
 
-bool hash_table_add(struct hash_table *table, uint32_t hash, uint32_t value)
+bool hash_table_add(struct hash_table *table, uint64_t hash, uint32_t value)
 {
     assert(value < HASH_NONE);
     if ((table->count + 1) * 3 > table->capacity * 2 && !grow(table))

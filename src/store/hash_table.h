@@ -1,6 +1,6 @@
 /*
- * An open-addressing table from a hash to a 32-bit number, for indexes whose keys live elsewhere: the caller
- * compares keys. Eight bytes a slot; grows at two thirds full, never shrinks, never forgets a single entry.
+ * An open-addressing table from a 64-bit hash to a 32-bit number, for indexes whose keys live elsewhere: the caller
+ * compares keys. Grows at two thirds full, never shrinks, never forgets.
  *
  * Threads  One writer or many readers; the caller locks.
  */
@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 
 struct hash_slot {
-    uint32_t hash;
+    uint64_t hash;
     uint32_t value_plus_1; /* 0 = free */
 };
 
@@ -26,12 +26,12 @@ struct hash_table {
 
 struct hash_table hash_table_make(uint64_t seed);
 void hash_table_done(struct hash_table *table);
-void hash_table_clear(struct hash_table *table); /* keeps the memory, unless it is far more than was used */
-uint32_t hash_table_hash(const struct hash_table *table, struct bytes key);
+void hash_table_clear(struct hash_table *table); /* keeps the memory */
+uint64_t hash_table_hash(const struct hash_table *table, struct bytes key);
 
 #define HASH_NONE UINT32_MAX
 
 /* Walks the values with this hash: start with *state 0, HASH_NONE at the end. */
-uint32_t hash_table_next(const struct hash_table *table, uint32_t hash, size_t *state);
+uint32_t hash_table_next(const struct hash_table *table, uint64_t hash, size_t *state);
 /* False when out of memory. `value` < HASH_NONE. */
-STATUS_MUST_CHECK bool hash_table_add(struct hash_table *table, uint32_t hash, uint32_t value);
+bool hash_table_add(struct hash_table *table, uint64_t hash, uint32_t value);

@@ -31,7 +31,7 @@ struct driver {
     struct embedded_options options;
     struct manual_clock clock;
     struct seeded_entropy entropy;
-    struct log *log;           /* into `log_fd`; the number of its lines tells whether something was reported */
+    struct log *log; /* into `log_fd`; the number of its lines tells whether something was reported */
     int log_fd;
     struct event_store *store; /* NULL = closed */
     struct snapshot_store *snapshots;

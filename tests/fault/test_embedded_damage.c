@@ -1,2 +1,340 @@
+/*
+ * Bytes that change on their own: every single one of a small log, before the start and under a running store. What is
+ * damaged is named and never served.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "support/cmocka.h"
-int main(void){return 0;}
+#include "support/memory_files.h"
+
+#include "fault/driver.h"
+#include "offline/verify.h"
+#include "store/embedded/embedded_internal.h"
+
+#define LOG_FILES_MAX 16U
+
+struct world {
+    struct memory_files disk;
+    struct driver driver;
+    struct arena *arena;
+    const char *files[LOG_FILES_MAX]; /* of log/, and STORE */
+    size_t file_count;
+};
+
+static void list_log(struct world *world)
+{
+    struct file_entry *entries = NULL;
+    size_t count = 0;
+    assert_status_ok(files_list(&world->disk.files, "main/log", world->arena, &entries, &count));
+    world->file_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (segment_name_parse(entries[i].name) < 0)
+            continue;
+        assert_true(world->file_count < LOG_FILES_MAX);
+        world->files[world->file_count++] = arena_printf(world->arena, "main/log/%s", entries[i].name);
+    }
+}
+
+static void world_init(struct world *world, size_t batches)
+{
+    memset(world, 0, sizeof *world);
+    world->disk = memory_files_empty();
+    world->arena = arena_new(0);
+    driver_init(&world->driver, &world->disk.files, 4711);
+    world->driver.options.segment_max_bytes = 8192;
+    assert_status_ok(driver_open(&world->driver));
+    for (size_t i = 0; i < batches; i++) {
+        assert_status_ok(driver_append(&world->driver, 1 + i % 2, 30 + 500 * (i % 3)));
+        driver_step(&world->driver, 6);
+    }
+    list_log(world);
+}
+
+static void world_done(struct world *world)
+{
+    driver_done(&world->driver);
+    arena_free(world->arena);
+    assert_int_equal(memory_files_open_count(&world->disk), 0);
+    memory_files_done(&world->disk);
+}
+
+static struct status verify(struct world *world)
+{
+    struct verify_report report;
+    const struct verify_options options = {0};
+    return verify_store(&world->disk.files, &options, &world->driver.clock.clock,
+                        &world->driver.entropy.entropy, &report);
+}
+
+static struct status open_raw(struct world *world)
+{
+    struct driver *driver = &world->driver;
+    return embedded_store_open_stepped(driver->files, &driver->options, &driver->clock.clock,
+                                       &driver->entropy.entropy, NULL, &driver->store);
+}
+
+static uint64_t size_of(struct world *world, const char *path)
+{
+    size_t size = 0;
+    uint8_t *content = memory_files_content(&world->disk, path, &size);
+    assert_non_null(content);
+    free(content);
+    return size;
+}
+
+static uint8_t mask_of(uint64_t offset)
+{
+    return (uint8_t)(1U << (offset * 5 % 8));
+}
+
+static void flip(struct world *world, const char *path, uint64_t offset)
+{
+    assert_true(memory_files_damage(&world->disk, path, offset, mask_of(offset)));
+}
+
+/* The name of the file, so that somebody at three in the morning knows which one to restore. */
+static void check_named(const char *path, uint64_t offset, const char *who, const struct status *status)
+{
+    const char *name = strrchr(path, '/') + 1;
+    if (status->code == STATUS_OK)
+        fail_msg("%s did not notice a flipped bit in %s at %" PRIu64, who, path, offset);
+    char position[21];
+    snprintf(position, sizeof position, "%.20s", name);
+    if (strstr(status->message, position) == NULL)
+        fail_msg("%s noticed a flipped bit at %" PRIu64 " but does not name %s: %s", who, offset, path,
+                 status->message);
+}
+
+static void check_flip_is_named(struct world *world, const char *path, uint64_t offset)
+{
+    flip(world, path, offset);
+    const struct status verified = verify(world);
+    check_named(path, offset, "verify", &verified);
+    const struct status opened = open_raw(world);
+    check_named(path, offset, "the start", &opened);
+    flip(world, path, offset);
+}
+
+static void test_every_flipped_byte_of_a_stopped_log_is_named(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 9);
+    driver_close(&world.driver);
+    list_log(&world);
+    assert_in_range(world.file_count, 2, LOG_FILES_MAX);
+    for (size_t i = 0; i < world.file_count; i++) {
+        const uint64_t size = size_of(&world, world.files[i]);
+        for (uint64_t offset = 0; offset < size; offset++)
+            check_flip_is_named(&world, world.files[i], offset);
+    }
+    for (uint64_t offset = 0; offset < 128; offset++)
+        check_flip_is_named(&world, "main/STORE", offset);
+    /* None of those refusals has changed anything. */
+    assert_status_ok(verify(&world));
+    assert_status_ok(driver_open(&world.driver));
+    assert_status_ok(driver_check(&world.driver));
+    world_done(&world);
+}
+
+/* driver_check fails the test itself when an altered event is served. */
+static void test_no_flipped_byte_is_served_by_a_running_store(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 6);
+    size_t named = 0;
+    for (size_t i = 0; i < world.file_count; i++) {
+        const uint64_t size = size_of(&world, world.files[i]);
+        for (uint64_t offset = SEGMENT_HEADER_BYTES; offset < size; offset++) {
+            flip(&world, world.files[i], offset);
+            const struct status status = driver_check(&world.driver);
+            if (status.code != STATUS_OK) {
+                assert_int_equal(status.reason, REASON_DAMAGED);
+                check_named(world.files[i], offset, "a read", &status);
+                named++;
+            }
+            flip(&world, world.files[i], offset);
+        }
+    }
+    assert_true(named > 3000); /* every byte of an entry; not those of frame headers and padding */
+    assert_status_ok(driver_check(&world.driver));
+    world_done(&world);
+}
+
+/* ---- frames in the wrong place ---- */
+
+/* Closes without a clean stop, as if killed right after the last sync. */
+static void kill_store(struct world *world)
+{
+    memory_files_crash_hard(&world->disk);
+    driver_close(&world->driver);
+}
+
+struct tail {
+    const char *path;
+    uint64_t end;
+    struct segment_header segment;
+};
+
+/* The end of the last segment, found by walking its frames. */
+static struct tail tail_of(struct world *world)
+{
+    struct tail tail = {.path = world->files[world->file_count - 1], .end = SEGMENT_HEADER_BYTES};
+    size_t size = 0;
+    uint8_t *content = memory_files_content(&world->disk, tail.path, &size);
+    assert_non_null(content);
+    assert_status_ok(segment_header_decode(content, &tail.segment));
+    struct frame_header header;
+    const char *why = NULL;
+    while (tail.end + FRAME_HEADER_BYTES <= size &&
+           frame_header_decode(content + tail.end, &header, &why) == FRAME_GOOD)
+        tail.end += frame_padded_bytes(header.entries_bytes);
+    free(content);
+    return tail;
+}
+
+static void write_at(struct world *world, const char *path, uint64_t offset, const void *bytes, size_t size)
+{
+    struct file *file = NULL;
+    assert_status_ok(files_open(&world->disk.files, path, FILE_WRITE, &file));
+    assert_status_ok(file_write_at(file, offset, bytes, size));
+    assert_status_ok(file_sync(file));
+    file_close(file);
+}
+
+/* A frame that would continue the log, but for what the caller changes in it. */
+static struct frame_header next_frame(struct world *world, const struct tail *tail)
+{
+    struct store_head head;
+    assert_status_ok(driver_open(&world->driver));
+    assert_status_ok(world->driver.store->ops->head(world->driver.store, &head));
+    kill_store(world);
+    return (struct frame_header){
+        .kind = FRAME_SEAL,
+        .first_position = head.position + 1,
+        .segment_epoch = tail->segment.epoch,
+        .writer_epoch = 1,
+        .commit_time_us = head.timestamp_us,
+        .chain_before = head.chain,
+        .chain_after = head.chain,
+    };
+}
+
+static void put_frame(struct world *world, const struct tail *tail, uint64_t distance,
+                      const struct frame_header *header, uint8_t flags)
+{
+    uint8_t frame[FRAME_HEADER_BYTES];
+    frame_header_encode(header, frame);
+    if (flags != 0) {
+        frame[5] = flags;
+        put_u32_le(frame + FRAME_HEADER_BYTES - 4, crc32c(0, bytes_of(frame, FRAME_HEADER_BYTES - 4)));
+    }
+    write_at(world, tail->path, tail->end + distance, frame, sizeof frame);
+}
+
+static void test_a_frame_of_an_earlier_use_of_the_space_is_no_event(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 3);
+    kill_store(&world);
+    const struct tail tail = tail_of(&world);
+    struct frame_header stale = next_frame(&world, &tail);
+    const struct tail sealed = tail_of(&world);
+    stale.segment_epoch ^= 1; /* position, chain and all checksums fit: only the epoch tells */
+    put_frame(&world, &sealed, 0, &stale, 0);
+    assert_status_ok(driver_open(&world.driver));
+    struct embedded_recovery recovery;
+    embedded_store_recovery(world.driver.store, &recovery);
+    assert_in_range(recovery.torn_bytes, 1, FRAME_HEADER_BYTES);
+    assert_status_ok(driver_check(&world.driver));
+    assert_status_ok(driver_append(&world.driver, 1, 10));
+    size_t size = 0;
+    char torn[200];
+    snprintf(torn, sizeof torn, "%s.torn", sealed.path);
+    uint8_t *kept = memory_files_content(&world.disk, torn, &size);
+    assert_non_null(kept); /* nothing is thrown away that somebody may want to look at */
+    assert_int_equal(size, recovery.torn_bytes);
+    free(kept);
+    world_done(&world);
+}
+
+static void test_a_frame_that_does_not_continue_the_chain_is_damage(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 3);
+    kill_store(&world);
+    struct tail tail = tail_of(&world);
+    struct frame_header other = next_frame(&world, &tail);
+    tail = tail_of(&world);
+    other.chain_before.bytes[0] ^= 1;
+    put_frame(&world, &tail, 0, &other, 0);
+    assert_reason(driver_open(&world.driver), REASON_DAMAGED);
+    world_done(&world);
+}
+
+static void test_a_hole_before_a_valid_frame_is_damage(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 3);
+    kill_store(&world);
+    struct tail tail = tail_of(&world);
+    const struct frame_header later = next_frame(&world, &tail);
+    tail = tail_of(&world);
+    put_frame(&world, &tail, 64, &later, 0);
+    const struct status status = driver_open(&world.driver);
+    assert_int_equal(status.reason, REASON_DAMAGED);
+    assert_non_null(strstr(status.message, "strata verify"));
+    char offset[32];
+    snprintf(offset, sizeof offset, "offset %" PRIu64, tail.end);
+    assert_non_null(strstr(status.message, offset));
+    world_done(&world);
+}
+
+static void test_unknown_kinds_and_flags_stop_the_start_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        enum frame_kind kind;
+        uint8_t flags;
+        const char *named;
+    } unknown[] = {
+        {FRAME_AUDIT, 0, "kind 3 (audit)"},        {FRAME_TREE_HEAD, 0, "kind 4 (tree head)"},
+        {(enum frame_kind)9, 0, "of a kind that"}, {FRAME_SEAL, FRAME_COMPRESSED, "compressed"},
+        {FRAME_SEAL, FRAME_SEALED, "encrypted"},   {FRAME_SEAL, 0x80, "a flag that"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
+        struct world world;
+        world_init(&world, 2);
+        kill_store(&world);
+        struct tail tail = tail_of(&world);
+        struct frame_header header = next_frame(&world, &tail);
+        tail = tail_of(&world);
+        header.kind = unknown[i].kind;
+        put_frame(&world, &tail, 0, &header, unknown[i].flags);
+        const struct status status = driver_open(&world.driver);
+        assert_int_equal(status.code, STATUS_FAILED_PRECONDITION);
+        if (strstr(status.message, unknown[i].named) == NULL)
+            fail_msg("wanted \"%s\" in: %s", unknown[i].named, status.message);
+        world_done(&world);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_flipped_byte_of_a_stopped_log_is_named),
+        cmocka_unit_test(test_no_flipped_byte_is_served_by_a_running_store),
+        cmocka_unit_test(test_a_frame_of_an_earlier_use_of_the_space_is_no_event),
+        cmocka_unit_test(test_a_frame_that_does_not_continue_the_chain_is_damage),
+        cmocka_unit_test(test_a_hole_before_a_valid_frame_is_damage),
+        cmocka_unit_test(test_unknown_kinds_and_flags_stop_the_start_by_name),
+    };
+    return cmocka_run_group_tests_name("embedded_damage", tests, NULL, NULL);
+}

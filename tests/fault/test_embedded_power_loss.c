@@ -50,14 +50,16 @@ static void do_something(struct driver *driver, uint64_t *random)
         driver_step(driver, 1001);
         break;
     default:
-        (void)driver_append(driver, 1 + (size_t)random_below(random, 6), (size_t)random_below(random, 1500)).code;
+        (void)driver_append(driver, 1 + (size_t)random_below(random, 6), (size_t)random_below(random, 1500))
+            .code;
         break;
     }
 }
 
 static void live_until_loss(struct driver *driver, struct faulty_files *faulty, uint64_t *random)
 {
-    static const enum fault_kind kinds[] = {FAULT_IO, FAULT_IO_AFTER, FAULT_TORN_WRITE, FAULT_NO_SPACE, FAULT_SYNC_LOST};
+    static const enum fault_kind kinds[] = {FAULT_IO, FAULT_IO_AFTER, FAULT_TORN_WRITE, FAULT_NO_SPACE,
+                                            FAULT_SYNC_LOST};
     /* Half of the lives see a single fault first and go on with whatever it left, as far as they are let. */
     const bool single = random_below(random, 2) == 0;
     faulty->kind = single ? kinds[random_below(random, ARRAY_SIZE(kinds))] : FAULT_IO;
@@ -72,7 +74,8 @@ static void live_until_loss(struct driver *driver, struct faulty_files *faulty, 
         driver_close(driver);
 }
 
-static void crash(struct memory_files *disk, struct driver *driver, struct faulty_files *faulty, uint64_t *random)
+static void crash(struct memory_files *disk, struct driver *driver, struct faulty_files *faulty,
+                  uint64_t *random)
 {
     faulty->kind = FAULT_IO; /* nothing that the closing does may reach the disk */
     faulty->sticky = true;
@@ -104,7 +107,8 @@ static void run_disk(uint64_t seed)
     }
     struct verify_report report;
     const struct verify_options options = {0};
-    assert_status_ok(verify_store(&faulty.files, &options, &driver.clock.clock, &driver.entropy.entropy, &report));
+    assert_status_ok(
+        verify_store(&faulty.files, &options, &driver.clock.clock, &driver.entropy.entropy, &report));
     assert_int_equal(report.head_position, driver.acknowledged);
     driver_done(&driver);
     assert_int_equal(memory_files_open_count(&disk), 0);
@@ -118,7 +122,8 @@ static void test_power_losses_lose_nothing(void **state)
     const uint64_t first_seed = environment_number("STRATA_SEED", 1);
     const uint64_t disks = (losses + LIVES_OF_A_DISK - 1) / LIVES_OF_A_DISK;
     for (uint64_t i = 0; i < disks; i++) {
-        fprintf(stderr, "power loss: STRATA_SEED=%" PRIu64 " STRATA_POWER_LOSSES=%u\n", first_seed + i, LIVES_OF_A_DISK);
+        fprintf(stderr, "power loss: STRATA_SEED=%" PRIu64 " STRATA_POWER_LOSSES=%u\n", first_seed + i,
+                LIVES_OF_A_DISK);
         run_disk(first_seed + i);
     }
 }

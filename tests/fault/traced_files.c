@@ -29,14 +29,18 @@ static struct files *below(struct traced_files *files, const char *path)
     return spared ? files->below : &files->faulty->files;
 }
 
-static struct status note(struct traced_files *files, const char *call, const char *path, struct status status)
+static struct status note(struct traced_files *files, const char *call, const char *path,
+                          struct status status)
 {
-    if (files->faulty->hit && files->hit_call[0] == '\0')
-        snprintf(files->hit_call, sizeof files->hit_call, "%s %s", call, path);
+    if (!files->faulty->hit || files->hit_call[0] != '\0')
+        return status;
+    files->told = status.code != STATUS_OK && strstr(status.message, "on purpose") != NULL;
+    snprintf(files->hit_call, sizeof files->hit_call, "%s %s", call, path);
     return status;
 }
 
-static struct status traced_open(struct files *base, const char *path, enum file_flags flags, struct file **ret)
+static struct status traced_open(struct files *base, const char *path, enum file_flags flags,
+                                 struct file **ret)
 {
     struct traced_files *files = of_files(base);
     struct file *inner = NULL;
@@ -54,10 +58,12 @@ static struct status traced_open(struct files *base, const char *path, enum file
     return status_ok();
 }
 
-static struct status traced_read_at(struct file *base, uint64_t offset, void *memory, size_t size, size_t *ret_size)
+static struct status traced_read_at(struct file *base, uint64_t offset, void *memory, size_t size,
+                                    size_t *ret_size)
 {
     struct traced_file *file = of_file(base);
-    return note(file->files, "read_at", file->path, file_read_at(file->inner, offset, memory, size, ret_size));
+    return note(file->files, "read_at", file->path,
+                file_read_at(file->inner, offset, memory, size, ret_size));
 }
 
 static struct status traced_write_at(struct file *base, uint64_t offset, const void *memory, size_t size)
@@ -75,6 +81,8 @@ static struct status traced_sync(struct file *base)
 static struct status traced_allocate(struct file *base, uint64_t size)
 {
     struct traced_file *file = of_file(base);
+    if (file->files->full)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "allocate %s: no space left", file->path);
     return note(file->files, "allocate", file->path, file_allocate(file->inner, size));
 }
 
@@ -112,10 +120,11 @@ static struct status traced_remove(struct files *base, const char *path)
     return note(of_files(base), "remove", path, files_remove(below(of_files(base), path), path));
 }
 
-static struct status traced_list(struct files *base, const char *path, struct arena *arena, struct file_entry **ret,
-                                 size_t *ret_count)
+static struct status traced_list(struct files *base, const char *path, struct arena *arena,
+                                 struct file_entry **ret, size_t *ret_count)
 {
-    return note(of_files(base), "list", path, files_list(below(of_files(base), path), path, arena, ret, ret_count));
+    return note(of_files(base), "list", path,
+                files_list(below(of_files(base), path), path, arena, ret, ret_count));
 }
 
 static struct status traced_mkdir(struct files *base, const char *path)

@@ -17,7 +17,9 @@ struct traced_files {
     struct files *below; /* what `faulty` wraps */
     /* Calls on paths that contain this go around the fault; NULL = none. */
     const char *spare;
+    bool full; /* the disk is full: no space can be allocated, writing into what was allocated goes on */
     char hit_call[160]; /* "" = no fault was hit yet */
+    bool told;          /* that call reported the fault, and not one of its own */
 };
 
 struct traced_files traced_files_over(struct faulty_files *faulty);

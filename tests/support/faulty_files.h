@@ -31,9 +31,10 @@
     X(IO, "I/O error")            /* all: DATA_LOSS, and nothing is done */                                  \
     X(IO_AFTER, "late I/O error") /* all: it is done, and DATA_LOSS is reported all the same */              \
     X(TORN_WRITE, "torn write")   /* write_at: a first part is written, then DATA_LOSS */                    \
-    X(NO_SPACE, "no space left")  /* open that may create, write_at (a first part is written), allocate,     \
-                                     truncate, mkdir, rename: RESOURCE_EXHAUSTED */                          \
-    X(SYNC_LOST, "failed sync")   /* sync, sync_dir: DATA_LOSS, and what was not synced is lost for ever */  \
+    X(NO_SPACE,                                                                                              \
+      "no space left")          /* open that may create, write_at (a first part is written), allocate,     \
+                                     truncate, mkdir, rename: RESOURCE_EXHAUSTED */ \
+    X(SYNC_LOST, "failed sync") /* sync, sync_dir: DATA_LOSS, and what was not synced is lost for ever */    \
     X(READ_CORRUPT, "corrupt read") /* read_at that reads something: OK, with one bit flipped */             \
     X(READ_SHORT, "short read")     /* read_at that reads something: OK, with half of the bytes */
 

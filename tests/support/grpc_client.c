@@ -107,8 +107,9 @@ static struct grpc_stream *stream_open(struct grpc_client *client, const char *p
     grpc_metadata_array_init(&stream->initial);
     grpc_metadata_array_init(&stream->trailing);
     const gpr_timespec deadline =
-        timeout_ms == 0 ? gpr_inf_future(GPR_CLOCK_MONOTONIC)
-                        : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+        timeout_ms == 0
+            ? gpr_inf_future(GPR_CLOCK_MONOTONIC)
+            : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
     stream->call = grpc_channel_create_call(client->channel, NULL, 0, client->queue,
                                             grpc_slice_from_static_string(path), NULL, deadline, NULL);
     grpc_metadata metadata[HEADERS_MAX];

@@ -15,11 +15,12 @@ struct grpc_client;
 struct grpc_stream;
 
 struct grpc_client_options {
-    bool compress;              /* gzip requests */
-    int receive_window_bytes;   /* 0 = gRPC's; what the server may send before this side reads */
+    bool compress;            /* gzip requests */
+    int receive_window_bytes; /* 0 = gRPC's; what the server may send before this side reads */
 };
 
-struct grpc_client *grpc_client_new(uint16_t port, const struct grpc_client_options *options); /* options may be NULL */
+struct grpc_client *grpc_client_new(uint16_t port,
+                                    const struct grpc_client_options *options); /* options may be NULL */
 void grpc_client_free(struct grpc_client *client);
 DEFINE_CLEANUP(struct grpc_client, grpc_client_free);
 
@@ -48,4 +49,5 @@ bool grpc_stream_write(struct grpc_stream *stream, struct bytes message); /* fal
 void grpc_stream_half_close(struct grpc_stream *stream);
 bool grpc_stream_read(struct grpc_stream *stream, struct buffer *ret); /* replaced; false: no more messages */
 void grpc_stream_cancel(struct grpc_stream *stream);
-void grpc_stream_finish(struct grpc_stream *stream, struct client_reply *ret); /* waits for the status, and frees */
+void grpc_stream_finish(struct grpc_stream *stream,
+                        struct client_reply *ret); /* waits for the status, and frees */

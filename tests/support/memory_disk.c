@@ -134,7 +134,7 @@ static void node_crash(struct node *node, uint64_t *random)
 {
     enum { LOSES_ALL, KEEPS_ALL, KEEPS_SOME, FATE_COUNT } fate = LOSES_ALL;
     if (random != NULL)
-        fate = (int)random_below(random, FATE_COUNT);
+        fate = (unsigned)random_below(random, FATE_COUNT);
     for (const struct change *change = node->changes; change != NULL && fate != LOSES_ALL;
          change = change->next) {
         const uint64_t draw = random_below(random, 4);

@@ -6,153 +6,213 @@ import re
 SCALARS = {"BOOL": {"type": "boolean"}, "INT32": {"type": "integer", "format": "int32"},
            "INT64": {"type": "string", "format": "int64", "pattern": "^-?[0-9]+$"}, "DOUBLE": {"type": "number"},
            "STRING": {"type": "string"}, "BYTES": {"type": "string", "contentEncoding": "base64"}}
+TIMES = {"google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+         "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?s$"}}
 PROBLEM = {
-    "type": "object", "description": "RFC 9457 problem details.",
-    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "type": "object", "description": "Why a request was refused or failed: RFC 9457 problem details.",
+    "required": ["type", "title", "status", "detail", "code"],
     "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "type": {"type": "string", "description": "Always about:blank; `reason` tells problems apart."},
+        "title": {"type": "string", "description": "The phrase of the HTTP status."},
+        "status": {"type": "integer", "description": "The HTTP status."},
         "detail": {"type": "string", "description": "What happened, with which value, and what to do."},
-        "code": {"type": "string", "description": "The canonical gRPC code, such as ABORTED."},
+        "code": {"type": "string", "description": "A canonical gRPC code, such as ABORTED."},
         "reason": {"type": "string", "description": "The reason, such as VERSION_CONFLICT."},
-        "errors": {"type": "array", "items": {"type": "object", "properties": {
-            "field": {"type": "string"}, "message": {"type": "string"}}}},
-        "expected_version": {"type": "integer"}, "current_version": {"type": "integer"},
-        "request_id": {"type": "string"}}}
+        "errors": {"type": "array", "description": "All faulty fields of the request.", "items": {
+            "type": "object", "required": ["field", "message"], "properties": {
+                "field": {"type": "string", "description": "Its path, such as events[2].aggregate_id."},
+                "message": {"type": "string", "description": "What is wrong with it."}}}},
+        "expected_version": {"type": "integer", "description": "What the request expected."},
+        "current_version": {"type": "integer", "description": "What the aggregate is at."},
+        "request_id": {"type": "string", "description": "Also in the logs of the server."}}}
+# What the gateway serves beside the contract.
+GATEWAY = {
+    "/livez": {"get": {"operationId": "Livez", "tags": ["Gateway"], "summary": "The process runs.",
+                       "responses": {"200": {"description": "It does."}}}},
+    "/readyz": {"get": {"operationId": "Readyz", "tags": ["Gateway"], "summary": "The service can take requests.",
+                        "responses": {"200": {"description": "It can."},
+                                      "503": {"description": "It cannot; the body says why."}}}},
+    "/openapi.json": {"get": {"operationId": "OpenApi", "tags": ["Gateway"], "summary": "This document.",
+                              "responses": {"200": {"description": "It.", "content": {"application/json": {}}}}}},
+    "/ws": {"get": {
+        "operationId": "WebSocket", "tags": ["Gateway"], "summary": "Opens a WebSocket of live events.",
+        "description": "Bare it delivers every event from now on; with after_position=N everything after N, without "
+                       "a gap. Frames are the JSON texts WsRequest (to the server) and WsMessage (from it).",
+        "parameters": [
+            {"name": "after_position", "in": "query", "description": "Begin after this position.",
+             "schema": {"type": "string", "pattern": "^[0-9]+$"}},
+            {"name": "subscribe", "in": "query", "description": "`none`: open no subscription; frames will.",
+             "schema": {"type": "string", "enum": ["none"]}}],
+        "responses": {"101": {"description": "The connection is a WebSocket now."},
+                      "426": {"description": "The request asked for no WebSocket."}}}}}
 
 
-def short(name):
-    return name.removeprefix("strata.v1.")
+def sentence(comment):
+    """The first sentence of a comment, for summaries."""
+    return re.split(r"(?<=[.:;])\s", " ".join(comment.split()), maxsplit=1)[0]
+
+
+def prose(comment):
+    """Comments are wrapped where the editor wrapped them; paragraphs are what counts."""
+    return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", comment))
 
 
 class Document:
     def __init__(self, contract):
         self.contract = contract
         self.schemas = {"Problem": PROBLEM}
+        replies = set()
+        for method in contract.methods:
+            self._reach(method.reply, replies)
+        self._reach(contract.messages["strata.v1.WsMessage"], replies)
+        self.replies = replies
+
+    def _reach(self, message, seen):
+        if message.name in seen:
+            return
+        seen.add(message.name)
+        for field in message.fields:
+            if field.kind == "MESSAGE":
+                self._reach(self.contract.messages[field.type_name], seen)
 
     def field(self, field, response):
         if field.map:
-            entry = self.contract.messages[field.type_name]
-            schema = {"type": "object", "additionalProperties": self.field(entry.field("value"), response)}
-            if field.json_number:
-                schema["additionalProperties"] = {"type": "integer"}
+            value = self.contract.messages[field.type_name].field("value")
+            inner = {"type": "integer"} if field.json_number else self.single(value, response)
+            schema = {"type": "object", "additionalProperties": inner}
         else:
             schema = self.single(field, response)
             if field.repeated:
                 schema = {"type": "array", "items": schema}
-        if field.comment:
-            schema = {**schema, "description": field.comment} if "$ref" not in schema else \
-                {"allOf": [schema], "description": field.comment}
-        return schema
+        return {**schema, "description": prose(field.comment)} if field.comment else schema
 
     def single(self, field, response):
         if field.raw_json:
-            return {"type": "object", "description": "Any JSON object, kept token for token."} \
-                if field.name in ("data", "metadata", "state", "initial_state", "set_metadata") else {}
+            return {} if field.name.endswith("_value") else {"type": "object"}
         if field.decimal:
             return {"type": ["string", "number"]}
         if field.json_number:
             return {"type": "integer", "format": "int64"}
         if field.kind == "ENUM":
-            values = self.contract.enums[field.type_name].values
-            return {"type": "string", "enum": [name for name, _, _ in values]}
+            return {"type": "string", "enum": [name for name, _, _ in self.contract.enums[field.type_name].values]}
         if field.kind == "MESSAGE":
-            if field.type_name == "google.protobuf.Timestamp":
-                return {"type": "string", "format": "date-time"}
-            if field.type_name == "google.protobuf.Duration":
-                return {"type": "string", "pattern": "^-?[0-9]+(\\.[0-9]+)?s$"}
-            return self.reference(field.type_name, response)
-        schema = dict(SCALARS[field.kind])
+            return dict(TIMES.get(field.type_name) or self.reference(field.type_name))
         if field.kind == "INT64" and not response:
-            schema = {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
-        return schema
+            return {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
+        return dict(SCALARS[field.kind])
 
-    def reference(self, name, response):
-        key = short(name)
+    def reference(self, name, without=()):
+        """A component for the message; `without` the fields that the path gives. Unknown members of a request are
+        refused, so its schema is closed; a reply may grow."""
+        key = name.removeprefix("strata.v1.") + ("Body" if without else "")
         if key not in self.schemas:
-            self.schemas[key] = {}
-            message = self.contract.messages[name]
-            properties = {f.name: self.field(f, response) for f in message.fields if not f.internal}
-            self.schemas[key] = {"type": "object", "properties": properties}
-            if not response:
-                self.schemas[key]["additionalProperties"] = False
+            message, response = self.contract.messages[name], name in self.replies
+            self.schemas[key] = schema = {"type": "object"}
             if message.comment:
-                self.schemas[key]["description"] = message.comment
+                schema["description"] = prose(message.comment)
+            schema["properties"] = {f.name: self.field(f, response) for f in message.fields
+                                    if not f.internal and f.name not in without}
+            if not response:
+                schema["additionalProperties"] = False
         return {"$ref": "#/components/schemas/" + key}
 
-    def operation(self, route, number):
-        method = route.method
-        bound = {field.name for _, field in route.segments if field is not None}
-        headers = {f.name for f in method.request.fields if f.http_header}
-        parameters = []
-        for _, field in route.segments:
-            if field is not None:
-                parameters.append({"name": field.name, "in": "path", "required": True,
-                                   "schema": self.field(field, False)})
-        for field in method.request.fields:
-            if field.http_header:
-                parameters.append({"name": field.http_header, "in": "header", "required": False,
-                                   "schema": {"type": "string"}})
-        body = None
-        if route.body == "*":
-            schema = self.reference(method.request.name, False)
-            body = {"required": True, "content": {"application/json": {"schema": schema}}}
-        elif route.body:
-            field = method.request.field(route.body)
-            body = {"required": True, "content": {"application/json": {"schema": self.field(field, False)}}}
+    def query_parameters(self, message, bound, prefix=""):
+        out = []
+        for field in message.fields:
+            name = prefix + field.name
+            if name in bound or field.internal or field.raw_json or field.map:
+                continue
+            if field.kind == "MESSAGE" and field.type_name not in TIMES:
+                if not field.repeated:
+                    out += self.query_parameters(self.contract.messages[field.type_name], bound, name + ".")
+                continue
+            out.append({"name": name, "in": "query", "required": False, **self.parameter_schema(field)})
+        return out
+
+    def parameter_schema(self, field):
+        schema = self.field(field, False)
+        description = schema.pop("description", "")
+        return {**({"description": description} if description else {}), "schema": schema}
+
+    def parameters(self, route):
+        request = route.method.request
+        bound = [field.name for field in route.variables]
+        out = [{"name": field.name, "in": "path", "required": True, **self.parameter_schema(field)}
+               for field in route.variables]
+        out += [{"name": field.http_header, "in": "header", "required": False, **self.parameter_schema(field)}
+                for field in request.fields if field.http_header]
         if route.body != "*":
-            for field in method.request.fields:
-                if field.name in bound or field.name == route.body or field.internal or field.raw_json:
-                    continue
-                if field.kind == "MESSAGE" and field.type_name not in ("google.protobuf.Timestamp",
-                                                                       "google.protobuf.Duration"):
-                    continue
-                parameters.append({"name": field.name, "in": "query", "required": False,
-                                   "schema": self.field(field, False)})
-        result = method.reply
-        schema = self.reference(result.name, True)
+            out += self.query_parameters(request, {*bound, route.body})
+        return out
+
+    def body(self, route):
+        request = route.method.request
+        if not route.body:
+            return None
+        schema = self.reference(request.name, tuple(f.name for f in route.variables)) if route.body == "*" else \
+            self.field(request.field(route.body), False)
+        return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+    def success(self, route):
+        method, reply = route.method, route.method.reply
+        schema = self.reference(reply.name)
         if route.response_body:
-            schema = self.field(result.field(route.response_body), True)
+            schema = self.single(reply.field(route.response_body), True)
         content = {"application/json": {"schema": schema}}
         if method.server_stream:
             content = {"text/event-stream": {"schema": {"type": "string"}},
-                       "application/x-ndjson": {"schema": {"type": "string"}}}
-        reply = {"description": "Done." if method.rule.http_success in (0, 200) else "Recorded.", "content": content}
-        reply_headers = {f.http_header: {"schema": {"type": "string"}} for f in result.fields if f.http_header}
+                       "application/x-ndjson": {"schema": schema}}
+        elif any(field.name == "next_page_token" for field in reply.fields):
+            items = next(field for field in reply.fields if field.repeated and field.kind == "MESSAGE")
+            content["application/x-ndjson"] = {"schema": self.single(items, True)}
+        headers = {field.http_header: self.parameter_schema(field) for field in reply.fields if field.http_header}
         if method.rule.http_location:
-            reply_headers["Location"] = {"schema": {"type": "string"}}
-        if reply_headers:
-            reply["headers"] = reply_headers
-        operation = {
-            "operationId": method.name + (str(number) if number else ""),
-            "tags": [method.service.rsplit(".", 1)[1]],
-            "summary": re.split(r"(?<=[.:;])\s", method.comment or method.name, maxsplit=1)[0],
-            "responses": {str(method.rule.http_success or 200): reply,
-                          "default": {"description": "Refused or failed; the reason says why.", "content": {
-                              "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}}}
-        if any(f.http_header == "If-None-Match" for f in method.request.fields):
-            operation["responses"]["304"] = {"description": "Not modified."}
+            headers["Location"] = {"description": "Where it is: %s." % method.rule.http_location,
+                                   "schema": {"type": "string"}}
+        what = {201: "Recorded; durable.", 202: "Accepted.", 204: "Done."}.get(method.rule.http_success, "The answer.")
+        return {"description": what, **({"headers": headers} if headers else {}), "content": content}
+
+    def operation(self, route, number):
+        method = route.method
+        success = self.success(route)
+        responses = {str(method.rule.http_success or 200): success}
+        headers = {field.http_header for field in method.request.fields}
+        if "If-None-Match" in headers:
+            responses["304"] = {"description": "Not modified: the etag is still right."}
         if method.name == "GetHealth":
-            operation["responses"]["503"] = {"description": "Unhealthy.", "content": content}
-        if method.comment:
-            operation["description"] = method.comment
+            responses["503"] = {**success, "description": "Unhealthy; the body says why."}
+        responses["default"] = {"description": "Refused or failed; `reason` and `detail` say why.", "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        names = "And".join("".join(p.title() for p in f.name.split("_")) for f in route.variables)
+        operation = {"operationId": method.name + ("By" + names if number else ""),
+                     "tags": [method.service.rsplit(".", 1)[1]], "summary": sentence(method.comment),
+                     "description": prose(method.comment)}
+        parameters, body = self.parameters(route), self.body(route)
         if parameters:
             operation["parameters"] = parameters
         if body:
             operation["requestBody"] = body
-        return operation
+        return {**operation, "responses": responses}
 
     def text(self):
         paths = {}
         for method in self.contract.methods:
             for number, route in enumerate(method.routes):
                 paths.setdefault(route.path, {})[route.verb.lower()] = self.operation(route, number)
+        paths.update(GATEWAY)
+        self.reference("strata.v1.WsRequest")
+        self.reference("strata.v1.WsMessage")
+        tags = [{"name": name.rsplit(".", 1)[1], "description": prose(comment)}
+                for name, comment in self.contract.service_comments.items()]
         return json.dumps({
             "openapi": "3.1.0",
-            "info": {"title": "Strata", "version": "v1",
-                     "description": "Event store and event-sourcing service. int64 positions are strings; times are "
-                                    "RFC 3339 with microseconds; failures are application/problem+json.",
-                     "license": {"name": "MIT", "identifier": "MIT"}},
+            "info": {"title": "Strata", "version": "v1", "license": {"name": "MIT", "identifier": "MIT"},
+                     "description": "An event store and event-sourcing service. Positions and other int64 are strings, "
+                                    "counters of statistics numbers; times are RFC 3339 in UTC with microseconds; "
+                                    "members are written with their names below and read in camelCase too; an unknown "
+                                    "member or query parameter is refused. A trailing slash is optional everywhere."},
             "servers": [{"url": "/"}],
+            "tags": tags + [{"name": "Gateway", "description": "What the HTTP side serves beside the contract."}],
             "paths": paths,
             "components": {"schemas": dict(sorted(self.schemas.items()))}}, indent=1) + "\n"
 

@@ -2,7 +2,7 @@
 
     /usr/bin/python3 tools/protogen/protogen.py OUT
 
-Run by scripts/generate with Debian's python3-protobuf. Refuses, by name, what the gateway does not transcode.
+Run by scripts/generate with Debian's python3-protobuf. Refuses, by name, what the service could not serve.
 """
 
 import pathlib
@@ -17,22 +17,26 @@ import model
 import openapi
 import tables
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-GOGO = "/usr/share/gocode/src/github.com/gogo/googleapis"
-INCLUDES = [str(ROOT / "proto"), "/usr/include", GOGO, "/usr/share/grpc-proto"]
-OURS = sorted(str(path.relative_to(ROOT / "proto")) for path in (ROOT / "proto/strata/v1").glob("*.proto"))
+PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
+# google/protobuf, google/api with google/rpc, and grpc: where Debian's packages put them.
+INCLUDES = ["/usr/include", "/usr/share/gocode/src/github.com/gogo/googleapis", "/usr/share/grpc-proto"]
 THEIRS = ["google/rpc/status.proto", "google/rpc/error_details.proto", "grpc/health/v1/health.proto",
           "grpc/reflection/v1/reflection.proto", "grpc/reflection/v1alpha/reflection.proto"]
 # Files that hold only options: protobuf-c has no use for them.
 OPTION_FILES = {"google/api/annotations.proto", "google/api/http.proto", "google/protobuf/descriptor.proto",
-                "gogoproto/gogo.proto", "strata/v1/options.proto"}
+                "strata/v1/options.proto"}
 
 
-def compile_descriptors():
+def our_files(proto=PROTO):
+    return sorted(str(path.relative_to(proto)) for path in (proto / "strata/v1").glob("*.proto"))
+
+
+def compile_descriptors(proto=PROTO, theirs=THEIRS):
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "set.pb"
-        subprocess.run(["protoc", *["-I" + path for path in INCLUDES], "--include_imports", "--include_source_info",
-                        "--descriptor_set_out=%s" % out, *OURS, *THEIRS], check=True)
+        subprocess.run(["protoc", *["-I%s" % path for path in (proto, *INCLUDES)], "--include_imports",
+                        "--include_source_info", "--descriptor_set_out=%s" % out, *our_files(proto), *theirs],
+                       check=True)
         files = descriptor_pb2.FileDescriptorSet()
         files.ParseFromString(out.read_bytes())
         return files
@@ -78,7 +82,8 @@ def protobuf_c(files, out):
     for file in response.file:
         path = out / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(file.content)
+        path.write_text("/* Made from %s by scripts/generate; never edited. */\n%s" %
+                        (file.name.split(".pb-c")[0] + ".proto", file.content))
 
 
 def descriptor_set(files):
@@ -93,7 +98,7 @@ def descriptor_set(files):
 def main():
     out = pathlib.Path(sys.argv[1])
     files = compile_descriptors()
-    contract = model.Contract(files, OURS)
+    contract = model.Contract(files, our_files())
     protobuf_c(files, out)
     schema = out / "schema"
     schema.mkdir(parents=True, exist_ok=True)

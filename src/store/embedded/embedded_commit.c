@@ -165,7 +165,8 @@ static struct status unknown_outcome(const struct status *why)
 /* Writes, syncs and publishes one batch; the status is the batch's answer. */
 static struct status run_batch(struct embedded_store *store, const struct commit_job *job)
 {
-    STATUS_TRY(job->refused);
+    if (job->refused.code != STATUS_OK) /* whatever the reason, the writer may go on */
+        return status_reason(REASON_STORE_FAILED, "nothing was written: %s", job->refused.message);
     struct frame_header header = job->header;
     const struct log_point before = {job->batch->before.position, job->batch->before.timestamp_us,
                                      job->batch->before.chain};

@@ -30,7 +30,8 @@ struct scan {
 /* A judgement about one frame: `bad` is a phrase that completes "the frame at offset N …"; NULL = good. */
 struct verdict {
     const char *bad;
-    bool foreign; /* valid, but made by a newer version */
+    bool foreign;    /* valid, but made by a newer version */
+    bool written_so; /* wrong, but byte for byte what was written into this space: no crash did that */
     bool zero;
 };
 
@@ -82,50 +83,61 @@ static const char *check_leaf(struct scan *scan, const struct event_fields *fiel
     return NULL;
 }
 
-static const char *check_entry(struct scan *scan, const struct frame_entry *entry, int64_t position,
+/* The first pass: are these the bytes that were written? A crash may say no. */
+static const char *check_sums(const struct frame_header *header, const uint8_t *frame)
+{
+    const uint32_t end = FRAME_HEADER_BYTES + header->entries_bytes;
+    uint32_t at = FRAME_HEADER_BYTES;
+    uint32_t headers_crc = 0;
+    for (uint32_t i = 0; i < header->count; i++) {
+        struct frame_entry entry;
+        if (!frame_next_entry(frame, end, &at, &entry))
+            return "holds an entry that does not fit into it";
+        headers_crc = entry_header_crc(headers_crc, frame + entry.offset, record_header(entry.record));
+        if (!entry_payload_fits(&entry))
+            return "holds a payload whose checksum does not fit";
+    }
+    if (at != end)
+        return "holds bytes behind its last entry";
+    if (headers_crc != header->headers_crc)
+        return "holds entries whose checksum does not fit";
+    if (!bytes_are_zero(frame + end, (size_t)frame_padded_bytes(header->entries_bytes) - end))
+        return "is followed by padding that is not zero";
+    return NULL;
+}
+
+static const char *check_event(struct scan *scan, struct record record, int64_t position,
                                int64_t *timestamp_us, struct sha256 *chain)
 {
     struct event_fields fields;
-    if (!entry_payload_fits(entry))
-        return "holds a payload whose checksum does not fit";
-    if (record_decode_header(entry->record, &fields).code != STATUS_OK)
+    if (record_decode_header(record, &fields).code != STATUS_OK)
         return "holds a record that is no event";
     if (fields.position != position)
         return "holds an event whose position is not the next";
     if (fields.timestamp_us < *timestamp_us)
         return "holds an event that is older than the one before";
     *timestamp_us = fields.timestamp_us;
-    if (scan->check_leaves) {
-        const char *bad = check_leaf(scan, &fields, entry->record, chain);
-        if (bad != NULL)
-            return bad;
-    }
-    if (scan->options.check_digests && record_check_digest(entry->record).code != STATUS_OK)
+    if (scan->options.check_digests && record_check_digest(record).code != STATUS_OK)
         return "holds a payload whose digest does not fit";
-    return NULL;
+    return scan->check_leaves ? check_leaf(scan, &fields, record, chain) : NULL;
 }
 
-static const char *check_entries(struct scan *scan, const struct frame_header *header, const uint8_t *frame)
+/* The second pass: is it what a right writer would have written? No crash makes it otherwise. */
+static const char *check_events(struct scan *scan, const struct frame_header *header, const uint8_t *frame)
 {
     const uint32_t end = FRAME_HEADER_BYTES + header->entries_bytes;
     uint32_t at = FRAME_HEADER_BYTES;
-    uint32_t headers_crc = 0;
     int64_t timestamp_us = scan->end.timestamp_us;
     struct sha256 chain = header->chain_before;
     buffer_clear(&scan->leaves);
     for (uint32_t i = 0; i < header->count; i++) {
         struct frame_entry entry;
         if (!frame_next_entry(frame, end, &at, &entry))
-            return "holds an entry that does not fit into it";
-        headers_crc = entry_header_crc(headers_crc, frame + entry.offset, record_header(entry.record));
-        const char *bad = check_entry(scan, &entry, header->first_position + i, &timestamp_us, &chain);
+            return "changed while it was read";
+        const char *bad = check_event(scan, entry.record, header->first_position + i, &timestamp_us, &chain);
         if (bad != NULL)
             return bad;
     }
-    if (at != end)
-        return "holds bytes behind its last entry";
-    if (headers_crc != header->headers_crc)
-        return "holds entries whose checksum does not fit";
     if (timestamp_us != header->commit_time_us)
         return "has a commit time that is not its last event's";
     if (scan->leaves.size_bytes != 0)
@@ -171,6 +183,7 @@ static struct status judge_frame(struct scan *scan, uint64_t offset, struct fram
     const char *bad_link = check_links(scan, header);
     if (bad_link != NULL) {
         ret->bad = bad_link;
+        ret->written_so = header->segment_epoch == scan->segment.epoch;
         return status_ok();
     }
     if (verdict == FRAME_FOREIGN) {
@@ -183,12 +196,12 @@ static struct status judge_frame(struct scan *scan, uint64_t offset, struct fram
         return status_ok();
     }
     STATUS_TRY(window_at(scan, offset, (size_t)size, ret_frame));
-    ret->bad = check_entries(scan, header, *ret_frame);
-    STATUS_TRY(buffer_status(&scan->leaves));
-    const size_t used = FRAME_HEADER_BYTES + (size_t)header->entries_bytes;
-    if (ret->bad == NULL && !bytes_are_zero(*ret_frame + used, (size_t)size - used))
-        ret->bad = "is followed by padding that is not zero";
-    return status_ok();
+    ret->bad = check_sums(header, *ret_frame);
+    if (ret->bad == NULL) {
+        ret->bad = check_events(scan, header, *ret_frame);
+        ret->written_so = ret->bad != NULL;
+    }
+    return buffer_status(&scan->leaves);
 }
 
 static struct status hand_over_events(struct scan *scan, const struct frame_header *header,
@@ -342,7 +355,7 @@ static struct status scan_frames(struct scan *scan)
         return status_ok();
     const char *bad = verdict.zero ? "is missing although bytes follow" : verdict.bad;
     segment->why = damage(scan, segment->end_offset, bad);
-    if (!segment->last || frame_follows)
+    if (!segment->last || frame_follows || verdict.written_so)
         return segment->why;
     return status_ok();
 }

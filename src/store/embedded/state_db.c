@@ -142,6 +142,19 @@ static struct status ask_number(struct state_db *db, const char *text, int64_t *
     return code == SQLITE_OK ? status_ok() : state_failure(db, code, "reading");
 }
 
+/* SQLite answers with the mode that it kept when it could not have the one that was asked for, and calls it OK. */
+static struct status use_wal(struct state_db *db)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db->connection, "PRAGMA journal_mode = WAL", -1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    const bool done = code == SQLITE_ROW && bytes_equal(state_column(statement, 0), BYTES_LITERAL("wal"));
+    sqlite3_finalize(statement);
+    return done ? status_ok()
+                : state_failure(db, code == SQLITE_ROW ? SQLITE_IOERR : code, "making the WAL of");
+}
+
 static struct status check_uuid(struct state_db *db, const struct store_identity *identity, bool adopt)
 {
     if (adopt) {
@@ -202,11 +215,14 @@ static struct status connect(struct state_db *db, enum state_open_mode mode)
     if (mode == STATE_READ_ONLY)
         return status_ok();
     int64_t busy = 0;
-    STATUS_TRY(execute(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "setting up"));
+    STATUS_TRY(execute(db, "PRAGMA synchronous = FULL", "setting up"));
+    STATUS_TRY(use_wal(db));
     /* Moves into the file what the WAL holds: after a failed sync the page cache may show a WAL that the disk
      * lacks. */
     STATUS_TRY(ask_number(db, "PRAGMA wal_checkpoint(TRUNCATE)", &busy));
-    if (busy != 0)
+    /* A checkpoint that could not open the WAL calls itself done: only our own files know better. */
+    const struct status silent = state_vfs_failure(db->vfs);
+    if (busy != 0 || silent.code != STATUS_OK)
         return state_failure(db, SQLITE_IOERR, "emptying the WAL of");
     return status_ok();
 }

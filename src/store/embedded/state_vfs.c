@@ -62,11 +62,18 @@ static int state_file_read(sqlite3_file *base, void *memory, int size, sqlite3_i
 {
     struct state_file *file = file_of(base);
     size_t got = 0;
-    const struct status status = file_read_at(file->handle, (uint64_t)offset, memory, (size_t)size, &got);
+    struct status status = file_read_at(file->handle, (uint64_t)offset, memory, (size_t)size, &got);
     if (status.code != STATUS_OK)
         return failed(file->vfs, &status, SQLITE_IOERR_READ);
     if (got == (size_t)size)
         return SQLITE_OK;
+    /* SQLite takes a short read for the end of the file, and a short first page for an empty database. */
+    uint64_t file_bytes = 0;
+    status = file_size(file->handle, &file_bytes);
+    if (status.code == STATUS_OK && (uint64_t)offset + got < file_bytes)
+        status = status_error(STATUS_DATA_LOSS, "%s: a read ended early", file->path);
+    if (status.code != STATUS_OK)
+        return failed(file->vfs, &status, SQLITE_IOERR_READ);
     memset((uint8_t *)memory + got, 0, (size_t)size - got); /* SQLite asks for zeros beyond the end */
     return SQLITE_IOERR_SHORT_READ;
 }
@@ -320,6 +327,11 @@ void state_vfs_free(struct state_vfs *vfs)
 const char *state_vfs_name(const struct state_vfs *vfs)
 {
     return vfs->name;
+}
+
+struct status state_vfs_failure(const struct state_vfs *vfs)
+{
+    return vfs->failure;
 }
 
 struct status state_vfs_take_failure(struct state_vfs *vfs)

@@ -26,3 +26,4 @@ const char *state_vfs_name(const struct state_vfs *vfs); /* for sqlite3_open_v2 
 /* The last failure of a file call, OK when there was none since the former question: SQLite keeps only a
  * number. */
 struct status state_vfs_take_failure(struct state_vfs *vfs);
+struct status state_vfs_failure(const struct state_vfs *vfs); /* the same, and it stays */

@@ -43,6 +43,8 @@ static void test_a_forked_child_gets_other_bytes(void **state)
     assert_int_equal(read(ends[0], childs, sizeof childs), sizeof childs);
     assert_int_equal(waitpid(child, NULL, 0), child);
     assert_memory_not_equal(own, childs, sizeof own);
+    static const uint8_t zeros[sizeof childs];
+    assert_memory_not_equal(childs, zeros, sizeof childs); /* what a wiped pool would give every child */
     close(ends[0]);
     close(ends[1]);
 }

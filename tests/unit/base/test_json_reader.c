@@ -58,6 +58,7 @@ static const struct {
     {"[\"\\ud800\"]", "at byte 2: half of a surrogate pair"},
     {"[\"\\udc00\"]", "at byte 2: half of a surrogate pair"},
     {"[\"\\ud800\\u0041\"]", "at byte 2: half of a surrogate pair"},
+    {"[\"\\udc00\\udc00\"]", "at byte 2: half of a surrogate pair"},
     {"[\"\\ud800\\n\"]", "at byte 2: half of a surrogate pair"},
     {"[\"\xED\xA0\x80\"]", "at byte 2: not UTF-8 inside a string"},
     {"[\"\xC0\x80\"]", "at byte 2: not UTF-8 inside a string"},
@@ -106,6 +107,29 @@ static void test_what_is_wrong_is_named_with_its_place(void **state)
                      status_code_name(status.code), status.message);
         assert_string_equal(text, ""); /* nothing is left of what was read before the fault */
         free(text);
+    }
+}
+
+/* Strings are scanned eight bytes at a time: every byte must be judged alike wherever it stands. */
+static void test_every_byte_is_judged_at_every_place_of_a_string(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        for (size_t at = 1; at < 20; at++) {
+            char text[24];
+            char *compacted = NULL;
+            memset(text, 'x', sizeof text);
+            text[0] = '"';
+            text[20] = '"';
+            text[at] = (char)byte;
+            const struct status status = compact(text, 21, &compacted);
+            const bool good = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+            if ((status.code == STATUS_OK) != good)
+                fail_msg("byte %02x at %zu: %s", byte, at, status.message);
+            if (good)
+                assert_memory_equal(compacted, text, 21);
+            free(compacted);
+        }
     }
 }
 
@@ -325,6 +349,22 @@ static void test_duplicates_are_found_at_every_size(void **state)
     }
 }
 
+static void test_every_name_is_remembered(void **state)
+{
+    (void)state;
+    enum { COUNT = 150 };
+    for (size_t same = 0; same < COUNT; same++) {
+        struct buffer text = buffer_make(0);
+        char *ignored = NULL;
+        for (size_t i = 0; i < COUNT; i++)
+            buffer_printf(&text, "%c\"n%zu\":0", i == 0 ? '{' : ',', i);
+        buffer_printf(&text, ",\"n%zu\":0}", same);
+        assert_reason(compact((char *)text.data, text.size_bytes, &ignored), REASON_INVALID_JSON);
+        free(ignored);
+        buffer_done(&text);
+    }
+}
+
 /* The tables of a depth serve one object after the other; none may see another's names. */
 static void test_siblings_may_repeat_names(void **state)
 {
@@ -504,6 +544,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_compact_keeps_every_token_as_written),
         cmocka_unit_test(test_what_is_wrong_is_named_with_its_place),
+        cmocka_unit_test(test_every_byte_is_judged_at_every_place_of_a_string),
         cmocka_unit_test(test_a_failure_leaves_the_buffer_as_it_was),
         cmocka_unit_test(test_depth_is_at_most_64),
         cmocka_unit_test(test_a_number_has_at_most_1000_characters),
@@ -513,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_escapes_are_replaced),
         cmocka_unit_test(test_any_content_survives_being_written_as_a_string),
         cmocka_unit_test(test_duplicates_are_found_at_every_size),
+        cmocka_unit_test(test_every_name_is_remembered),
         cmocka_unit_test(test_siblings_may_repeat_names),
         cmocka_unit_test(test_memory_for_names_stays_proportional_to_the_text),
         cmocka_unit_test(test_random_texts_lose_their_white_space_only),

@@ -257,6 +257,24 @@ static void test_a_rename_between_folders_happens_in_both_or_neither(void **stat
     }
 }
 
+static void test_syncing_one_folder_of_a_rename_takes_the_others_earlier_changes_along(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct memory_files disk = memory_files_empty();
+        assert_status_ok(files_mkdir(&disk.files, "f"));
+        assert_status_ok(files_mkdir(&disk.files, "g"));
+        assert_status_ok(files_sync_dir(&disk.files, "."));
+        file_close(create(&disk, "f/a", ""));
+        assert_status_ok(files_rename(&disk.files, "f/a", "g/a"));
+        assert_status_ok(files_sync_dir(&disk.files, "g"));
+        memory_files_crash(&disk, seed);
+        assert_false(content_is(&disk, "g/a", "(none)"));
+        assert_true(content_is(&disk, "f/a", "(none)")); /* its creation must not come back after it */
+        memory_files_done(&disk);
+    }
+}
+
 static void test_a_lost_sync_is_lost_for_ever(void **state)
 {
     (void)state;
@@ -279,7 +297,6 @@ static void test_handles_die_in_a_crash_and_locks_go(void **state)
 {
     (void)state;
     struct memory_files disk = memory_files_empty();
-    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     create_synced(&disk, "LOCK", ".", "");
     struct file *file = create(&disk, "LOCK", "");
     char byte = 0;
@@ -330,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_names_of_a_folder_survive_in_their_order),
         cmocka_unit_test(test_a_folder_needs_its_parent_synced),
         cmocka_unit_test(test_a_rename_between_folders_happens_in_both_or_neither),
+        cmocka_unit_test(test_syncing_one_folder_of_a_rename_takes_the_others_earlier_changes_along),
         cmocka_unit_test(test_a_lost_sync_is_lost_for_ever),
         cmocka_unit_test(test_handles_die_in_a_crash_and_locks_go),
         cmocka_unit_test(test_damage_stays),

@@ -106,16 +106,18 @@ static void reply_late(void *argument)
 
 static void reply_who(struct call *call)
 {
-    const char *text = arena_printf(call_arena(call), "%.*s|%.*s|%.*s|%s|%s", BYTES_FORMAT(call_authorization(call)),
-                                    BYTES_FORMAT(call_traceparent(call)), BYTES_FORMAT(call_request_id(call)),
-                                    call_transport(call), call_deadline_us(call) != 0 ? "deadline" : "forever");
+    const char *text =
+        arena_printf(call_arena(call), "%.*s|%.*s|%.*s|%s|%s", BYTES_FORMAT(call_authorization(call)),
+                     BYTES_FORMAT(call_traceparent(call)), BYTES_FORMAT(call_request_id(call)),
+                     call_transport(call), call_deadline_us(call) != 0 ? "deadline" : "forever");
     const char *peer = arena_text(call_arena(call), call_peer(call));
     reply_event(call, text, peer);
 }
 
 static void fail_with_faults(struct call *call)
 {
-    static const struct field_fault items[] = {{"data.email", "must not be empty"}, {"tags[3]", "holds a space"}};
+    static const struct field_fault items[] = {{"data.email", "must not be empty"},
+                                               {"tags[3]", "holds a space"}};
     static const struct field_faults faults = {items, 2};
     struct status status = status_reason(REASON_INVALID_FIELD, "2 fields are faulty");
     status.faults = &faults;
@@ -158,8 +160,8 @@ static void publish_start(void *service, struct call *call, const ProtobufCMessa
     } else if (strcmp(request->type, "faults") == 0) {
         fail_with_faults(call);
     } else if (strcmp(request->type, "conflict") == 0) {
-        struct status status = status_reason(REASON_VERSION_CONFLICT, "aggregate \"%s\" is at version 7, not 3",
-                                             request->aggregate_id);
+        struct status status = status_reason(
+            REASON_VERSION_CONFLICT, "aggregate \"%s\" is at version 7, not 3", request->aggregate_id);
         status.expected_version = 3;
         status.current_version = 7;
         call_finish(call, &status);
@@ -298,8 +300,10 @@ int fixture_setup(void **state)
     rpc_table_set(fixture->table, METHOD_EVENT_SERVICE_PUBLISH_EVENT, &publish, fixture);
     rpc_table_set(fixture->table, METHOD_EVENT_SERVICE_READ_EVENTS, &read, fixture);
     rpc_table_set(fixture->table, METHOD_EVENT_SERVICE_APPEND_STREAM, &append, fixture);
-    const struct server_options options = {
-        .bind = "127.0.0.1:0", .table = fixture->table, .clock = &system_clock, .max_message_bytes = 1024 * 1024};
+    const struct server_options options = {.bind = "127.0.0.1:0",
+                                           .table = fixture->table,
+                                           .clock = &system_clock,
+                                           .max_message_bytes = 1024 * 1024};
     assert_status_ok(server_start(&options, &fixture->server));
     *state = fixture;
     return 0;

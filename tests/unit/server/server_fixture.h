@@ -1,11 +1,11 @@
 /*
  * A server with a tiny table, and the handlers that tests drive it with.
  *
- *   PublishEvent   by the request's type: "echo" answers at once; "late" from another thread; "conflict", "faults" and
- *                  "limit" fail; "hold" waits until it is cancelled; "not_modified" sets an HTTP status; "who" answers
- *                  with what came in the metadata
- *   ReadEvents     sends `limit` messages of STREAM_MESSAGE_BYTES as fast as the peer takes them; 0 = until cancelled
- *   AppendStream   answers each message with its number, from another thread; unreadable ones with their error
+ *   PublishEvent   by the request's type: "echo" answers at once; "late" from another thread; "conflict",
+ * "faults" and "limit" fail; "hold" waits until it is cancelled; "not_modified" sets an HTTP status; "who"
+ * answers with what came in the metadata ReadEvents     sends `limit` messages of STREAM_MESSAGE_BYTES as
+ * fast as the peer takes them; 0 = until cancelled AppendStream   answers each message with its number, from
+ * another thread; unreadable ones with their error
  */
 #pragma once
 

@@ -9,7 +9,8 @@ typedef Grpc__Reflection__V1__ServerReflectionResponse ReflectionResponse;
 
 static int check_health(struct fixture *fixture, const char *service, struct client_reply *ret)
 {
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct buffer request = buffer_make(0);
     wire_put_bytes(&request, 1, bytes_of_text(service));
     grpc_client_call(client, HEALTH_CHECK, buffer_bytes(&request), 0, NULL, ret);
@@ -47,7 +48,8 @@ static int read_health(struct grpc_stream *stream)
 static void test_a_health_watcher_is_told_of_changes_and_of_the_end(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct grpc_stream *stream = grpc_stream_open(client, HEALTH_WATCH, 0);
     assert_true(grpc_stream_write(stream, BYTES_NONE));
     grpc_stream_half_close(stream);
@@ -93,12 +95,13 @@ static void end_stream(struct grpc_stream *stream)
 
 static void assert_services(struct grpc_stream *stream)
 {
-    static const char *const wanted[] = {"strata.v1.EventService", "strata.v1.SystemService", "grpc.health.v1.Health",
-                                         "grpc.reflection.v1.ServerReflection",
+    static const char *const wanted[] = {"strata.v1.EventService", "strata.v1.SystemService",
+                                         "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                                          "grpc.reflection.v1alpha.ServerReflection"};
     ReflectionResponse *response = ask(stream, 7, BYTES_LITERAL("*"));
-    assert_int_equal(response->message_response_case,
-                     GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE);
+    assert_int_equal(
+        response->message_response_case,
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE);
     for (size_t w = 0; w < ARRAY_SIZE(wanted); w++) {
         size_t found = 0;
         for (size_t i = 0; i < response->list_services_response->n_service; i++)
@@ -112,8 +115,9 @@ static void assert_services(struct grpc_stream *stream)
 /* The last file of an answer is the one asked for; before it stand its imports. */
 static void assert_file(ReflectionResponse *response, const char *name)
 {
-    assert_int_equal(response->message_response_case,
-                     GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE);
+    assert_int_equal(
+        response->message_response_case,
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE);
     const Grpc__Reflection__V1__FileDescriptorResponse *files = response->file_descriptor_response;
     assert_true(files->n_file_descriptor_proto > 0);
     const ProtobufCBinaryData *last = &files->file_descriptor_proto[files->n_file_descriptor_proto - 1];
@@ -142,13 +146,15 @@ static void test_reflection_finds_services_symbols_files_and_extensions(void **s
         {5, "\x0a\x1dgoogle.protobuf.MethodOptions\x10\xb2\x8b\x03", "strata/v1/options.proto"}, /* 50610 */
     };
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     static const char *const paths[] = {REFLECTION, REFLECTION_V1ALPHA};
     for (size_t p = 0; p < ARRAY_SIZE(paths); p++) {
         struct grpc_stream *stream = grpc_stream_open(client, paths[p], 0);
         assert_services(stream);
         for (size_t i = 0; i < ARRAY_SIZE(questions); i++)
-            assert_file(ask(stream, questions[i].field, bytes_of_text(questions[i].about)), questions[i].file);
+            assert_file(ask(stream, questions[i].field, bytes_of_text(questions[i].about)),
+                        questions[i].file);
         end_stream(stream);
     }
 }
@@ -156,10 +162,12 @@ static void test_reflection_finds_services_symbols_files_and_extensions(void **s
 static void test_reflection_answers_the_unknown_with_not_found(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct grpc_stream *stream = grpc_stream_open(client, REFLECTION, 0);
     for (uint32_t field = 3; field <= 6; field++) {
-        ReflectionResponse *response = ask(stream, field, BYTES_LITERAL("x"));
+        const struct bytes extension = BYTES_LITERAL("\x0a\x01x\x10\x01"); /* number 1 of "x" */
+        ReflectionResponse *response = ask(stream, field, field == 5 ? extension : BYTES_LITERAL("x"));
         assert_int_equal(response->message_response_case,
                          GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE);
         assert_int_equal(response->error_response->error_code, STATUS_NOT_FOUND);

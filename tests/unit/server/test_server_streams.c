@@ -28,7 +28,8 @@ static uint64_t position_of(struct bytes message)
 static void test_a_stream_arrives_complete_and_in_order(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct grpc_stream *stream = open_read(client, 300);
     struct buffer message = buffer_make(0);
     for (uint64_t i = 1; i <= 300; i++) {
@@ -58,7 +59,8 @@ static void test_a_reader_that_does_not_read_stops_the_sender(void **state)
 {
     struct fixture *fixture = *state;
     const struct grpc_client_options narrow = {.receive_window_bytes = 65536};
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), &narrow);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), &narrow);
     struct grpc_stream *stream = open_read(client, 0); /* endless */
     const int before = settled_count(&fixture->sent);
     /* What fills the peer's window and two messages more; an unbounded sender would never settle. */
@@ -114,7 +116,8 @@ static void end_stream(struct grpc_stream *stream)
 static void test_each_message_of_a_stream_is_answered_in_order(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct grpc_stream *stream = grpc_stream_open(client, APPEND_STREAM, 0);
     struct buffer request = buffer_make(0);
     for (int i = 1; i <= 50; i++) {
@@ -133,7 +136,8 @@ static void test_each_message_of_a_stream_is_answered_in_order(void **state)
 static void test_more_messages_than_the_window_pass_through_it(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct grpc_stream *stream = grpc_stream_open(client, APPEND_STREAM, 0);
     struct buffer request = buffer_make(0);
     for (unsigned i = 0; i < 3 * CALL_MESSAGES_MAX; i++) /* nothing is read meanwhile */
@@ -150,7 +154,8 @@ static void test_more_messages_than_the_window_pass_through_it(void **state)
 static void test_an_unreadable_message_does_not_end_its_stream(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct grpc_stream *stream = grpc_stream_open(client, APPEND_STREAM, 0);
     struct buffer request = buffer_make(0);
     assert_true(grpc_stream_write(stream, BYTES_LITERAL("\x0a\x04\x0a\x02\xff\xfe"))); /* not UTF-8 */
@@ -169,7 +174,8 @@ static void test_an_unreadable_message_does_not_end_its_stream(void **state)
 static void test_stopping_ends_streams(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct grpc_stream *stream = open_read(client, 0);
     wait_for_count(&fixture->started, 1, "the handler's start");
     server_stop(fixture->server, 20);

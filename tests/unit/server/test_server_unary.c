@@ -11,9 +11,11 @@
 static void publish(struct fixture *fixture, const char *type, const char *aggregate_id, int64_t timeout_ms,
                     const struct client_header *headers, struct client_reply *ret)
 {
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct buffer request = buffer_make(0);
-    grpc_client_call(client, PUBLISH, publish_request(&request, type, aggregate_id), timeout_ms, headers, ret);
+    grpc_client_call(client, PUBLISH, publish_request(&request, type, aggregate_id), timeout_ms, headers,
+                     ret);
     buffer_done(&request);
 }
 
@@ -55,8 +57,10 @@ static void test_a_reply_may_come_from_another_thread(void **state)
 
 static void test_metadata_deadline_and_peer_reach_the_handler(void **state)
 {
-    static const struct client_header headers[] = {
-        {"authorization", "Bearer abc"}, {"traceparent", "00-1-2-01"}, {"strata-request-id", "req-9"}, {NULL, NULL}};
+    static const struct client_header headers[] = {{"authorization", "Bearer abc"},
+                                                   {"traceparent", "00-1-2-01"},
+                                                   {"strata-request-id", "req-9"},
+                                                   {NULL, NULL}};
     struct client_reply reply;
     publish(*state, "who", "x", 60000, headers, &reply);
     assert_event(&reply, "Bearer abc|00-1-2-01|req-9|grpc|deadline", NULL);
@@ -118,7 +122,8 @@ static void test_a_passed_deadline_cancels_the_handler(void **state)
 static void test_a_cancelled_call_cancels_the_handler(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct buffer request = buffer_make(0);
     struct grpc_stream *call = grpc_stream_open(client, PUBLISH, 0);
     assert_true(grpc_stream_write(call, publish_request(&request, "hold", "x")));
@@ -147,11 +152,13 @@ static void test_a_request_over_the_limit_is_refused(void **state)
 
 static void test_a_compressed_request_is_refused(void **state)
 {
-    static char zeroes[512 * 1024]; /* would fit the limit in both forms: it is the compression that is refused */
+    static char
+        zeroes[512 * 1024]; /* would fit the limit in both forms: it is the compression that is refused */
     memset(zeroes, '0', sizeof zeroes - 1);
     struct fixture *fixture = *state;
     const struct grpc_client_options options = {.compress = true};
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), &options);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), &options);
     struct buffer request = buffer_make(0);
     struct client_reply reply;
     grpc_client_call(client, PUBLISH, publish_request(&request, "echo", zeroes), 0, NULL, &reply);
@@ -168,13 +175,22 @@ static void test_what_the_wire_check_refuses_reaches_no_handler(void **state)
         struct bytes request;
         const char *named;
     } cases[] = {
-        {"a NUL would cut the string", {(const uint8_t *)"\x12\x03" "a\0b", 5}, "type"},
+        {"a NUL would cut the string",
+         {(const uint8_t *)"\x12\x03"
+                           "a\0b",
+          5},
+         "type"},
         {"not UTF-8", {(const uint8_t *)"\x12\x02\xff\xfe", 4}, "type"},
-        {"a length beyond the end", {(const uint8_t *)"\x12\x7f" "a", 3}, "well-formed"},
+        {"a length beyond the end",
+         {(const uint8_t *)"\x12\x7f"
+                           "a",
+          3},
+         "well-formed"},
         {"another wire type", {(const uint8_t *)"\x10\x01", 2}, "type"},
     };
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct client_reply reply;
         grpc_client_call(client, PUBLISH, cases[i].request, 0, NULL, &reply);
@@ -188,7 +204,8 @@ static void test_what_the_wire_check_refuses_reaches_no_handler(void **state)
 static void test_a_call_without_a_request_is_refused(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct grpc_stream *call = grpc_stream_open(client, PUBLISH, 0);
     grpc_stream_half_close(call);
     struct client_reply reply = {0};
@@ -200,7 +217,8 @@ static void test_a_call_without_a_request_is_refused(void **state)
 static void test_an_unknown_method_is_unimplemented(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct client_reply reply;
     grpc_client_call(client, "/strata.v1.EventService/Forget", BYTES_NONE, 0, NULL, &reply);
     assert_int_equal(reply.code, STATUS_UNIMPLEMENTED);
@@ -223,7 +241,8 @@ static void test_a_taken_port_is_refused_by_name(void **state)
 static void test_an_address_without_a_port_is_refused(void **state)
 {
     struct fixture *fixture = *state;
-    const struct server_options options = {.bind = "localhost", .table = fixture->table, .clock = &system_clock};
+    const struct server_options options = {
+        .bind = "localhost", .table = fixture->table, .clock = &system_clock};
     struct server *second = NULL;
     assert_status(server_start(&options, &second), STATUS_INVALID_ARGUMENT);
 }
@@ -231,7 +250,8 @@ static void test_an_address_without_a_port_is_refused(void **state)
 static void test_stopping_cancels_what_does_not_end_in_time(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(grpc_client_free_at) struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
     struct buffer request = buffer_make(0);
     struct grpc_stream *call = grpc_stream_open(client, PUBLISH, 0);
     assert_true(grpc_stream_write(call, publish_request(&request, "hold", "x")));

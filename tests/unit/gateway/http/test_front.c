@@ -35,6 +35,14 @@ static void count(unsigned *number)
     pthread_mutex_unlock(&stage.lock);
 }
 
+static unsigned seen(const unsigned *number)
+{
+    pthread_mutex_lock(&stage.lock);
+    const unsigned value = *number;
+    pthread_mutex_unlock(&stage.lock);
+    return value;
+}
+
 static void wait_for(const unsigned *number, unsigned least)
 {
     struct timespec until;
@@ -64,6 +72,14 @@ static void on_done(void *context)
 {
     (void)context;
     count(&stage.done);
+}
+
+/* The test answers it, after it has waited for stage.requests. */
+static void hold(struct http_exchange *exchange)
+{
+    pthread_mutex_lock(&stage.lock);
+    stage.held = exchange;
+    pthread_mutex_unlock(&stage.lock);
 }
 
 static const struct exchange_ops watching = {on_writable, on_closed, on_done};
@@ -131,7 +147,6 @@ static void on_request(void *context, struct http_exchange *exchange)
     (void)context;
     const struct bytes path = exchange_request(exchange)->path;
     exchange_listen(exchange, &watching, NULL);
-    count(&stage.requests);
     if (bytes_equal(path, BYTES_LITERAL("/later"))) {
         work(answer_later, exchange);
     } else if (bytes_equal(path, BYTES_LITERAL("/stream"))) {
@@ -149,10 +164,10 @@ static void on_request(void *context, struct http_exchange *exchange)
             (void)exchange_write(exchange, (struct bytes){part, sizeof part}); /* the fault under test */
         exchange_end(exchange);
     } else if (bytes_equal(path, BYTES_LITERAL("/hold"))) {
-        stage.held = exchange;
+        hold(exchange);
     } else if (bytes_equal(path, BYTES_LITERAL("/hold-stream"))) {
         small_stream(exchange);
-        stage.held = exchange;
+        hold(exchange);
     } else if (bytes_equal(path, BYTES_LITERAL("/empty"))) {
         exchange_respond(exchange, 204, NULL, 0, BYTES_NONE);
     } else if (bytes_equal(path, BYTES_LITERAL("/split"))) {
@@ -165,6 +180,7 @@ static void on_request(void *context, struct http_exchange *exchange)
     } else {
         echo(exchange);
     }
+    count(&stage.requests);
 }
 
 static struct status on_upgrade(void *context, const struct http_request *request, int fd)
@@ -317,7 +333,7 @@ static void test_a_body_is_asked_for_when_it_is_awaited(void **state)
     raw_send_text(fd, "POST / HTTP/1.1\r\n" HOST "Content-Type: application/json\r\nConnection: close\r\n"
                       "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     assert_has(raw_receive_until(fd, &answer, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
-    assert_int_equal(stage.requests, 0);
+    assert_int_equal(seen(&stage.requests), 0);
     raw_send_text(fd, "true");
     assert_has(raw_receive_until(fd, &answer, "body="), "HTTP/1.1 200 OK\r\n");
     buffer_done(&answer);
@@ -339,7 +355,7 @@ static void test_pipelined_requests_run_one_after_the_other(void **state)
     raw_send_text(fd, "GET /hold HTTP/1.1\r\n" HOST "\r\nGET /second HTTP/1.1\r\n" HOST
                       "\r\nGET /third HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
     wait_for(&stage.requests, 1);
-    assert_int_equal(stage.requests, 1); /* the second waits, though it is there */
+    assert_int_equal(seen(&stage.requests), 1); /* the second waits, though it is there */
     exchange_respond(stage.held, 200, NULL, 0, BYTES_LITERAL("first"));
     struct buffer answers = buffer_make(0);
     raw_receive_to_end(fd, &answers);
@@ -432,10 +448,11 @@ static void test_a_client_that_leaves_ends_its_stream(void **state)
     struct buffer answer = buffer_make(0);
     raw_send_text(fd, "GET /hold-stream HTTP/1.1\r\n" HOST "\r\n");
     raw_receive_until(fd, &answer, "hello world");
+    wait_for(&stage.requests, 1);
     buffer_done(&answer);
     close(fd);
     wait_for(&stage.closed, 1);
-    assert_int_equal(stage.done, 0);
+    assert_int_equal(seen(&stage.done), 0);
     assert_false(exchange_write(stage.held, BYTES_LITERAL("nobody reads this")));
     exchange_end(stage.held);
     wait_for(&stage.done, 1);
@@ -485,7 +502,7 @@ static void test_a_reader_that_takes_nothing_is_cut_off(void **state)
     wait_for(&stage.requests, 1);
     uint8_t part[STREAM_PART_BYTES] = {0};
     unsigned writable = 0;
-    while (stage.closed == 0) { /* the kernel's buffers on both sides, then ours */
+    while (seen(&stage.closed) == 0) { /* the kernel's buffers on both sides, then ours */
         if (!exchange_write(stage.held, (struct bytes){part, sizeof part})) {
             pthread_mutex_lock(&stage.lock);
             while (stage.writable <= writable && stage.closed == 0)
@@ -540,7 +557,7 @@ static void test_stopping_lets_a_request_finish(void **state)
     assert_has(text, "in time");
     assert_has(text, "\r\nConnection: close\r\n");
     pthread_join(stopper, NULL);
-    assert_int_equal(stage.done, 1);
+    assert_int_equal(seen(&stage.done), 1);
     buffer_done(&nothing);
     buffer_done(&answer);
     close(idle);
@@ -556,10 +573,10 @@ static void test_a_handler_may_finish_after_the_front_is_gone(void **state)
     wait_for(&stage.requests, 1);
     front_stop(front, 0); /* waits FRONT_ABANDON_MS */
     front = NULL;
-    assert_int_equal(stage.closed, 1);
-    assert_int_equal(stage.done, 0);
+    assert_int_equal(seen(&stage.closed), 1);
+    assert_int_equal(seen(&stage.done), 0);
     exchange_respond(stage.held, 200, NULL, 0, BYTES_LITERAL("too late"));
-    assert_int_equal(stage.done, 1);
+    assert_int_equal(seen(&stage.done), 1);
     close(fd);
 }
 

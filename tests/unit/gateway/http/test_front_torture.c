@@ -12,9 +12,11 @@
 #define POST    "POST / HTTP/1.1\r\nHost: h\r\n"
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
 #define OK_GET  GET "\r\n"
-#define X16     "xxxxxxxxxxxxxxxx"
-#define X128    X16 X16 X16 X16 X16 X16 X16 X16
-#define X1024   X128 X128 X128 X128 X128 X128 X128 X128
+/* A row with NULs in it. */
+#define SIZED(bytes) bytes, sizeof(bytes) - 1
+#define X16          "xxxxxxxxxxxxxxxx"
+#define X128         X16 X16 X16 X16 X16 X16 X16 X16
+#define X1024        X128 X128 X128 X128 X128 X128 X128 X128
 
 /* `statuses` are those of all answers in order; "*" behind one: it says Connection: close. */
 static const struct {
@@ -81,8 +83,8 @@ static const struct {
     {"LF alone at the end of the head", "GET / HTTP/1.1\r\nHost: h\r\n\n", 0, "400*"},
     {"CR alone in a value", GET "A: b\rc\r\n\r\n", 0, "400*"},
     {"CR CR LF", GET "A: b\r\r\n\r\n", 0, "400*"},
-    {"NUL in a value", GET "A: b\0c\r\n\r\n", sizeof(GET "A: b\0c\r\n\r\n") - 1, "400*"},
-    {"NUL in the target", "GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n", 31, "400*"},
+    {"NUL in a value", SIZED(GET "A: b\0c\r\n\r\n"), "400*"},
+    {"NUL in the target", SIZED("GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n"), "400*"},
     {"bytes over 127 in a value pass", GET "A: \xc3\xa9\r\n\r\n", 0, "200"},
     {"bytes over 127 in the target", "GET /\xc3\xa9 HTTP/1.1\r\nHost: h\r\n\r\n", 0, "400*"},
     {"a fragment in the target", "GET /#a HTTP/1.1\r\nHost: h\r\n\r\n", 0, "400*"},
@@ -95,8 +97,8 @@ static const struct {
     {"HTTP/1.2", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 0, "505*"},
     {"HTTP/11.1", "GET / HTTP/11.1\r\nHost: h\r\n\r\n", 0, "400*"},
     {"another protocol", "GET / HTTQ/1.1\r\nHost: h\r\n\r\n", 0, "400*"},
-    {"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33, "505*"},
-    {"a TLS hello", "\x16\x03\x01\x02\0\x01", 6, "400*"},
+    {"the preface of HTTP/2", SIZED("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"), "505*"},
+    {"a TLS hello", SIZED("\x16\x03\x01\x02\0\x01"), "400*"},
     {"no Host", "GET / HTTP/1.1\r\n\r\n", 0, "400*"},
     {"an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 0, "400*"},
     {"two Hosts", GET "Host: h\r\n\r\n", 0, "400*"},

@@ -46,7 +46,7 @@ static struct outcome read_request(struct arena *arena, const char *text, size_t
 
 static void assert_bytes(struct bytes bytes, const char *text)
 {
-    if (bytes.size_bytes != strlen(text) || memcmp(bytes.data, text, bytes.size_bytes) != 0)
+    if (!bytes_equal(bytes, bytes_of_text(text)))
         fail_msg("\"%.*s\" instead of \"%s\"", BYTES_FORMAT(bytes), text);
 }
 

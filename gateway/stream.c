@@ -1,0 +1,140 @@
+/* Server streams: Server-Sent Events (HTML 9.2) and NDJSON. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "gateway/gateway_internal.h"
+#include "gateway/transcode/transcode.h"
+
+/* Field numbers of strata.v1.SubscribeResponse, Event and Checkpoint that the stream's forms need. */
+enum { RESPONSE_BATCH = 1, BATCH_EVENTS = 1, EVENT_POSITION = 6, CHECKPOINT_POSITION = 1, CLOSING_POSITION = 2 };
+
+static const struct {
+    uint32_t number;
+    enum stream_part part;
+    const char *name;
+} parts[] = {
+    {2, PART_CAUGHT_UP, "caught_up"},
+    {3, PART_CHECKPOINT, "checkpoint"},
+    {4, PART_FELL_BEHIND, "fell_behind"},
+    {5, PART_CLOSING, "closing"},
+};
+
+static int64_t position_in(struct bytes wire, uint32_t number)
+{
+    struct wire_field seen;
+    return find_wire_field(wire, number, &seen) ? (int64_t)seen.value : 0;
+}
+
+static bool batch_items(struct bytes batch, bool (*take)(void *context, const struct stream_item *item), void *context)
+{
+    bool room = true;
+    for (size_t at = 0; at < batch.size_bytes;) {
+        struct wire_field seen;
+        if (!wire_next(batch, &at, &seen))
+            return room;
+        if (seen.number != BATCH_EVENTS)
+            continue;
+        const struct stream_item item = {PART_EVENT, "event", schema_event, seen.bytes,
+                                         position_in(seen.bytes, EVENT_POSITION)};
+        room = take(context, &item) && room;
+    }
+    return room;
+}
+
+bool stream_items(struct bytes response, bool (*take)(void *context, const struct stream_item *item), void *context)
+{
+    const struct schema_message *message = schema_method(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE)->reply;
+    bool room = true;
+    for (size_t at = 0; at < response.size_bytes;) {
+        struct wire_field seen;
+        if (!wire_next(response, &at, &seen))
+            return room;
+        if (seen.number == RESPONSE_BATCH)
+            room = batch_items(seen.bytes, take, context) && room;
+        for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+            if (parts[i].number != seen.number)
+                continue;
+            const uint32_t place = parts[i].part == PART_CLOSING ? CLOSING_POSITION : CHECKPOINT_POSITION;
+            const struct stream_item item = {parts[i].part, parts[i].name,
+                                             schema_field_by_number(message, seen.number)->message, seen.bytes,
+                                             position_in(seen.bytes, place)};
+            room = take(context, &item) && room;
+        }
+    }
+    return room;
+}
+
+struct writing {
+    enum answer_form form;
+    struct buffer text;
+    struct status status;
+};
+
+/* Every item carries its position as id, so that a browser that saw only checkpoints resumes behind them. Events
+ * have no name: they arrive at onmessage. */
+static bool write_item(void *context, const struct stream_item *item)
+{
+    struct writing *writing = context;
+    struct buffer *text = &writing->text;
+    if (writing->status.code != STATUS_OK)
+        return false;
+    if (writing->form == ANSWER_SSE) {
+        if (item->part != PART_EVENT)
+            buffer_printf(text, "event: %s\n", item->name);
+        buffer_printf(text, "id: %" PRId64 "\ndata: ", item->position);
+        writing->status = transcode_to_json(item->message, item->wire, text);
+        buffer_add_text(text, "\n\n");
+    } else {
+        buffer_printf(text, "{\"%s\":", item->name);
+        writing->status = transcode_to_json(item->message, item->wire, text);
+        buffer_add_text(text, "}\n");
+    }
+    return true;
+}
+
+static void begin(struct gateway_call *call)
+{
+    struct answer_headers headers = {.count = 0};
+    const bool sse = call->form == ANSWER_SSE;
+    if (call->begun)
+        return;
+    call->begun = true;
+    add_common_headers(&headers, call);
+    add_header(&headers, "Content-Type",
+               sse ? BYTES_LITERAL("text/event-stream") : BYTES_LITERAL("application/x-ndjson"));
+    add_header(&headers, "Cache-Control", BYTES_LITERAL("no-store"));
+    add_header(&headers, "X-Accel-Buffering", BYTES_LITERAL("no")); /* a proxy must not hold events back */
+    exchange_begin(call->exchange, 200, headers.items, headers.count);
+}
+
+bool answer_message(struct gateway_call *call, struct bytes message)
+{
+    struct writing writing = {call->form, buffer_make(0), status_ok()};
+    begin(call);
+    (void)stream_items(message, write_item, &writing); /* room is asked for once, below */
+    const bool broken = writing.status.code != STATUS_OK || writing.text.failed;
+    /* What cannot be shown must not look as if it had been: the upstream is told to stop, and its end resets. */
+    const bool room = !broken && exchange_write(call->exchange, buffer_bytes(&writing.text));
+    buffer_done(&writing.text);
+    if (broken) {
+        pthread_mutex_lock(&call->lock);
+        call->closed = true;
+        pthread_mutex_unlock(&call->lock);
+    }
+    return room;
+}
+
+void answer_stream_end(struct gateway_call *call, const struct status *status)
+{
+    pthread_mutex_lock(&call->lock);
+    const bool broken = call->closed;
+    pthread_mutex_unlock(&call->lock);
+    if (!call->begun && status->code != STATUS_OK) {
+        answer_problem(call, status, 0);
+    } else if (status->code != STATUS_OK || broken) {
+        exchange_reset(call->exchange);
+    } else {
+        begin(call);
+        exchange_end(call->exchange);
+    }
+}

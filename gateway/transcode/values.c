@@ -1,0 +1,214 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "gateway/transcode/transcode_internal.h"
+
+#define DIGITS_MAX      40U
+#define EXPONENT_MAX    400
+#define NANOS_A_SECOND  1000000000
+#define DURATION_MAX_S  INT64_C(315576000000) /* google.protobuf.Duration's bound */
+
+static bool is_digit(uint8_t byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+/* Appends significant digits; leading zeros carry nothing. */
+static bool take_digits(struct bytes text, size_t *at, char *digits, size_t *count, size_t *taken)
+{
+    *taken = 0;
+    for (; *at < text.size_bytes && is_digit(text.data[*at]); (*at)++, (*taken)++) {
+        if (*count == 0 && text.data[*at] == '0')
+            continue;
+        if (*count == DIGITS_MAX)
+            return false;
+        digits[(*count)++] = (char)text.data[*at];
+    }
+    return true;
+}
+
+static bool take_exponent(struct bytes text, size_t *at, int *ret)
+{
+    *ret = 0;
+    if (*at == text.size_bytes || (text.data[*at] | 0x20) != 'e')
+        return true;
+    (*at)++;
+    const bool negative = *at < text.size_bytes && text.data[*at] == '-';
+    if (*at < text.size_bytes && (text.data[*at] == '-' || text.data[*at] == '+'))
+        (*at)++;
+    if (*at == text.size_bytes)
+        return false;
+    for (; *at < text.size_bytes && is_digit(text.data[*at]); (*at)++)
+        if (*ret <= EXPONENT_MAX)
+            *ret = *ret * 10 + (text.data[*at] - '0');
+    if (negative)
+        *ret = -*ret;
+    return true;
+}
+
+bool integer_parse(struct bytes text, int64_t *ret)
+{
+    char digits[DIGITS_MAX];
+    size_t count = 0;
+    size_t whole = 0;
+    size_t fraction = 0;
+    size_t at = text.size_bytes > 0 && text.data[0] == '-' ? 1 : 0;
+    const bool negative = at == 1;
+    int exponent = 0;
+    if (!take_digits(text, &at, digits, &count, &whole) || whole == 0)
+        return false;
+    if (at < text.size_bytes && text.data[at] == '.') {
+        at++;
+        if (!take_digits(text, &at, digits, &count, &fraction) || fraction == 0)
+            return false;
+    }
+    if (!take_exponent(text, &at, &exponent) || at != text.size_bytes)
+        return false;
+    exponent -= (int)fraction;
+    for (; exponent < 0 && count > 0 && digits[count - 1] == '0'; exponent++)
+        count--;
+    if (count > 0 && exponent < 0)
+        return false; /* not a whole number */
+    uint64_t value = 0;
+    for (size_t i = 0; i < count + (count > 0 ? (size_t)exponent : 0); i++) {
+        const uint64_t digit = i < count ? (uint64_t)(digits[i] - '0') : 0;
+        if (__builtin_mul_overflow(value, 10U, &value) || __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    if (value > (uint64_t)INT64_MAX + (negative ? 1 : 0))
+        return false;
+    *ret = (int64_t)(negative ? 0 - value : value);
+    return true;
+}
+
+bool duration_parse(struct bytes text, int64_t *ret_seconds, int32_t *ret_nanos)
+{
+    size_t at = text.size_bytes > 0 && text.data[0] == '-' ? 1 : 0;
+    const bool negative = at == 1;
+    int64_t seconds = 0;
+    int32_t nanos = 0;
+    const size_t first = at;
+    for (; at < text.size_bytes && is_digit(text.data[at]); at++)
+        if (__builtin_mul_overflow(seconds, 10, &seconds) ||
+            __builtin_add_overflow(seconds, text.data[at] - '0', &seconds))
+            return false;
+    if (at == first)
+        return false;
+    if (at < text.size_bytes && text.data[at] == '.') {
+        int32_t scale = NANOS_A_SECOND / 10;
+        for (at++; at < text.size_bytes && is_digit(text.data[at]); at++, scale /= 10) {
+            if (scale == 0)
+                return false;
+            nanos += scale * (text.data[at] - '0');
+        }
+    }
+    if (at + 1 != text.size_bytes || text.data[at] != 's' || seconds > DURATION_MAX_S)
+        return false;
+    *ret_seconds = negative ? -seconds : seconds;
+    *ret_nanos = negative ? -nanos : nanos;
+    return true;
+}
+
+void duration_write(int64_t seconds, int32_t nanos, struct buffer *to)
+{
+    const bool negative = seconds < 0 || nanos < 0;
+    char fraction[16] = "";
+    const int32_t positive = nanos < 0 ? -nanos : nanos;
+    if (positive % 1000000 == 0 && positive > 0)
+        (void)snprintf(fraction, sizeof fraction, ".%03d", positive / 1000000);
+    else if (positive % 1000 == 0 && positive > 0)
+        (void)snprintf(fraction, sizeof fraction, ".%06d", positive / 1000);
+    else if (positive > 0)
+        (void)snprintf(fraction, sizeof fraction, ".%09d", positive);
+    buffer_printf(to, "\"%s%lld%ss\"", negative ? "-" : "", (long long)(seconds < 0 ? -seconds : seconds), fraction);
+}
+
+static int base64_value(uint8_t byte)
+{
+    if (byte >= 'A' && byte <= 'Z')
+        return byte - 'A';
+    if (byte >= 'a' && byte <= 'z')
+        return byte - 'a' + 26;
+    if (is_digit(byte))
+        return byte - '0' + 52;
+    if (byte == '+' || byte == '-')
+        return 62;
+    if (byte == '/' || byte == '_')
+        return 63;
+    return -1;
+}
+
+bool base64_decode(struct bytes text, struct buffer *to)
+{
+    size_t size = text.size_bytes;
+    while (size > 0 && text.data[size - 1] == '=' && text.size_bytes - size < 2)
+        size--;
+    if (size % 4 == 1 || (size != text.size_bytes && text.size_bytes % 4 != 0))
+        return false;
+    uint32_t bits = 0;
+    unsigned bit_count = 0;
+    for (size_t i = 0; i < size; i++) {
+        const int value = base64_value(text.data[i]);
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)value;
+        bit_count += 6;
+        if (bit_count >= 8) {
+            bit_count -= 8;
+            buffer_add_byte(to, (uint8_t)(bits >> bit_count));
+        }
+    }
+    return (bits & ((1U << bit_count) - 1)) == 0; /* what no byte takes must be zero */
+}
+
+void base64_encode(struct bytes bytes, struct buffer *to)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const size_t groups = (bytes.size_bytes + 2) / 3;
+    uint8_t *out = buffer_extend(to, groups * 4);
+    if (out == NULL)
+        return;
+    for (size_t i = 0; i < groups; i++) {
+        const size_t left = bytes.size_bytes - i * 3;
+        const uint8_t *in = bytes.data + i * 3;
+        const uint32_t bits =
+            (uint32_t)in[0] << 16 | (uint32_t)(left > 1 ? in[1] : 0) << 8 | (uint32_t)(left > 2 ? in[2] : 0);
+        out[i * 4] = (uint8_t)alphabet[bits >> 18];
+        out[i * 4 + 1] = (uint8_t)alphabet[bits >> 12 & 63];
+        out[i * 4 + 2] = left > 1 ? (uint8_t)alphabet[bits >> 6 & 63] : '=';
+        out[i * 4 + 3] = left > 2 ? (uint8_t)alphabet[bits & 63] : '=';
+    }
+}
+
+bool is_opaque(struct bytes content_type)
+{
+    return content_type.size_bytes > 0 && !bytes_equal(content_type, BYTES_LITERAL("application/json"));
+}
+
+static void put_pair(struct buffer *wire, uint32_t number, int64_t first, int64_t second)
+{
+    uint8_t inner_memory[32];
+    struct buffer inner = {.data = inner_memory, .capacity_bytes = sizeof inner_memory, .limit_bytes = sizeof inner_memory};
+    if (first != 0)
+        wire_put_uint(&inner, 1, (uint64_t)first);
+    if (second != 0)
+        wire_put_uint(&inner, 2, (uint64_t)second);
+    wire_put_bytes(wire, number, buffer_bytes(&inner));
+}
+
+void put_time(struct buffer *wire, uint32_t number, int64_t time_us)
+{
+    int64_t seconds = time_us / 1000000;
+    int64_t micros = time_us % 1000000;
+    if (micros < 0) {
+        micros += 1000000;
+        seconds--;
+    }
+    put_pair(wire, number, seconds, micros * 1000);
+}
+
+void put_duration(struct buffer *wire, uint32_t number, int64_t seconds, int32_t nanos)
+{
+    put_pair(wire, number, seconds, nanos);
+}

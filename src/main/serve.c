@@ -1,0 +1,338 @@
+/* What serves: built bottom-up, taken down in reverse. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "bus/bus.h"
+#include "domain/domain.h"
+#include "gateway/gateway.h"
+#include "gateway/upstream/upstream.h"
+#include "main/serve_internal.h"
+#include "rpc/table.h"
+#include "server/server.h"
+#include "service/service.h"
+#include "store/embedded/embedded_store.h"
+#include "store/memory/memory_store.h"
+#include "store/writer.h"
+
+#define DRAIN_MS         5000
+#define METADATA_MAX     64U
+#define ADDRESS_BYTES    128U
+
+/* Everything that runs; a member is NULL until it was built. */
+struct running {
+    const struct config *config;
+    struct log *log;
+    int log_fd;
+    struct files *files;
+    struct event_store *store;
+    struct snapshot_store *snapshots;
+    struct snapshot_store *cache;
+    struct domain *domain;
+    struct bus *bus;
+    struct writer *writer;
+    struct service *service;
+    struct rpc_table *table;
+    struct upstream *upstream;
+    struct server *server;
+    struct gateway *gateway;
+    struct service_pair metadata[METADATA_MAX];
+};
+
+static void stop_all(struct running *running)
+{
+    if (running->server != NULL)
+        server_set_serving(running->server, false);
+    if (running->service != NULL)
+        service_stop(running->service);
+    gateway_stop(running->gateway, DRAIN_MS);
+    server_stop(running->server, DRAIN_MS);
+    upstream_local_free(running->upstream);
+    rpc_table_free(running->table);
+    service_free(running->service);
+    writer_stop(running->writer);
+    bus_free(running->bus);
+    domain_free(running->domain);
+    snapshot_store_close(running->cache);
+    snapshot_store_close(running->snapshots);
+    event_store_close(running->store);
+    posix_files_free(running->files);
+    log_free(running->log);
+    if (running->log_fd > STDERR_FILENO)
+        (void)close(running->log_fd); /* nothing is left to write */
+}
+
+static struct status open_log(struct running *running)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    const char *output = config_text(running->config, CONFIG_LOGGING_OUTPUT);
+    enum log_level least = LOG_DEBUG;
+    while (strcmp(levels[least], config_text(running->config, CONFIG_LOGGING_LEVEL)) != 0)
+        least++; /* the configuration holds one of them */
+    running->log_fd = strcmp(output, "stdout") == 0 ? STDOUT_FILENO : STDERR_FILENO;
+    if (strcmp(output, "stdout") != 0 && strcmp(output, "stderr") != 0)
+        running->log_fd = open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (running->log_fd < 0)
+        return status_error(STATUS_INVALID_ARGUMENT, "logging.output \"%s\" cannot be opened: %s", output,
+                            strerror(errno));
+    const bool json = strcmp(config_text(running->config, CONFIG_LOGGING_FORMAT), "json") == 0;
+    running->log = log_new(running->log_fd, least, json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT, &system_clock);
+    return running->log != NULL ? status_ok() : status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the log");
+}
+
+static bool is_memory(const struct config *config, enum config_key key)
+{
+    return strcmp(config_text(config, key), "memory") == 0;
+}
+
+static struct status open_stores(struct running *running)
+{
+    const struct config *config = running->config;
+    const size_t snapshots_max = (size_t)config_int(config, CONFIG_MAX_SNAPSHOTS);
+    if (is_memory(config, CONFIG_EVENT_STORE)) {
+        STATUS_TRY(memory_store_open(&running->store));
+        return memory_snapshots_open(snapshots_max, &running->snapshots);
+    }
+    const char *path = config_text(config, CONFIG_EMBEDDED_PATH);
+    const struct embedded_options options = {
+        .store_id = config_text(config, CONFIG_EMBEDDED_STORE_ID),
+        .segment_max_bytes = (uint64_t)config_int(config, CONFIG_EMBEDDED_SEGMENT_SIZE),
+    };
+    STATUS_TRY(posix_files_new(path, &running->files));
+    struct status status = embedded_store_open(running->files, &options, &system_clock, &system_entropy, running->log,
+                                               &running->store);
+    if (status.code != STATUS_OK)
+        return status_prefix(status, "database.embedded.path \"%s\"", path);
+    if (is_memory(config, CONFIG_SNAPSHOT_STORE))
+        return memory_snapshots_open(snapshots_max, &running->snapshots);
+    return embedded_store_snapshots(running->store, &running->snapshots);
+}
+
+static struct status open_cache(struct running *running)
+{
+    const struct config *config = running->config;
+    if (!config_bool(config, CONFIG_CACHING_ENABLED) || !config_bool(config, CONFIG_CACHE_ENABLED))
+        return status_ok();
+    return memory_snapshots_open((size_t)config_int(config, CONFIG_CACHE_MAX_SIZE), &running->cache);
+}
+
+static struct status make_domain(struct running *running)
+{
+    const struct config *config = running->config;
+    struct domain_options options = {
+        .validation_enabled = config_bool(config, CONFIG_VALIDATION_ENABLED),
+        .strict = config_bool(config, CONFIG_VALIDATION_STRICT),
+    };
+    options.event_types = config_list(config, CONFIG_SUPPORTED_EVENT_TYPES, &options.event_type_count);
+    options.aggregate_types = config_list(config, CONFIG_SUPPORTED_AGGREGATE_TYPES, &options.aggregate_type_count);
+    return domain_new(&options, &running->domain);
+}
+
+static struct append_limits limits_of(const struct config *config)
+{
+    return (struct append_limits){
+        .events_max = config_int(config, CONFIG_MAX_EVENTS),
+        .aggregates_max = config_int(config, CONFIG_MAX_AGGREGATES),
+        .aggregate_events_max = (int32_t)config_int(config, CONFIG_MAX_AGGREGATE_EVENTS),
+        .event_data_max_bytes = (size_t)config_int(config, CONFIG_MAX_EVENT_DATA_SIZE),
+    };
+}
+
+static void on_commit(void *context, const struct store_head *head)
+{
+    bus_committed(context, head);
+}
+
+static struct status start_writer(struct running *running)
+{
+    const struct writer_options options = {
+        .limits = limits_of(running->config),
+        .on_commit = on_commit,
+        .on_commit_context = running->bus,
+    };
+    return writer_start(running->store, &options, &system_clock, &system_entropy, &running->writer);
+}
+
+static struct status make_service(struct running *running)
+{
+    const struct config *config = running->config;
+    size_t pairs = 0;
+    const struct config_pair *metadata = config_map(config, CONFIG_METADATA, &pairs);
+    if (pairs > METADATA_MAX)
+        return status_error(STATUS_INVALID_ARGUMENT, "metadata has %zu entries; at most %u are shown", pairs, METADATA_MAX);
+    for (size_t i = 0; i < pairs; i++)
+        running->metadata[i] = (struct service_pair){metadata[i].name, metadata[i].value};
+    const struct service_parts parts = {
+        .store = running->store,
+        .writer = running->writer,
+        .snapshots = running->snapshots,
+        .cache = running->cache,
+        .bus = running->bus,
+        .domain = running->domain,
+        .clock = &system_clock,
+        .entropy = &system_entropy,
+        .log = running->log,
+    };
+    const struct service_options options = {
+        .name = config_text(config, CONFIG_NAME),
+        .version = config_text(config, CONFIG_VERSION),
+        .description = config_text(config, CONFIG_DESCRIPTION),
+        .metadata = running->metadata,
+        .metadata_count = pairs,
+        .build_version = STRATA_BUILD_VERSION,
+        .commit = STRATA_COMMIT,
+        .store_id = config_text(config, CONFIG_EMBEDDED_STORE_ID),
+        .security_mode = "development",
+        .cache_kind = "memory",
+        .limits = limits_of(config),
+        .snapshots_max = config_int(config, CONFIG_MAX_SNAPSHOTS),
+        .snapshot_events = (int32_t)config_int(config, CONFIG_SNAPSHOT_EVENTS),
+        .snapshot_interval_us = config_duration_us(config, CONFIG_SNAPSHOT_INTERVAL),
+        .cleanup_interval_us = config_duration_us(config, CONFIG_CLEANUP_INTERVAL),
+        .cache_ttl_us = config_duration_us(config, CONFIG_CACHE_TTL),
+        .cache_max_entries = config_int(config, CONFIG_CACHE_MAX_SIZE),
+    };
+    return service_new(&parts, &options, &running->service);
+}
+
+/* Until tokens are built, a call that brings one must not run as if it had none (DESIGN §7). */
+static struct status refuse_tokens(void *context, struct call *call)
+{
+    (void)context;
+    if (call_authorization(call).size_bytes == 0) {
+        call_set_principal(call, BYTES_LITERAL("anonymous"));
+        return status_ok();
+    }
+    return status_reason(REASON_UNAUTHENTICATED, "the service runs in development mode and cannot check tokens; leave the "
+                         "Authorization header out");
+}
+
+static struct status make_table(struct running *running)
+{
+    const struct interceptor authenticate = {.before = refuse_tokens};
+    running->table = rpc_table_new();
+    if (running->table == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the method table");
+    rpc_table_intercept(running->table, &authenticate);
+    service_register(running->service, running->table);
+    return rpc_table_check(running->table);
+}
+
+static struct status start_edges(struct running *running)
+{
+    const struct config *config = running->config;
+    const char *bind = config_text(config, CONFIG_SERVER_BIND);
+    char address[ADDRESS_BYTES];
+    const char *numeric = strcmp(bind, "localhost") == 0 ? "127.0.0.1" : bind;
+    (void)snprintf(address, sizeof address, strchr(numeric, ':') != NULL ? "[%s]:%d" : "%s:%d", numeric,
+                   (int)config_int(config, CONFIG_SERVER_GRPC_PORT)); /* a cut address is refused below */
+    const struct server_options server = {
+        .bind = address,
+        .table = running->table,
+        .clock = &system_clock,
+        .log = running->log,
+    };
+    STATUS_TRY(server_start(&server, &running->server));
+    running->upstream = upstream_local_new(running->table);
+    if (running->upstream == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the gateway");
+    struct gateway_options gateway = {
+        .bind_address = numeric,
+        .port = (uint16_t)config_int(config, CONFIG_SERVER_HTTP_PORT),
+        .development = true,
+        .websocket = config_bool(config, CONFIG_WEBSOCKET_ENABLED),
+        .websocket_read_max_bytes = (size_t)config_int(config, CONFIG_WEBSOCKET_READ_BUFFER_SIZE),
+        .header_timeout_ms = config_duration_us(config, CONFIG_WEBSOCKET_HANDSHAKE_TIMEOUT) / 1000,
+    };
+    gateway.allowed_origins = config_list(config, CONFIG_SECURITY_ALLOWED_ORIGINS, &gateway.allowed_origin_count);
+    return gateway_start(&gateway, running->upstream, running->log, &system_clock, &system_entropy, &running->gateway);
+}
+
+static struct status build(struct running *running)
+{
+    STATUS_TRY(open_log(running));
+    STATUS_TRY(open_stores(running));
+    STATUS_TRY(open_cache(running));
+    STATUS_TRY(make_domain(running));
+    STATUS_TRY(bus_new(running->store, &system_clock, running->log, &running->bus));
+    STATUS_TRY(bus_start(running->bus));
+    STATUS_TRY(start_writer(running));
+    STATUS_TRY(make_service(running));
+    STATUS_TRY(make_table(running));
+    return start_edges(running);
+}
+
+/* A person reads this; the log has the same for programs. */
+static void print_banner(const struct running *running)
+{
+    const struct config *config = running->config;
+    const char *bind = config_text(config, CONFIG_SERVER_BIND);
+    const bool memory = is_memory(config, CONFIG_EVENT_STORE);
+    const int port = gateway_port(running->gateway);
+    (void)printf("Strata %s is serving.\n"
+                 "  REST, SSE, WebSocket   http://%s:%d\n"
+                 "  gRPC                   %s:%d\n"
+                 "  events                 %s%s\n"
+                 "  security               development mode: loopback only, no tokens\n\n"
+                 "Try:\n"
+                 "  curl -X POST http://localhost:%d/api/v1/aggregates/ -H 'Content-Type: application/json' "
+                 "-d '{\"type\":\"user\",\"id\":\"user-123\",\"initial_state\":{\"email\":\"john@example.com\"}}'\n"
+                 "Ctrl-C stops it cleanly.\n",
+                 STRATA_BUILD_VERSION, bind, port, bind, server_port(running->server),
+                 memory ? "in memory: gone when it stops" : "embedded store in ",
+                 memory ? "" : config_text(config, CONFIG_EMBEDDED_PATH), port);
+    (void)fflush(stdout); /* the log says the same */
+}
+
+static void log_recovery(const struct running *running)
+{
+    if (is_memory(running->config, CONFIG_EVENT_STORE))
+        return;
+    struct embedded_recovery recovery;
+    embedded_store_recovery(running->store, &recovery);
+    if (recovery.torn_bytes > 0)
+        log_warn(running->log, "a torn tail was set aside; nothing that was answered is in it",
+                 LOG_INT("torn_bytes", recovery.torn_bytes), LOG_INT("head_position", recovery.head_position));
+    log_info(running->log, recovery.created ? "made a new store" : "opened the store",
+             LOG_INT("head_position", recovery.head_position), LOG_BOOL("clean", recovery.clean),
+             LOG_INT("segments", recovery.segment_count));
+}
+
+static void wait_for_signal(const sigset_t *signals, struct log *log)
+{
+    int number = 0;
+    while (sigwait(signals, &number) != 0)
+        continue;
+    log_info(log, "stopping", LOG_TEXT("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+}
+
+struct status serve_run(const struct config *config)
+{
+    sigset_t signals;
+    (void)sigemptyset(&signals); /* a set and valid signals cannot fail */
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread, so that all inherit it */
+    (void)signal(SIGPIPE, SIG_IGN);
+    struct running running = {.config = config, .log_fd = -1};
+    struct status status = build(&running);
+    if (status.code == STATUS_OK) {
+        log_recovery(&running);
+        server_set_serving(running.server, true);
+        print_banner(&running);
+        log_info(running.log, "serving", LOG_INT("http_port", gateway_port(running.gateway)),
+                 LOG_INT("grpc_port", server_port(running.server)),
+                 LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)), LOG_TEXT("security", "development"));
+        wait_for_signal(&signals, running.log);
+    }
+    stop_all(&running);
+    return status;
+}

@@ -1,0 +1,47 @@
+/*
+ * The rules of snapshots: which are taken by themselves, when a PENDING one is compared, which one goes when there are
+ * too many, and the cached states, which are snapshots too.
+ *
+ * Threads  Any; all but snapshots_appended may block on the stores.
+ */
+#pragma once
+
+#include "service/loader_internal.h"
+#include "service/service_internal.h"
+
+#define PENDING_MAX 16U /* of one aggregate */
+
+struct snapshot_keeper;
+
+STATUS_MUST_CHECK struct status snapshot_keeper_new(struct service *service, struct snapshot_keeper **ret);
+void snapshot_keeper_stop(
+    struct snapshot_keeper *keeper); /* no timer fires afterwards; more than once is fine */
+void snapshot_keeper_free(struct snapshot_keeper *keeper);
+
+/* After a load: keeps the state in the cache and has a snapshot taken when one is due. `base` NULL = from nothing. */
+void snapshots_loaded(struct service *service, const struct loaded *loaded, const struct snapshot *base,
+                      bool cached);
+/* After an append; from the writer's thread: only enqueues. */
+void snapshots_appended(struct service *service, const struct append_outcome *outcome);
+
+/* Compares the PENDING snapshots that the head has reached; those far from any snapshot by a job. Failures are only
+ * logged: the next read tries again. */
+void snapshots_settle(struct service *service, struct arena *arena, struct bytes id, int32_t head_version);
+
+/* While held, nobody else changes snapshots: for "look, then put". Held over a write to the snapshot store, which has
+ * one writer anyway; no event waits for it. */
+void snapshots_lock(struct service *service);
+void snapshots_unlock(struct service *service);
+
+/* Compares `data` (empty = take the state itself) with the state and stores VERIFIED or DIVERGENT; *ret lives in the
+ * arena. Under snapshots_lock. */
+STATUS_MUST_CHECK struct status snapshot_put_compared(struct service *service, struct arena *arena,
+                                                      const struct loaded *loaded, struct bytes data,
+                                                      struct bytes metadata, struct snapshot *ret);
+/* Stores one that is ahead of its aggregate. Under snapshots_lock. */
+STATUS_MUST_CHECK struct status snapshot_put_pending(struct service *service,
+                                                     const struct snapshot *snapshot);
+
+/* Would a rebuild use it? VERIFIED, our reducer, and the event at its version is the one that it names. */
+STATUS_MUST_CHECK struct status snapshot_is_usable(struct service *service, const struct snapshot *snapshot,
+                                                   bool *ret);

@@ -1,0 +1,309 @@
+/*
+ * Subscribe: a cursor of the bus, pumped by the bus's thread, one message a turn.
+ *
+ *   catching up ──reached the head: caught_up──► live ──too far behind: fell_behind──► catching up
+ *
+ * While nothing is sent for checkpoint_interval, a checkpoint is. A client that cannot take more gets no turn; what it
+ * has not got stays in the store.
+ */
+#include <stdlib.h>
+
+#include "service/checks_internal.h"
+#include "service/replies_internal.h"
+
+#define CHECKPOINT_DEFAULT_US INT64_C(1000000)
+#define CHECKPOINT_LEAST_US   INT64_C(100000)
+#define CHECKPOINT_MOST_US    INT64_C(3600000000)
+
+/* Fields of strata.v1.SubscribeResponse. */
+enum {
+    MESSAGE_BATCH = 1,
+    MESSAGE_CAUGHT_UP = 2,
+    MESSAGE_CHECKPOINT = 3,
+    MESSAGE_FELL_BEHIND = 4,
+    MESSAGE_CLOSING = 5
+};
+
+struct subscription {
+    struct stream_link link; /* first: stop finds it */
+    struct service *service;
+    struct call *call;
+    struct cursor *cursor;
+    int64_t checkpoint_interval_us;
+    atomic_bool writable;
+
+    bool live; /* from here on the bus's thread's */
+    int64_t sent_at_us;
+    size_t batch_count;
+    struct buffer batch;
+    struct buffer message;
+};
+
+/* --- sending; one message a turn --- */
+
+static void send_message(struct subscription *subscription)
+{
+    /* Before sending: on_writable may come before the answer does. */
+    atomic_store(&subscription->writable, false);
+    if (call_send_bytes(subscription->call, buffer_bytes(&subscription->message)))
+        atomic_store(&subscription->writable, true);
+    subscription->sent_at_us = clock_monotonic_us(subscription->service->parts.clock);
+}
+
+static void send_batch(struct subscription *subscription)
+{
+    buffer_clear(&subscription->message);
+    wire_put_bytes(&subscription->message, MESSAGE_BATCH, buffer_bytes(&subscription->batch));
+    send_message(subscription);
+}
+
+static void send_checkpoint(struct subscription *subscription, uint32_t field, const struct cursor *cursor)
+{
+    uint8_t memory[64];
+    struct buffer part = {.data = memory, .capacity_bytes = sizeof memory, .limit_bytes = sizeof memory};
+    wire_put_int(&part, 1, cursor_position(cursor));
+    if (cursor_time_us(cursor) != 0)
+        wire_put_time(&part, 2, cursor_time_us(cursor));
+    wire_put_int(&part, 3, cursor_head(cursor));
+    buffer_clear(&subscription->message);
+    wire_put_bytes(&subscription->message, field, buffer_bytes(&part));
+    send_message(subscription);
+}
+
+static void send_closing(struct subscription *subscription, const struct cursor *cursor)
+{
+    uint8_t memory[64];
+    struct buffer part = {.data = memory, .capacity_bytes = sizeof memory, .limit_bytes = sizeof memory};
+    wire_put_text(&part, 1, BYTES_LITERAL("SHUTTING_DOWN"));
+    wire_put_int(&part, 2, cursor_position(cursor));
+    buffer_clear(&subscription->message);
+    wire_put_bytes(&subscription->message, MESSAGE_CLOSING, buffer_bytes(&part));
+    (void)call_send_bytes(subscription->call, buffer_bytes(&subscription->message)); /* the last one */
+}
+
+/* --- a turn --- */
+
+static bool take_event(void *context, int64_t position, struct record record)
+{
+    struct subscription *subscription = context;
+    if (subscription->batch_count == BATCH_EVENTS_MAX ||
+        (subscription->batch_count > 0 &&
+         subscription->batch.size_bytes + record.bytes.size_bytes > BATCH_BYTES_MAX))
+        return false;
+    wire_put_event(&subscription->batch, 1, subscription->service, position, record);
+    subscription->batch_count++;
+    return true;
+}
+
+static enum cursor_turn subscription_end(struct subscription *subscription, const struct status *status)
+{
+    struct service *service = subscription->service;
+    streams_remove(service, &subscription->link);
+    call_finish(subscription->call, status); /* from here on rpc calls nothing back */
+    buffer_done(&subscription->batch);
+    buffer_done(&subscription->message);
+    free(subscription);
+    service_leave(service);
+    return CURSOR_CLOSED;
+}
+
+static enum cursor_turn subscription_turn(void *context, struct cursor *cursor)
+{
+    struct subscription *subscription = context;
+    struct status status = status_ok();
+    if (call_cancelled(subscription->call)) {
+        status = status_error(STATUS_CANCELLED, "the subscriber is gone");
+        return subscription_end(subscription, &status);
+    }
+    if (service_stopping(subscription->service)) {
+        send_closing(subscription, cursor);
+        return subscription_end(subscription, &status);
+    }
+    if (!atomic_load(&subscription->writable)) {
+        cursor_wake_at(cursor, 0);
+        return CURSOR_WAIT;
+    }
+    if (subscription->live && cursor_behind(cursor)) {
+        subscription->live = false;
+        send_checkpoint(subscription, MESSAGE_FELL_BEHIND, cursor);
+        return CURSOR_AGAIN;
+    }
+    buffer_clear(&subscription->batch);
+    subscription->batch_count = 0;
+    status = cursor_next(cursor, take_event, subscription);
+    if (status_is_ok(&status))
+        status = buffer_status(&subscription->batch);
+    if (!status_is_ok(&status))
+        return subscription_end(subscription, &status);
+
+    const bool at_head = cursor_position(cursor) >= cursor_head(cursor);
+    const int64_t due_us = subscription->sent_at_us + subscription->checkpoint_interval_us;
+    if (subscription->batch_count > 0) {
+        send_batch(subscription);
+    } else if (at_head && !subscription->live) {
+        subscription->live = true;
+        send_checkpoint(subscription, MESSAGE_CAUGHT_UP, cursor);
+    } else if (clock_monotonic_us(subscription->service->parts.clock) >= due_us) {
+        send_checkpoint(subscription, MESSAGE_CHECKPOINT, cursor);
+    }
+    cursor_wake_at(cursor, subscription->sent_at_us + subscription->checkpoint_interval_us);
+    const bool stuck = !at_head && subscription->batch_count == 0 && cursor_waits_for_missing(cursor);
+    return (at_head && subscription->live) || stuck ? CURSOR_WAIT : CURSOR_AGAIN;
+}
+
+/* --- callbacks; any thread --- */
+
+static void subscription_writable(void *context)
+{
+    struct subscription *subscription = context;
+    atomic_store(&subscription->writable, true);
+    cursor_poke(subscription->cursor);
+}
+
+static void subscription_cancelled(void *context)
+{
+    struct subscription *subscription = context;
+    cursor_poke(subscription->cursor);
+}
+
+static void subscription_stop(struct stream_link *link)
+{
+    cursor_poke(((struct subscription *)link)->cursor);
+}
+
+/* --- the request --- */
+
+static void build_query(struct faults *faults, const Strata__V1__SubscribeRequest *request,
+                        struct query_item *item, struct event_query *ret)
+{
+    const bool flat_given = request->n_types + request->n_tags + request->n_aggregate_types +
+                                    request->n_aggregate_ids + request->n_aggregate_id_prefixes >
+                                0 ||
+                            request->correlation_id[0] != '\0';
+    if (request->query != NULL && flat_given)
+        faults_add(faults, "query",
+                   status_reason(REASON_INVALID_FIELD,
+                                 "query and single filters are both given; put the filters into "
+                                 "the query's items"));
+    if (!flat_given) {
+        query_build(faults, "query", request->query, true, ret);
+        return;
+    }
+    const struct flat_query flat = {
+        .types = request->types,
+        .type_count = request->n_types,
+        .tags = request->tags,
+        .tag_count = request->n_tags,
+        .aggregate_types = request->aggregate_types,
+        .aggregate_type_count = request->n_aggregate_types,
+        .aggregate_ids = request->aggregate_ids,
+        .aggregate_id_count = request->n_aggregate_ids,
+        .aggregate_id_prefixes = request->aggregate_id_prefixes,
+        .aggregate_id_prefix_count = request->n_aggregate_id_prefixes,
+        .correlation_id = request->correlation_id,
+    };
+    query_item_build(faults, "", &flat, item);
+    *ret = (struct event_query){item, 1};
+}
+
+static struct status interval_check(const Google__Protobuf__Duration *given, int64_t *ret_us)
+{
+    *ret_us = CHECKPOINT_DEFAULT_US;
+    if (given == NULL)
+        return status_ok();
+    if (given->seconds >= 0 && given->seconds <= CHECKPOINT_MOST_US / 1000000 && given->nanos >= 0)
+        *ret_us = given->seconds * 1000000 + given->nanos / 1000;
+    else
+        *ret_us = 0;
+    if (*ret_us < CHECKPOINT_LEAST_US || *ret_us > CHECKPOINT_MOST_US)
+        return status_reason(
+            REASON_INVALID_FIELD,
+            "checkpoint_interval is %lld s and %d ns; give 100 ms to 1 h, or leave it out for 1 s",
+            (long long)given->seconds, given->nanos);
+    return status_ok();
+}
+
+/* The position after which it begins. `from_end` is the head as it is now: what is committed from here on comes. */
+static struct status start_of(struct service *service, const Strata__V1__SubscribeRequest *request,
+                              int64_t *ret)
+{
+    const int64_t head = bus_head(service->parts.bus);
+    int64_t time_us = 0;
+    *ret = head;
+    switch (request->start_case) {
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION:
+        *ret = request->after_position;
+        if (request->after_position < 0)
+            return status_reason(REASON_INVALID_FIELD, "after_position is %lld; give 0 or more",
+                                 (long long)request->after_position);
+        if (request->after_position > head)
+            return status_reason(
+                REASON_INVALID_FIELD,
+                "after_position is %lld and the head is %lld: the position comes from another store, or "
+                "this one was restored to an earlier time; begin again with from_start",
+                (long long)request->after_position, (long long)head);
+        return status_ok();
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_TIMESTAMP:
+        STATUS_TRY(time_check("from_timestamp", request->from_timestamp, &time_us));
+        return service->parts.store->ops->find_time(service->parts.store, time_us - 1, ret);
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_START:
+        *ret = request->from_start ? 0 : head;
+        return status_ok();
+    default:
+        return status_ok();
+    }
+}
+
+static struct status subscription_build(struct subscription *subscription,
+                                        const Strata__V1__SubscribeRequest *request,
+                                        struct cursor_options *options, struct query_item *item,
+                                        struct event_query *query)
+{
+    struct faults faults;
+    faults_init(&faults, call_arena(subscription->call));
+    build_query(&faults, request, item, query);
+    faults_add(&faults, "checkpoint_interval",
+               interval_check(request->checkpoint_interval, &subscription->checkpoint_interval_us));
+    faults_add(&faults, "start", start_of(subscription->service, request, &options->after_position));
+    return faults_status(&faults);
+}
+
+static void subscribe_start(void *context, struct call *call, const ProtobufCMessage *request)
+{
+    struct service *service = context;
+    if (!service_enter(service, call))
+        return;
+    struct subscription *subscription = calloc(1, sizeof *subscription);
+    struct query_item item = {0};
+    struct event_query query = {NULL, 0};
+    struct cursor_options options = {.query = &query, .turn = subscription_turn, .context = subscription};
+    struct status status =
+        subscription == NULL
+            ? status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for another subscription; close some")
+            : status_ok();
+    if (status_is_ok(&status)) {
+        subscription->service = service;
+        subscription->call = call;
+        status = subscription_build(subscription, (const Strata__V1__SubscribeRequest *)request, &options,
+                                    &item, &query);
+    }
+    if (status_is_ok(&status)) {
+        subscription->batch = buffer_make(0);
+        subscription->message = buffer_make(0);
+        subscription->link.stop = subscription_stop;
+        subscription->sent_at_us = clock_monotonic_us(service->parts.clock);
+        atomic_init(&subscription->writable, true);
+        status = cursor_new(service->parts.bus, &options, &subscription->cursor);
+    }
+    if (!status_is_ok(&status)) {
+        free(subscription);
+        service_finish(service, call, &status);
+        return;
+    }
+    call_on_cancel(call, subscription_cancelled, subscription);
+    call_on_writable(call, subscription_writable, subscription);
+    streams_add(service, &subscription->link);
+    cursor_start(subscription->cursor); /* the first turn may end it: nothing is touched afterwards */
+}
+
+const struct method_handler subscribe_handler = {.start = subscribe_start};

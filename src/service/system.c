@@ -1,0 +1,368 @@
+/* GetHealth, GetInfo and GetStats. */
+#include <string.h>
+
+#include "service/replies_internal.h"
+
+#define NEAR_LIMIT_PERCENT 80
+
+static struct status no_memory(void)
+{
+    return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the answer");
+}
+
+static char *text_or_empty(const char *text)
+{
+    return text == NULL ? (char *)protobuf_c_empty_string : (char *)(uintptr_t)text;
+}
+
+/* --- GetHealth --- */
+
+struct health {
+    struct service *service;
+    struct arena *arena;
+    Strata__V1__Health message;
+    Strata__V1__Health__Component *components[8];
+};
+
+static void component_add(struct health *health, const char *name, bool required, struct status status,
+                          bool near_limit, int64_t began_us)
+{
+    Strata__V1__Health__Component *component = arena_alloc(health->arena, sizeof *component);
+    Google__Protobuf__Duration *latency = arena_alloc(health->arena, sizeof *latency);
+    char *reason = arena_text(health->arena, bytes_of_text(status.message));
+    if (component == NULL || latency == NULL || reason == NULL)
+        return; /* what is missing from the list was not well either */
+    strata__v1__health__component__init(component);
+    google__protobuf__duration__init(latency);
+    const int64_t took_us = clock_monotonic_us(health->service->parts.clock) - began_us;
+    latency->seconds = took_us / 1000000;
+    latency->nanos = (int32_t)(took_us % 1000000) * 1000;
+    component->name = text_or_empty(name);
+    component->required = required;
+    component->latency = latency;
+    component->reason = reason;
+    component->state = STRATA__V1__HEALTH__STATE__HEALTHY;
+    if (!status_is_ok(&status))
+        component->state = required && !near_limit ? STRATA__V1__HEALTH__STATE__UNHEALTHY
+                                                   : STRATA__V1__HEALTH__STATE__DEGRADED;
+    if (component->state > health->message.state)
+        health->message.state = component->state;
+    health->components[health->message.n_components++] = component;
+}
+
+/* OK below 80 % of a limit. */
+static struct status near_limit(const char *what, int64_t now, int64_t most)
+{
+    if (most <= 0 || now < most / 100 * NEAR_LIMIT_PERCENT + most % 100 * NEAR_LIMIT_PERCENT / 100)
+        return status_ok();
+    return status_error(STATUS_RESOURCE_EXHAUSTED,
+                        "%s is %lld and %lld are there; raise the limit before it is reached", what,
+                        (long long)most, (long long)now);
+}
+
+static void event_store_health(struct health *health)
+{
+    struct service *service = health->service;
+    struct event_store *store = service->parts.store;
+    const int64_t began_us = clock_monotonic_us(service->parts.clock);
+    struct store_head head = {0};
+    struct status status = store->ops->health(store);
+    if (status_is_ok(&status))
+        status = store->ops->head(store, &head);
+    bool near = false;
+    if (status_is_ok(&status)) {
+        status = near_limit("max_events", head.position, service->options.limits.events_max);
+        if (status_is_ok(&status))
+            status =
+                near_limit("max_aggregates", head.aggregate_count, service->options.limits.aggregates_max);
+        near = !status_is_ok(&status);
+    }
+    component_add(health, "event_store", true, status, near, began_us);
+}
+
+static void snapshots_health(struct health *health, const char *name, struct snapshot_store *store,
+                             const char *limit, int64_t most)
+{
+    const int64_t began_us = clock_monotonic_us(health->service->parts.clock);
+    struct snapshot_store_stats stats = {0};
+    struct status status = store->ops->stats(store, &stats);
+    if (status_is_ok(&status) && limit != NULL)
+        status = near_limit(limit, stats.snapshot_count, most);
+    component_add(health, name, false, status, false, began_us);
+}
+
+static struct status get_health_run(struct service *service, struct call *call, const void *request,
+                                    struct reply *ret)
+{
+    (void)request;
+    struct health *health = arena_zalloc(call_arena(call), sizeof *health);
+    if (health == NULL)
+        return no_memory();
+    health->service = service;
+    health->arena = call_arena(call);
+    strata__v1__health__init(&health->message);
+    health->message.state = STRATA__V1__HEALTH__STATE__HEALTHY;
+    health->message.components = health->components;
+    health->message.security_mode = text_or_empty(service->options.security_mode);
+    event_store_health(health);
+    snapshots_health(health, "snapshot_store", service->parts.snapshots, "max_snapshots",
+                     service->options.snapshots_max);
+    if (service->parts.cache != NULL) /* a full cache is as it should be */
+        snapshots_health(health, "cache", service->parts.cache, NULL, 0);
+    const int64_t began_us = clock_monotonic_us(service->parts.clock);
+    component_add(health, "bus", false, bus_health(service->parts.bus), false, began_us);
+    ret->message = &health->message.base;
+    if (health->message.state == STRATA__V1__HEALTH__STATE__UNHEALTHY)
+        ret->http_status = 503;
+    return status_ok();
+}
+
+static void get_health_start(void *context, struct call *call, const ProtobufCMessage *request)
+{
+    service_start(context, call, request, 0, get_health_run);
+}
+
+const struct method_handler get_health_handler = {.start = get_health_start};
+
+/* --- GetInfo --- */
+
+static struct status info_pairs(struct arena *arena, const struct service_options *options,
+                                Strata__V1__Info *info)
+{
+    info->metadata = arena_array(arena, options->metadata_count, sizeof(Strata__V1__Info__MetadataEntry *));
+    info->libraries = arena_array(arena, options->library_count, sizeof(Strata__V1__Info__LibrariesEntry *));
+    if (info->metadata == NULL || info->libraries == NULL)
+        return no_memory();
+    for (size_t i = 0; i < options->metadata_count; i++) {
+        Strata__V1__Info__MetadataEntry *entry = arena_alloc(arena, sizeof *entry);
+        if (entry == NULL)
+            return no_memory();
+        strata__v1__info__metadata_entry__init(entry);
+        entry->key = text_or_empty(options->metadata[i].key);
+        entry->value = text_or_empty(options->metadata[i].value);
+        info->metadata[info->n_metadata++] = entry;
+    }
+    for (size_t i = 0; i < options->library_count; i++) {
+        Strata__V1__Info__LibrariesEntry *entry = arena_alloc(arena, sizeof *entry);
+        if (entry == NULL)
+            return no_memory();
+        strata__v1__info__libraries_entry__init(entry);
+        entry->key = text_or_empty(options->libraries[i].key);
+        entry->value = text_or_empty(options->libraries[i].value);
+        info->libraries[info->n_libraries++] = entry;
+    }
+    return status_ok();
+}
+
+static struct status info_engines(struct service *service, struct arena *arena, Strata__V1__Info *info)
+{
+    struct event_store_stats events;
+    STATUS_TRY(service->parts.store->ops->stats(service->parts.store, arena, &events));
+    info->event_store = text_or_empty(events.engine);
+    struct snapshot_store_stats snapshots;
+    const struct status status = service->parts.snapshots->ops->stats(service->parts.snapshots, &snapshots);
+    info->snapshot_store = text_or_empty(status_is_ok(&status) ? snapshots.engine : "unreachable");
+    info->cache = text_or_empty(service->parts.cache == NULL ? "none" : service->options.cache_kind);
+    return status_ok();
+}
+
+static struct status get_info_run(struct service *service, struct call *call, const void *request,
+                                  struct reply *ret)
+{
+    (void)request;
+    struct arena *arena = call_arena(call);
+    const struct service_options *options = &service->options;
+    Strata__V1__Info *info = arena_alloc(arena, sizeof *info);
+    if (info == NULL)
+        return no_memory();
+    strata__v1__info__init(info);
+    info->name = text_or_empty(options->name);
+    info->version = text_or_empty(options->version);
+    info->description = text_or_empty(options->description);
+    info->build_version = text_or_empty(options->build_version);
+    info->commit = text_or_empty(options->commit);
+    info->store_id = text_or_empty(options->store_id);
+    info->started_at = time_to_proto(arena, service->started_at_us);
+    info->configuration = (ProtobufCBinaryData){options->configuration.size_bytes,
+                                                (uint8_t *)(uintptr_t)options->configuration.data};
+    info->event_types = (char **)(uintptr_t)domain_event_types(service->parts.domain, &info->n_event_types);
+    info->aggregate_types =
+        (char **)(uintptr_t)domain_aggregate_types(service->parts.domain, &info->n_aggregate_types);
+    STATUS_TRY(info_pairs(arena, options, info));
+    STATUS_TRY(info_engines(service, arena, info));
+    ret->message = &info->base;
+    return status_ok();
+}
+
+static void get_info_start(void *context, struct call *call, const ProtobufCMessage *request)
+{
+    service_start(context, call, request, 0, get_info_run);
+}
+
+const struct method_handler get_info_handler = {.start = get_info_start};
+
+/* --- GetStats --- */
+
+struct stats {
+    Strata__V1__Stats message;
+    Strata__V1__StoreStats event_store;
+    Strata__V1__StoreStats snapshot_store;
+    Strata__V1__BusStats bus;
+    Strata__V1__CacheStats cache;
+    Strata__V1__StoreStats__CountersEntry counters[5];
+    Strata__V1__StoreStats__CountersEntry *counter_list[5];
+    struct event_store_stats events;
+};
+
+static struct status stats_types(struct arena *arena, struct stats *stats)
+{
+    const struct event_store_stats *events = &stats->events;
+    Strata__V1__Stats *message = &stats->message;
+    message->events_by_type =
+        arena_array(arena, events->event_type_count, sizeof(Strata__V1__Stats__EventsByTypeEntry *));
+    message->aggregates_by_type =
+        arena_array(arena, events->aggregate_type_count, sizeof(Strata__V1__Stats__AggregatesByTypeEntry *));
+    if (message->events_by_type == NULL || message->aggregates_by_type == NULL)
+        return no_memory();
+    for (size_t i = 0; i < events->event_type_count; i++) {
+        const struct type_count *count = &events->events_by_type[i];
+        if (count->type.size_bytes > 0 && count->type.data[0] == '$')
+            continue; /* system events are counted apart */
+        Strata__V1__Stats__EventsByTypeEntry *entry = arena_alloc(arena, sizeof *entry);
+        if (entry == NULL)
+            return no_memory();
+        strata__v1__stats__events_by_type_entry__init(entry);
+        entry->key = arena_text(arena, count->type);
+        entry->value = count->count;
+        if (entry->key == NULL)
+            return no_memory();
+        message->events_by_type[message->n_events_by_type++] = entry;
+    }
+    for (size_t i = 0; i < events->aggregate_type_count; i++) {
+        Strata__V1__Stats__AggregatesByTypeEntry *entry = arena_alloc(arena, sizeof *entry);
+        if (entry == NULL)
+            return no_memory();
+        strata__v1__stats__aggregates_by_type_entry__init(entry);
+        entry->key = arena_text(arena, events->aggregates_by_type[i].type);
+        entry->value = events->aggregates_by_type[i].count;
+        if (entry->key == NULL)
+            return no_memory();
+        message->aggregates_by_type[message->n_aggregates_by_type++] = entry;
+    }
+    message->event_type_count = (int64_t)message->n_events_by_type;
+    return status_ok();
+}
+
+/* Between two looks at least a second apart. */
+static double append_rate(struct service *service, int64_t appends)
+{
+    const int64_t now_us = clock_monotonic_us(service->parts.clock);
+    pthread_mutex_lock(&service->rate_lock);
+    const int64_t elapsed_us = now_us - service->rate_at_us;
+    if (elapsed_us >= 1000000) {
+        service->rate_per_s = (double)(appends - service->rate_appends) * 1e6 / (double)elapsed_us;
+        service->rate_appends = appends;
+        service->rate_at_us = now_us;
+    }
+    const double rate = service->rate_per_s;
+    pthread_mutex_unlock(&service->rate_lock);
+    return rate;
+}
+
+static void stats_writer(struct service *service, struct stats *stats)
+{
+    struct writer_stats writer;
+    writer_stats(service->parts.writer, &writer);
+    Strata__V1__StoreStats *store = &stats->event_store;
+    strata__v1__store_stats__init(store);
+    store->engine = text_or_empty(stats->events.engine);
+    store->bytes = stats->events.size_bytes;
+    store->appends = writer.appends;
+    store->conflicts = writer.conflicts;
+    store->queue_depth = writer.queue_depth;
+    store->appends_per_second = append_rate(service, writer.appends);
+    const struct {
+        const char *name;
+        int64_t value;
+    } counters[] = {
+        {"batches", writer.batches},
+        {"events", writer.events},
+        {"refused", writer.refused},
+        {"replays", writer.replays},
+    };
+    store->counters = stats->counter_list;
+    for (size_t i = 0; i < ARRAY_COUNT(counters); i++) {
+        strata__v1__store_stats__counters_entry__init(&stats->counters[i]);
+        stats->counters[i].key = text_or_empty(counters[i].name);
+        stats->counters[i].value = counters[i].value;
+        stats->counter_list[store->n_counters++] = &stats->counters[i];
+    }
+    stats->message.event_store = store;
+}
+
+static void stats_snapshots(struct service *service, struct stats *stats)
+{
+    struct snapshot_store_stats snapshots = {0};
+    struct status status = service->parts.snapshots->ops->stats(service->parts.snapshots, &snapshots);
+    strata__v1__store_stats__init(&stats->snapshot_store);
+    stats->snapshot_store.engine = text_or_empty(status_is_ok(&status) ? snapshots.engine : "unreachable");
+    stats->snapshot_store.bytes = snapshots.size_bytes;
+    stats->message.snapshot_count = snapshots.snapshot_count;
+    stats->message.snapshot_store = &stats->snapshot_store;
+
+    strata__v1__cache_stats__init(&stats->cache);
+    stats->message.cache = &stats->cache;
+    stats->cache.kind = text_or_empty(service->parts.cache == NULL ? "none" : service->options.cache_kind);
+    stats->cache.hits = atomic_load(&service->cache_hits);
+    stats->cache.misses = atomic_load(&service->cache_misses);
+    if (service->parts.cache == NULL)
+        return;
+    struct snapshot_store_stats cached = {0};
+    status = service->parts.cache->ops->stats(service->parts.cache, &cached);
+    stats->cache.entries = status_is_ok(&status) ? cached.snapshot_count : 0;
+}
+
+static void stats_bus(struct service *service, struct stats *stats)
+{
+    struct bus_stats bus;
+    bus_stats(service->parts.bus, &bus);
+    strata__v1__bus_stats__init(&stats->bus);
+    stats->bus.subscribers = bus.subscribers;
+    stats->bus.handlers = bus.handlers;
+    stats->bus.relay_lag = bus.lag;
+    stats->bus.delivered = bus.delivered;
+    stats->message.bus = &stats->bus;
+}
+
+static struct status get_stats_run(struct service *service, struct call *call, const void *request,
+                                   struct reply *ret)
+{
+    (void)request; /* this engine's counts are exact as they are */
+    struct arena *arena = call_arena(call);
+    struct event_store *store = service->parts.store;
+    struct stats *stats = arena_zalloc(arena, sizeof *stats);
+    if (stats == NULL)
+        return no_memory();
+    strata__v1__stats__init(&stats->message);
+    struct store_head head;
+    STATUS_TRY(store->ops->stats(store, arena, &stats->events));
+    STATUS_TRY(store->ops->head(store, &head));
+    stats->message.event_count = stats->events.event_count;
+    stats->message.system_event_count = stats->events.system_event_count;
+    stats->message.aggregate_count = head.aggregate_count;
+    stats->message.head_position = head.position;
+    stats->message.head_timestamp = time_to_proto(arena, head.timestamp_us);
+    STATUS_TRY(stats_types(arena, stats));
+    stats_writer(service, stats);
+    stats_snapshots(service, stats);
+    stats_bus(service, stats);
+    ret->message = &stats->message.base;
+    return status_ok();
+}
+
+static void get_stats_start(void *context, struct call *call, const ProtobufCMessage *request)
+{
+    service_start(context, call, request, 0, get_stats_run);
+}
+
+const struct method_handler get_stats_handler = {.start = get_stats_start};

@@ -1,0 +1,222 @@
+"""The generator refuses, by name, what the service could not serve; and it gives the same output every time."""
+
+import pathlib
+import re
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools/protogen"))
+
+import model  # noqa: E402
+import openapi  # noqa: E402
+import protogen  # noqa: E402
+import tables  # noqa: E402
+
+HEAD = """syntax = "proto3";
+package strata.v1;
+import "google/api/annotations.proto";
+import "google/protobuf/timestamp.proto";
+import "strata/v1/options.proto";
+message Reply { string id = 1; Inner inner = 2; repeated string many = 3; }
+message Inner { string id = 1; double weight = 2; }
+message Ping { google.protobuf.Timestamp at = 1; }
+service PingService {
+  rpc Ping(strata.v1.Ping) returns (strata.v1.Ping) {
+    option (google.api.http) = {get: "/ping"};
+    option (rule) = {role: ROLE_PUBLIC rate: RATE_CLASS_EXEMPT};
+  }
+}
+"""
+RULE = "option (rule) = {role: ROLE_READER rate: RATE_CLASS_READ};"
+
+
+def contract(text):
+    with tempfile.TemporaryDirectory() as folder:
+        proto = pathlib.Path(folder)
+        (proto / "strata/v1").mkdir(parents=True)
+        (proto / "strata/v1/options.proto").write_text((ROOT / "proto/strata/v1/options.proto").read_text())
+        (proto / "strata/v1/test.proto").write_text(HEAD + text)
+        return model.Contract(protogen.compile_descriptors(proto, []), protogen.our_files(proto))
+
+
+def method(http, request="string id = 1; repeated string many = 2; Inner inner = 3;", rule=RULE, kinds=("", "")):
+    return contract("""message Request { %s }
+service TestService { rpc Call(%s Request) returns (%s Reply) { %s %s } }""" % (
+        request, kinds[0], kinds[1], rule, "option (google.api.http) = {%s};" % http if http else ""))
+
+
+class Refuses(unittest.TestCase):
+    def refused(self, pattern, make, *arguments, **named):
+        with self.assertRaises(model.Refused) as caught:
+            make(*arguments, **named)
+        self.assertRegex(str(caught.exception), pattern)
+
+    def test_a_method_without_a_rule(self):
+        self.refused(r"^/strata.v1.TestService/Call: has no option \(rule\)", method, None, rule="")
+
+    def test_a_rule_without_a_role_or_a_class(self):
+        self.refused("no role or no rate", method, None, rule="option (rule) = {rate: RATE_CLASS_READ};")
+        self.refused("no role or no rate", method, None, rule="option (rule) = {role: ROLE_READER};")
+
+    def test_a_success_that_is_none(self):
+        self.refused("http_success is 404", method, None,
+                     rule="option (rule) = {role: ROLE_READER rate: RATE_CLASS_READ http_success: 404};")
+
+    def test_a_location_that_the_reply_does_not_have(self):
+        location = "option (rule) = {role: ROLE_READER rate: RATE_CLASS_READ http_location: \"/x/{%s}\"};"
+        for path in ("nothing", "inner.nothing", "many", "inner", "inner.weight", "id.id"):
+            self.refused("http_location", method, None, rule=location % path)
+        method(None, rule=location % "inner.id")
+
+    def test_templates_outside_what_is_transcoded(self):
+        for path, why in (("/x/*", r"segment '\*'"), ("/x/**", r"segment '\*\*'"), ("/x/{id=y/*}", "segment '{id=y'"),
+                          ("/x/{id}:run", "segment '{id}:run'"), ("/x//y", "segment ''"), ("/x/", "segment ''"),
+                          ("x", "begin with a slash"), ("/x/{inner.id}", "nested"), ("/x/{nothing}", "no plain field"),
+                          ("/x/{many}", "no plain field"), ("/x/{inner}", "no plain field"),
+                          ("/x/{id}/{id}", "binds one field twice")):
+            self.refused(why, method, 'get: "%s"' % path)
+
+    def test_a_custom_verb(self):
+        self.refused("custom verb", method, 'custom: {kind: "HEAD" path: "/x"}')
+
+    def test_bodies_that_cannot_be(self):
+        self.refused("GET has no body", method, 'get: "/x" body: "*"')
+        self.refused("DELETE has no body", method, 'delete: "/x" body: "*"')
+        self.refused("body: nothing", method, 'post: "/x" body: "nothing"')
+        self.refused("body: id", method, 'post: "/x" body: "id"')
+        self.refused("body: many", method, 'post: "/x" body: "many"')
+        self.refused("response_body", method, 'post: "/x" body: "*" response_body: "nothing"')
+        method('post: "/x" body: "inner" response_body: "inner"')
+
+    def test_streams_that_http_cannot_carry(self):
+        self.refused("client stream", method, 'get: "/x"', kinds=("stream", ""))
+        self.refused("stream with a body", method, 'post: "/x" body: "*"', kinds=("", "stream"))
+        method('get: "/x"', kinds=("", "stream"))
+
+    def test_two_templates_that_match_one_path(self):
+        again = 'get: "/a/{id}" additional_bindings {get: "%s"}'
+        self.refused("GET /a/{other}: matches the same paths as /a/{id}", method, again % "/a/{other}",
+                     request="string id = 1; string other = 2;")
+        crossed = 'get: "/a/{id}/c" additional_bindings {get: "/a/b/{id}"}'
+        self.refused("matches the same paths", method, crossed)
+
+    def test_not_a_literal_beside_a_variable(self):
+        method('get: "/a/{id}" additional_bindings {get: "/a/b"} additional_bindings {post: "/a/{id}" body: "*"}')
+
+    def test_fields_that_are_not_transcoded(self):
+        for declaration in ("uint32 a = 1;", "fixed64 a = 1;", "float a = 1;", "sint32 a = 1;"):
+            self.refused(r"strata.v1.Request.a: this field type", method, None, request=declaration)
+        self.refused("above 255", method, None, request="string a = 256;")
+        self.refused("more than 64 fields", method, None,
+                     request=" ".join("string a%d = %d;" % (i, i) for i in range(1, 66)))
+        # protoc refuses a clash of the json names it derives itself; the name of one may still be the other's.
+        self.refused("two fields are 'ab'", method, None, request='string ab = 1 [json_name = "x"]; string c = 2 '
+                                                                  '[json_name = "ab"];')
+
+    def test_options_on_the_wrong_field(self):
+        for declaration, why in (("string a = 1 [(field) = {raw_json: true}];", "raw_json is for bytes"),
+                                 ("bytes a = 1 [(field) = {decimal: true}];", "decimal is for strings"),
+                                 ("int32 a = 1 [(field) = {json_number: true}];", "json_number is for int64"),
+                                 ("repeated string a = 1 [(field) = {http_header: \"X\"}];", "http_header is for one"),
+                                 ("string a = 1 [(field) = {http_header: \"X Y\"}];", "not a header name")):
+            self.refused(why, method, None, request=declaration)
+
+    def test_a_message_that_contains_itself(self):
+        self.refused("contains itself", contract, "message A { B b = 1; } message B { repeated A a = 1; }")
+
+    def test_nesting_that_is_too_deep(self):
+        deep = "".join("message D%d { D%d d = 1; } " % (i, i + 1) for i in range(16)) + "message D16 { string x = 1; }"
+        self.refused("nested deeper than 16", contract, deep)
+
+
+class Contract(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.files = protogen.compile_descriptors()
+        cls.contract = model.Contract(cls.files, protogen.our_files())
+
+    def test_everything_has_a_comment(self):
+        for message in self.contract.described():
+            if message.name.endswith("Entry") or message.name.startswith("google."):
+                continue
+            self.assertTrue(message.comment, message.name)
+            for field in message.fields:
+                self.assertTrue(field.comment, "%s.%s" % (message.name, field.name))
+        for method_ in self.contract.methods:
+            self.assertTrue(method_.comment, method_.path)
+
+    def test_output_is_the_same_every_time(self):
+        again = model.Contract(protogen.compile_descriptors(), protogen.our_files())
+        self.assertEqual(tables.tables_source(self.contract), tables.tables_source(again))
+        self.assertEqual(openapi.document(self.contract), openapi.document(again))
+
+    def test_committed_output_is_fresh(self):
+        committed = ROOT / "generated"
+        with tempfile.TemporaryDirectory() as folder:
+            sys.argv = ["protogen", folder]
+            protogen.main()
+            for path in pathlib.Path(folder).rglob("*.*"):
+                name = path.relative_to(folder)
+                self.assertEqual(path.read_bytes(), (committed / name).read_bytes(), "%s is stale" % name)
+
+
+class OpenApi(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        import json
+        cls.document = json.loads(openapi.document(
+            model.Contract(protogen.compile_descriptors(), protogen.our_files())))
+
+    def schema(self, name):
+        return self.document["components"]["schemas"][name]
+
+    def test_references_lead_somewhere(self):
+        names = set(re.findall(r'"#/components/schemas/([^"]+)"', str(self.document).replace("'", '"')))
+        self.assertLessEqual(names, set(self.document["components"]["schemas"]))
+
+    def test_every_path_variable_is_a_parameter(self):
+        for path, operations in self.document["paths"].items():
+            for verb, operation in operations.items():
+                bound = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+                self.assertEqual(bound, set(re.findall(r"{(\w+)}", path)), "%s %s" % (verb, path))
+
+    def test_operation_ids_differ(self):
+        ids = [o["operationId"] for p in self.document["paths"].values() for o in p.values()]
+        self.assertEqual(len(ids), len(set(ids)))
+
+    def test_publish(self):
+        operation = self.document["paths"]["/api/v1/events/publish"]["post"]
+        self.assertEqual(operation["requestBody"]["content"]["application/json"]["schema"],
+                         {"$ref": "#/components/schemas/PublishEventRequest"})
+        reply = operation["responses"]["201"]
+        self.assertEqual(reply["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Event")
+        self.assertIn("Location", reply["headers"])
+        self.assertIn("Strata-Replayed", reply["headers"])
+        self.assertIn("Idempotency-Key", [p["name"] for p in operation["parameters"] if p["in"] == "header"])
+        self.assertIn("application/problem+json", operation["responses"]["default"]["content"])
+
+    def test_the_json_mapping(self):
+        event = self.schema("Event")["properties"]
+        self.assertEqual(event["position"]["type"], "string")
+        self.assertEqual(event["version"]["type"], "integer")
+        self.assertEqual(event["timestamp"]["format"], "date-time")
+        self.assertNotIn("payload_salt", event)
+        self.assertEqual(self.schema("Stats")["properties"]["event_count"]["type"], "integer")
+        self.assertEqual(self.schema("Snapshot")["properties"]["state"]["enum"][1], "VERIFIED")
+
+    def test_a_request_names_its_members_and_no_others(self):
+        self.assertIs(self.schema("PublishEventRequest")["additionalProperties"], False)
+        self.assertIs(self.schema("NewEvent")["additionalProperties"], False)
+        self.assertNotIn("additionalProperties", self.schema("Event"))
+
+    def test_a_member_that_the_path_gives_is_not_in_the_body(self):
+        operation = self.document["paths"]["/api/v1/aggregates/{id}"]["put"]
+        body = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        self.assertNotIn("id", self.schema(body)["properties"])
+        self.assertIn("state", self.schema(body)["properties"])
+
+
+if __name__ == "__main__":
+    unittest.main()
