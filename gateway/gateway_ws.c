@@ -247,7 +247,7 @@ static struct status default_filter(struct arena *arena, struct bytes query, str
 {
     const struct schema_message *message = schema_method(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE)->request;
     struct bytes wanted = BYTES_NONE;
-    STATUS_TRY(query_build(arena, message, query, "subscribe", &wanted, wire));
+    STATUS_TRY(query_string_build(arena, message, query, "subscribe", &wanted, wire));
     *ret_wanted = !bytes_equal(wanted, BYTES_LITERAL("none"));
     if (wanted.size_bytes > 0 && *ret_wanted)
         return status_reason(REASON_INVALID_FIELD, "subscribe is \"%.*s\"; leave it out, or write subscribe=none",

@@ -199,7 +199,7 @@ static struct status put_query(struct query_state *state, struct bytes query, co
     return status_ok();
 }
 
-struct status query_build(struct arena *arena, const struct schema_message *message, struct bytes query,
+struct status query_string_build(struct arena *arena, const struct schema_message *message, struct bytes query,
                           const char *skip, struct bytes *ret_skipped, struct buffer *wire)
 {
     struct fault_list faults = {.arena = arena};

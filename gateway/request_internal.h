@@ -17,5 +17,5 @@ bool request_is_json(const struct http_request *http);
 
 /* A query string alone into fields of `message` (WebSocket). `skip` is a parameter that is not a field, or NULL;
  * its value goes to *ret_skipped. */
-struct status query_build(struct arena *arena, const struct schema_message *message, struct bytes query,
+struct status query_string_build(struct arena *arena, const struct schema_message *message, struct bytes query,
                           const char *skip, struct bytes *ret_skipped, struct buffer *wire);

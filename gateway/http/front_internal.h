@@ -99,8 +99,8 @@ enum timer_kind { TIMER_IDLE, TIMER_HEAD, TIMER_BODY, TIMER_WRITE, TIMER_LINGER,
 
 /*
  * IDLE ─first byte─► HEAD ─► BODY ─► BUSY (the handler works or its answer leaves) ─► IDLE
- * any ─refused─► CLOSING (what waits is sent, no request is read any more) ─► LINGER (input is dropped) ─►
- * freed
+ * BUSY, when nothing may follow ─► CLOSING (what waits is sent) ─► LINGER (input is dropped) ─► freed
+ * A refusal is an answer, so it goes by BUSY too.
  */
 enum h1_state {
     H1_STATE_IDLE,

@@ -7,9 +7,11 @@
 /*
  * LENGTH is a body with Content-Length. The rest is chunked, RFC 9112 7.1:
  *
- *     SIZE ──";"──► EXTENSION ─CR─► SIZE_LF ─► DATA ─► DATA_CR ─► DATA_LF ─► SIZE …
- *       └───────────────────────CR───┘└── size 0 ─► TRAILER_BEGIN ─► TRAILER ─CR─► TRAILER_LF ─►
- * TRAILER_BEGIN └─CR─► END_LF ─► done
+ *     SIZE ─";"─► EXTENSION ─CR─► SIZE_LF ─► DATA ─► DATA_CR ─► DATA_LF ─► SIZE …
+ *       └──────────CR───────────────┘  └─ size 0 ─► TRAILER_BEGIN
+ *
+ *     TRAILER_BEGIN ─► TRAILER_NAME ─":"─► TRAILER ─CR─► TRAILER_LF ─► TRAILER_BEGIN …
+ *       └─CR─► END_LF ─► done
  */
 enum body_state {
     BODY_LENGTH,

@@ -56,7 +56,8 @@ struct upstream_call {
 };
 
 /* NULL when out of memory. No event comes before upstream_begin. */
-static inline struct upstream_call *upstream_make(struct upstream *upstream, const struct upstream_request *request,
+static inline struct upstream_call *upstream_make(struct upstream *upstream,
+                                                  const struct upstream_request *request,
                                                   const struct upstream_events *events, void *context)
 {
     return upstream->ops->make(upstream, request, events, context);

@@ -94,6 +94,7 @@ void ws_unref(struct ws_connection *connection);
  * Queues one text message, copied. False: at least WS_HIGH_WATER_BYTES wait (this message among them), send
  * no more until on_writable; or the connection is closing and the message was dropped. Who goes on regardless
  * is cut off with 1008 at four times the mark.
+ * on_writable may come before the false has returned to a sender on another thread.
  */
 bool ws_send(struct ws_connection *connection, struct bytes text);
 

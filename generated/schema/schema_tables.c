@@ -1507,18 +1507,20 @@ static const struct schema_field fields_ws_message[] = {
     {3, "event", "event", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_event, NULL, NULL},
     {4, "checkpoint", "checkpoint", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_checkpoint, NULL, NULL},
     {5, "error", "error", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_ws_error, NULL, NULL},
+    {6, "closing", "closing", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_closing, NULL, NULL},
 };
-static const uint8_t places_ws_message[] = {0, 1, 2, 3, 4, 5};
+static const uint8_t places_ws_message[] = {0, 1, 2, 3, 4, 5, 6};
 static const struct schema_name names_ws_message[] = {
     {"type", 4, 0},
     {"error", 5, 4},
     {"event", 5, 2},
+    {"closing", 7, 5},
     {"checkpoint", 10, 3},
     {"subscription", 12, 1},
 };
 static const struct schema_message message_ws_message = {
-    "strata.v1.WsMessage", SCHEMA_PLAIN, fields_ws_message, 5, NULL, 0,
-    names_ws_message, 5, places_ws_message, 6, sizeof(Strata__V1__WsMessage) + 16 * 0,
+    "strata.v1.WsMessage", SCHEMA_PLAIN, fields_ws_message, 6, NULL, 0,
+    names_ws_message, 6, places_ws_message, 7, sizeof(Strata__V1__WsMessage) + 16 * 0,
 };
 
 const struct schema_message *const schema_messages[] = {

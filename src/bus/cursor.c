@@ -60,7 +60,7 @@ void cursor_free(struct cursor *cursor)
     free(cursor);
 }
 
-struct status cursor_open(struct bus *bus, const struct cursor_options *options, struct cursor **ret)
+struct status cursor_new(struct bus *bus, const struct cursor_options *options, struct cursor **ret)
 {
     struct cursor *cursor = calloc(1, sizeof *cursor);
     struct arena *arena = arena_new(0);

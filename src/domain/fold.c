@@ -161,7 +161,7 @@ struct status fold_apply(struct fold *fold, const struct event_fields *event)
         return status_ok();
     case EVENT_CUSTOM:
         if (fold->kind != AGGREGATE_CUSTOM)
-            return status_ok();
+            return status_ok(); /* its data would change nothing, so it is not read */
         break;
     default:
         break;

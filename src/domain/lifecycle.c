@@ -44,7 +44,8 @@ const char *lifecycle_list(const struct lifecycle *lifecycle, uint32_t mask, cha
 struct status lifecycle_read(const struct lifecycle *lifecycle, struct arena *scratch, struct bytes raw,
                              struct stage_value *ret)
 {
-    *ret = (struct stage_value){STAGE_FOREIGN, 0, raw};
+    const bool object = raw.size_bytes > 0 && raw.data[0] == '{';
+    *ret = (struct stage_value){STAGE_FOREIGN, 0, object ? BYTES_LITERAL("an object") : raw};
     if (raw.size_bytes == 0 || raw_is_null(raw)) {
         ret->kind = STAGE_ABSENT;
         return status_ok();

@@ -34,7 +34,7 @@ enum stage_kind {
 struct stage_value {
     enum stage_kind kind;
     size_t stage;     /* STAGE_KNOWN */
-    struct bytes raw; /* as written */
+    struct bytes raw; /* as written; of an object only that it is one */
 };
 
 STATUS_MUST_CHECK struct status lifecycle_read(const struct lifecycle *lifecycle, struct arena *scratch,

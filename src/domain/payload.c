@@ -425,7 +425,7 @@ static struct status outcome(const struct inspection *inspection, const struct s
     struct status status =
         inspection->fault_count == 1
             ? status_reason(reason, "%s %s", first->field, first->message)
-            : status_reason(reason, "%zu fields of a %s payload are wrong; the first: %s %s",
+            : status_reason(reason, "%zu fields of the %s payload are wrong; the first: %s %s",
                             inspection->fault_count, shape->noun, first->field, first->message);
     status.faults = faults;
     return status;

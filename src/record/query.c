@@ -33,7 +33,8 @@ bool query_item_matches(const struct query_item *item, const struct event_fields
            (item->aggregate_ids.count == 0 || list_has(item->aggregate_ids, fields->aggregate_id)) &&
            (item->aggregate_id_prefixes.count == 0 ||
             list_has_prefix_of(item->aggregate_id_prefixes, fields->aggregate_id)) &&
-           (item->correlation_id.size_bytes == 0 || bytes_equal(item->correlation_id, fields->correlation_id)) &&
+           (item->correlation_id.size_bytes == 0 ||
+            bytes_equal(item->correlation_id, fields->correlation_id)) &&
            has_all_tags(item->tags, fields);
 }
 

@@ -96,10 +96,21 @@ size_t record_encoded_bound(const struct event_fields *fields)
 {
     /* Tag and length take at most 12 bytes a field, a time at most 24, the digest may be ours. */
     size_t size = 32 * 12 + 2 * 24 + SHA256_BYTES;
-    const struct bytes all[] = {
-        fields->id,      fields->type,        fields->aggregate_id, fields->aggregate_type, fields->correlation_id,
-        fields->subject, fields->traceparent, fields->append_id,    fields->actor,          fields->causation_id,
-        fields->data,    fields->metadata,    fields->salt,         fields->content_type,   fields->payload_digest};
+    const struct bytes all[] = {fields->id,
+                                fields->type,
+                                fields->aggregate_id,
+                                fields->aggregate_type,
+                                fields->correlation_id,
+                                fields->subject,
+                                fields->traceparent,
+                                fields->append_id,
+                                fields->actor,
+                                fields->causation_id,
+                                fields->data,
+                                fields->metadata,
+                                fields->salt,
+                                fields->content_type,
+                                fields->payload_digest};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         size += all[i].size_bytes;
     for (size_t i = 0; i < fields->tag_count; i++)
@@ -216,7 +227,8 @@ static bool get_item(struct cursor *cursor, struct wire_item *ret)
 
 static struct status malformed(struct bytes bytes)
 {
-    return status_reason(REASON_DAMAGED, "a stored record of %zu bytes is not a well-formed Event; run `strata verify`",
+    return status_reason(REASON_DAMAGED,
+                         "a stored record of %zu bytes is not a well-formed Event; run `strata verify`",
                          bytes.size_bytes);
 }
 
@@ -349,12 +361,14 @@ static bool take_item(struct event_fields *fields, const struct wire_item *item)
 }
 
 /* Takes the fields whose numbers are in [first, end); any other is in the wrong half of the record. */
-static struct status decode_half(struct bytes bytes, uint32_t first, uint32_t end, struct event_fields *fields)
+static struct status decode_half(struct bytes bytes, uint32_t first, uint32_t end,
+                                 struct event_fields *fields)
 {
     struct cursor cursor = {bytes, 0};
     struct wire_item item;
     while (cursor.at < bytes.size_bytes) {
-        if (!get_item(&cursor, &item) || item.number < first || item.number >= end || !take_item(fields, &item))
+        if (!get_item(&cursor, &item) || item.number < first || item.number >= end ||
+            !take_item(fields, &item))
             return malformed(bytes);
     }
     return status_ok();

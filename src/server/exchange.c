@@ -13,7 +13,7 @@
 
 /* --- memory --- */
 
-struct exchange *exchange_new(struct server *server, struct exchange_method *method)
+struct exchange *server_exchange_new(struct server *server, struct exchange_method *method)
 {
     struct exchange *exchange = server->free_exchanges;
     if (exchange != NULL) {

@@ -134,7 +134,7 @@ void exchange_resume(struct exchange *exchange);
 /* --- for the server --- */
 
 /* Makes or recycles; NULL when out of memory. Polling thread, as the next three. */
-struct exchange *exchange_new(struct server *server, struct exchange_method *method);
+struct exchange *server_exchange_new(struct server *server, struct exchange_method *method);
 void exchange_free(struct exchange *exchange); /* not begun, or over */
 void exchange_arrived(struct exchange *exchange);
 void exchange_completed(struct exchange *exchange, enum tag_kind kind, bool success);

@@ -33,7 +33,7 @@ static void post_slot(struct server *server, struct exchange_method *method)
     pthread_mutex_lock(&server->stop_lock);
     const bool full = server->live >= server->options.max_calls;
     pthread_mutex_unlock(&server->stop_lock);
-    struct exchange *exchange = full ? NULL : exchange_new(server, method);
+    struct exchange *exchange = full ? NULL : server_exchange_new(server, method);
     if (exchange == NULL) {
         server->unposted++;
         return;

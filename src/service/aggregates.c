@@ -1,4 +1,5 @@
 /* CreateAggregate, GetAggregate and ListAggregates. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

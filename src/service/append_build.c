@@ -1,5 +1,6 @@
 #include "service/append_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

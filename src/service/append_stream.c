@@ -7,6 +7,7 @@
  * Lock order  The call's lock is held while rpc delivers a message or calls back, and stream->lock is taken under it;
  *             so the call is finished only after stream->lock was given back.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "service/append_internal.h"

@@ -1,5 +1,6 @@
 #include "service/checks_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define QUERY_ENTRIES_MAX 1000U /* of one list */

@@ -1,4 +1,6 @@
 /* PublishEvent and AppendEvents: from the request straight into the writer, answered from the writer's thread. */
+#include <stdio.h>
+
 #include "service/append_internal.h"
 #include "service/replies_internal.h"
 

@@ -1,5 +1,6 @@
 /* SaveAggregate: events or a whole new state, then metadata, then the active flag; recorded in that order, as one
  * append. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/json.h"

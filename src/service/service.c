@@ -127,6 +127,18 @@ void service_leave(struct service *service)
     assert(before > 0);
 }
 
+void service_finish(struct service *service, struct call *call, const struct status *status)
+{
+    call_finish(call, status);
+    service_leave(service);
+}
+
+void service_reply_bytes(struct service *service, struct call *call, struct bytes reply)
+{
+    call_reply_bytes(call, reply);
+    service_leave(service);
+}
+
 /* --- calls that run on the pool --- */
 
 struct pool_call {

@@ -16,9 +16,9 @@
 #include "record/query.h"
 #include "record/record.h"
 
-#define APPEND_EVENTS_MAX  1000U
-#define APPEND_BYTES_MAX   (8U * 1024U * 1024U)
-#define EVENT_DATA_MAX     (3U * 1024U * 1024U)
+#define APPEND_EVENTS_MAX 1000U
+#define APPEND_BYTES_MAX  (8U * 1024U * 1024U)
+#define EVENT_DATA_MAX    (3U * 1024U * 1024U)
 
 /* One event to be recorded. Ids, JSON and shapes were checked by service. Version, position and time are decide's. */
 struct append_event {
@@ -105,8 +105,8 @@ struct append_outcome {
 };
 
 struct append {
-    struct bytes append_id;    /* always set */
-    bool ids_server_made;      /* UUIDv7 made for this append: no lookup needed */
+    struct bytes append_id; /* always set */
+    bool ids_server_made;   /* UUIDv7 made for this append: no lookup needed */
     const struct append_event *events;
     size_t event_count;
     const struct expectation *expectations;
@@ -116,7 +116,7 @@ struct append {
     size_t verdict_count;
     struct bytes actor;
     struct bytes traceparent;
-    bool validate_only; /* decide, answer, write nothing */
+    bool validate_only;   /* decide, answer, write nothing */
     size_t encoded_bytes; /* estimate for closing batches: sum of all field sizes + 128 an event */
 
     /* Called once, on a thread of the writer's; must not block. The append may be freed in it. */

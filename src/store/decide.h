@@ -27,7 +27,8 @@ struct decide_input {
     size_t append_count;
     const struct facts_request *request; /* what `facts` speaks of */
     const struct facts *facts;
-    const bool *condition_hit; /* one an append: the store holds a match in (checked_to, facts.head] */
+    const int64_t *
+        condition_hit; /* one an append: where the store holds a match in (checked_to, facts.head]; 0 = nowhere */
     const struct overlay *in_flight; /* the batch before, not yet known durable; NULL = none */
     int64_t now_us;
     const struct append_limits *limits;
@@ -41,4 +42,5 @@ struct decision {
 };
 
 /* All memory of the decision (but the overlay) comes from `arena`. RESOURCE_EXHAUSTED when it is exhausted. */
-STATUS_MUST_CHECK struct status decide(const struct decide_input *input, struct arena *arena, struct decision *ret);
+STATUS_MUST_CHECK struct status decide(const struct decide_input *input, struct arena *arena,
+                                       struct decision *ret);

@@ -21,6 +21,7 @@ struct term {
     struct bytes text;
     enum read_by kind;
     struct positions positions;
+    int64_t aggregate_count; /* of an aggregate type: how many are of it */
 };
 
 struct aggregate {
@@ -64,7 +65,12 @@ struct event_index *event_index_new(uint64_t seed)
         free(index);
         return NULL;
     }
-    (void)pthread_rwlock_init(&index->lock, NULL); /* fails only for attributes that are not used */
+    /* glibc lets readers overtake a waiting writer for ever; then a few busy readers stop all commits. */
+    pthread_rwlockattr_t fair;
+    (void)pthread_rwlockattr_init(&fair); /* these four cannot fail with a kind that glibc knows */
+    (void)pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&index->lock, &fair);
+    (void)pthread_rwlockattr_destroy(&fair);
     index->by_aggregate = hash_table_make(seed);
     index->by_term = hash_table_make(seed ^ UINT64_C(0x9e3779b97f4a7c15));
     index->by_id = hash_table_make(seed + 1);
@@ -112,7 +118,8 @@ static bool make_room(void **items, size_t *capacity, size_t count, size_t size)
 
 static bool positions_add(struct positions *positions, int64_t position)
 {
-    if (!make_room((void **)&positions->items, &positions->capacity, positions->count, sizeof *positions->items))
+    if (!make_room((void **)&positions->items, &positions->capacity, positions->count,
+                   sizeof *positions->items))
         return false;
     positions->items[positions->count++] = position;
     return true;
@@ -151,7 +158,8 @@ static uint32_t term_add(struct event_index *index, enum read_by kind, struct by
     if (at == HASH_NONE) {
         const struct bytes copy = arena_bytes(index->texts, text);
         if (copy.data == NULL ||
-            !make_room((void **)&index->terms, &index->term_capacity, index->term_count, sizeof *index->terms) ||
+            !make_room((void **)&index->terms, &index->term_capacity, index->term_count,
+                       sizeof *index->terms) ||
             !hash_table_add(&index->by_term, term_hash(index, kind, text), (uint32_t)index->term_count))
             return HASH_NONE;
         at = (uint32_t)index->term_count++;
@@ -160,7 +168,8 @@ static uint32_t term_add(struct event_index *index, enum read_by kind, struct by
     return positions_add(&index->terms[at].positions, position) ? at : HASH_NONE;
 }
 
-static struct status add_terms(struct event_index *index, const struct event_fields *fields, uint32_t *ret_type)
+static struct status add_terms(struct event_index *index, const struct event_fields *fields,
+                               uint32_t *ret_type)
 {
     if (term_add(index, READ_BY_TYPE, fields->type, fields->position) == HASH_NONE)
         return no_memory();
@@ -181,28 +190,46 @@ static int32_t last_version(const struct aggregate *aggregate)
     return (int32_t)aggregate->positions.count - (aggregate->created ? 1 : 0);
 }
 
-static struct status add_to_aggregate(struct event_index *index, const struct event_fields *fields, uint32_t type)
+static struct status add_to_aggregate(struct event_index *index, const struct event_fields *fields,
+                                      uint32_t type)
 {
     struct aggregate *aggregate = find_aggregate(index, fields->aggregate_id);
     if (aggregate == NULL) {
         const struct bytes copy = arena_bytes(index->texts, fields->aggregate_id);
         const uint64_t hash = hash_table_hash(&index->by_aggregate, fields->aggregate_id);
-        if (copy.data == NULL ||
-            !make_room((void **)&index->aggregates, &index->aggregate_capacity, index->aggregate_count,
-                       sizeof *index->aggregates) ||
-            !hash_table_add(&index->by_aggregate, hash, (uint32_t)index->aggregate_count))
+        if (copy.data == NULL || !make_room((void **)&index->aggregates, &index->aggregate_capacity,
+                                            index->aggregate_count, sizeof *index->aggregates))
             return no_memory();
-        aggregate = &index->aggregates[index->aggregate_count++];
+        /* Counted only with its first position: an aggregate without one must never be seen. */
+        aggregate = &index->aggregates[index->aggregate_count];
         *aggregate = (struct aggregate){.id = copy, .type_term = type, .created = fields->version == 0};
-        if (fields->version != 0 && fields->version != 1)
-            return status_reason(REASON_DAMAGED, "position %lld begins aggregate \"%.*s\" with version %d",
-                                 (long long)fields->position, BYTES_FORMAT(fields->aggregate_id), fields->version);
-    } else if (fields->version != last_version(aggregate) + 1) {
-        return status_reason(REASON_DAMAGED, "position %lld has version %d of aggregate \"%.*s\", which was at %d",
-                             (long long)fields->position, fields->version, BYTES_FORMAT(fields->aggregate_id),
-                             last_version(aggregate));
+        if (!positions_add(&aggregate->positions, fields->position))
+            return no_memory();
+        if (!hash_table_add(&index->by_aggregate, hash, (uint32_t)index->aggregate_count)) {
+            free(aggregate->positions.items);
+            return no_memory();
+        }
+        index->aggregate_count++;
+        index->terms[type].aggregate_count++;
+        return status_ok();
     }
     return positions_add(&aggregate->positions, fields->position) ? status_ok() : no_memory();
+}
+
+/* Whether the event continues what is there; asked before anything is changed. */
+static struct status check_fits(const struct event_index *index, const struct event_fields *fields)
+{
+    const struct aggregate *aggregate = find_aggregate(index, fields->aggregate_id);
+    if (aggregate == NULL && fields->version != 0 && fields->version != 1)
+        return status_reason(REASON_DAMAGED, "position %lld begins aggregate \"%.*s\" with version %d",
+                             (long long)fields->position, BYTES_FORMAT(fields->aggregate_id),
+                             fields->version);
+    if (aggregate != NULL && fields->version != last_version(aggregate) + 1)
+        return status_reason(REASON_DAMAGED,
+                             "position %lld has version %d of aggregate \"%.*s\", which was at %d",
+                             (long long)fields->position, fields->version, BYTES_FORMAT(fields->aggregate_id),
+                             last_version(aggregate));
+    return status_ok();
 }
 
 static int64_t find_id(const struct event_index *index, struct bytes event_id)
@@ -236,10 +263,12 @@ static struct status add_one(struct event_index *index, const struct event_field
 {
     const size_t place = index->event_count;
     if (fields->position != (int64_t)place + 1)
-        return status_reason(REASON_DAMAGED, "position %lld follows position %zu", (long long)fields->position, place);
+        return status_reason(REASON_DAMAGED, "position %lld follows position %zu",
+                             (long long)fields->position, place);
     if (find_id(index, fields->id) != 0)
         return status_reason(REASON_DAMAGED, "position %lld repeats the event id \"%.*s\"",
                              (long long)fields->position, BYTES_FORMAT(fields->id));
+    STATUS_TRY(check_fits(index, fields));
     if (!make_event_room(index))
         return no_memory();
     uint32_t type = 0;
@@ -377,7 +406,8 @@ static void bound_places(const struct read_query *query, const struct aggregate 
         *end = end_place < 0 ? 0 : (size_t)end_place;
 }
 
-static size_t all_positions(const struct read_query *query, int64_t to, int64_t from, int64_t *ret, size_t max)
+static size_t all_positions(const struct read_query *query, int64_t to, int64_t from, int64_t *ret,
+                            size_t max)
 {
     size_t count = 0;
     if (query->backward) {
@@ -392,8 +422,8 @@ static size_t all_positions(const struct read_query *query, int64_t to, int64_t 
     return count;
 }
 
-static size_t positions_locked(struct event_index *index, const struct read_query *query, int64_t from, int64_t *ret,
-                               size_t max)
+static size_t positions_locked(struct event_index *index, const struct read_query *query, int64_t from,
+                               int64_t *ret, size_t max)
 {
     const int64_t last = (int64_t)index->event_count;
     const int64_t to = query->to_position == 0 || query->to_position > last ? last : query->to_position;
@@ -428,8 +458,9 @@ size_t event_index_positions(struct event_index *index, const struct read_query 
     return count;
 }
 
-struct status event_index_aggregates(struct event_index *index, struct bytes type, int64_t after_first_position,
-                                     struct arena *arena, struct indexed_aggregate *ret, size_t max, size_t *ret_count)
+struct status event_index_aggregates(struct event_index *index, struct bytes type,
+                                     int64_t after_first_position, struct arena *arena,
+                                     struct indexed_aggregate *ret, size_t max, size_t *ret_count)
 {
     size_t count = 0;
     pthread_rwlock_rdlock(&index->lock);
@@ -505,10 +536,7 @@ static void fill_counts(const struct event_index *index, struct type_count *type
             types[(*type_count)++] = (struct type_count){term->text, (int64_t)term->positions.count};
         if (term->kind != READ_BY_AGGREGATE_TYPE || *aggregate_type_count >= aggregate_type_max)
             continue;
-        int64_t aggregates = 0;
-        for (size_t j = 0; j < index->aggregate_count; j++)
-            aggregates += index->aggregates[j].type_term == i;
-        aggregate_types[(*aggregate_type_count)++] = (struct type_count){term->text, aggregates};
+        aggregate_types[(*aggregate_type_count)++] = (struct type_count){term->text, term->aggregate_count};
     }
 }
 

@@ -35,8 +35,8 @@ int64_t event_index_aggregate_count(struct event_index *index);
 /* *ret zeroed with exists = false when unknown; its type is copied into the arena. */
 STATUS_MUST_CHECK struct status event_index_head(struct event_index *index, struct bytes aggregate_id,
                                                  struct arena *arena, struct aggregate_head *ret);
-int64_t event_index_find_id(struct event_index *index, struct bytes event_id);  /* 0 = none */
-int64_t event_index_find_time(struct event_index *index, int64_t time_us);      /* greatest position ≤; 0 = none */
+int64_t event_index_find_id(struct event_index *index, struct bytes event_id); /* 0 = none */
+int64_t event_index_find_time(struct event_index *index, int64_t time_us); /* greatest position ≤; 0 = none */
 
 /*
  * The next positions that a query's key, versions and positions select, in its direction, strictly behind `from`
@@ -52,17 +52,21 @@ struct indexed_aggregate {
 };
 STATUS_MUST_CHECK struct status event_index_aggregates(struct event_index *index, struct bytes type,
                                                        int64_t after_first_position, struct arena *arena,
-                                                       struct indexed_aggregate *ret, size_t max, size_t *ret_count);
+                                                       struct indexed_aggregate *ret, size_t max,
+                                                       size_t *ret_count);
 
 /* The `aggregates` op of an engine: walks the same list in pieces, so that no lock is held while `sink` runs. */
 STATUS_MUST_CHECK struct status event_index_list(struct event_index *index, struct bytes type,
-                                                 int64_t after_first_position, aggregate_sink sink, void *context);
+                                                 int64_t after_first_position, aggregate_sink sink,
+                                                 void *context);
 
 /* Counts only; engine and size_bytes are left to the engine. */
 STATUS_MUST_CHECK struct status event_index_stats(struct event_index *index, struct arena *arena,
                                                   struct event_store_stats *ret);
 
 /* The read op of an engine over this index: walks the positions and fetches each record. */
-typedef struct status (*record_fetch)(void *engine, int64_t position, record_sink sink, void *context, bool *ret_more);
+typedef struct status (*record_fetch)(void *engine, int64_t position, record_sink sink, void *context,
+                                      bool *ret_more);
 STATUS_MUST_CHECK struct status event_index_read(struct event_index *index, const struct read_query *query,
-                                                 record_fetch fetch, void *engine, record_sink sink, void *context);
+                                                 record_fetch fetch, void *engine, record_sink sink,
+                                                 void *context);

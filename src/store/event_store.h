@@ -33,10 +33,10 @@ struct store_head {
 struct aggregate_head {
     bool exists;
     struct bytes type;
-    int32_t version;          /* 0 = created and nothing since */
-    int64_t first_position;   /* of its first event */
-    int64_t position;         /* of its last event */
-    int32_t event_count;      /* stored events, creation included */
+    int32_t version;        /* 0 = created and nothing since */
+    int64_t first_position; /* of its first event */
+    int64_t position;       /* of its last event */
+    int32_t event_count;    /* stored events, creation included */
 };
 
 /* What the writer wants to know before it decides a batch; both lists without repetitions. */
@@ -55,8 +55,8 @@ struct earlier_append {
 
 struct facts {
     struct store_head head;
-    struct aggregate_head *heads;    /* as facts_request.aggregate_ids */
-    struct earlier_append *earlier;  /* as facts_request.event_ids */
+    struct aggregate_head *heads;   /* as facts_request.aggregate_ids */
+    struct earlier_append *earlier; /* as facts_request.event_ids */
 };
 
 /* One accepted append inside a commit. */
@@ -111,7 +111,7 @@ struct type_count {
 };
 
 struct event_store_stats {
-    const char *engine; /* "memory", "embedded", … */
+    const char *engine;         /* "memory", "embedded", … */
     int64_t event_count;        /* domain events */
     int64_t system_event_count; /* '$…' events */
     int64_t size_bytes;
@@ -122,11 +122,13 @@ struct event_store_stats {
 };
 
 struct event_store_ops {
-    struct status (*facts)(struct event_store *store, const struct facts_request *request, struct arena *arena,
-                           struct facts *ret);
+    struct status (*facts)(struct event_store *store, const struct facts_request *request,
+                           struct arena *arena, struct facts *ret);
     /* Starts a commit; done is called exactly once. The next commit comes only after it. */
-    void (*commit)(struct event_store *store, const struct commit_batch *batch, commit_done done, void *context);
-    struct status (*read)(struct event_store *store, const struct read_query *query, record_sink sink, void *context);
+    void (*commit)(struct event_store *store, const struct commit_batch *batch, commit_done done,
+                   void *context);
+    struct status (*read)(struct event_store *store, const struct read_query *query, record_sink sink,
+                          void *context);
     struct status (*head)(struct event_store *store, struct store_head *ret);
     /* exists = false when unknown; texts from `arena`. */
     struct status (*aggregate)(struct event_store *store, struct bytes id, struct arena *arena,
@@ -134,12 +136,14 @@ struct event_store_ops {
     /* Aggregates in order of their first event, after `after_first_position`; `type` empty = all. */
     struct status (*aggregates)(struct event_store *store, struct bytes type, int64_t after_first_position,
                                 aggregate_sink sink, void *context);
-    struct status (*find_id)(struct event_store *store, struct bytes event_id, int64_t *ret_position); /* 0 = none */
+    struct status (*find_id)(struct event_store *store, struct bytes event_id,
+                             int64_t *ret_position); /* 0 = none */
     /* The greatest position with timestamp ≤ time_us; 0 = none. */
     struct status (*find_time)(struct event_store *store, int64_t time_us, int64_t *ret_position);
     struct status (*stats)(struct event_store *store, struct arena *arena, struct event_store_stats *ret);
     /* Small durable values beside the events (checkpoints, operations). NOT_FOUND leaves ret alone. */
-    struct status (*state_get)(struct event_store *store, struct bytes key, struct arena *arena, struct bytes *ret);
+    struct status (*state_get)(struct event_store *store, struct bytes key, struct arena *arena,
+                               struct bytes *ret);
     struct status (*state_put)(struct event_store *store, struct bytes key, struct bytes value);
     /* OK, or why the store takes no appends any more. */
     struct status (*health)(struct event_store *store);

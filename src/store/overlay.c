@@ -4,16 +4,19 @@
 #include <stdlib.h>
 
 #define FIRST_CAPACITY 16U
-/* Overlays live for a batch and hold at most 4,096 events of one, so a fixed seed gives an attacker nothing lasting. */
-#define OVERLAY_SEED UINT64_C(0x5374726174614f76)
 
 struct overlay *overlay_new(void)
+{
+    return overlay_seeded(0);
+}
+
+struct overlay *overlay_seeded(uint64_t seed)
 {
     struct overlay *overlay = calloc(1, sizeof *overlay);
     if (overlay == NULL)
         return NULL;
-    overlay->by_aggregate = hash_table_make(OVERLAY_SEED);
-    overlay->by_id = hash_table_make(OVERLAY_SEED);
+    overlay->by_aggregate = hash_table_make(seed);
+    overlay->by_id = hash_table_make(seed);
     return overlay;
 }
 
@@ -52,10 +55,12 @@ static bool make_room(void **items, size_t *capacity, size_t count, size_t size)
     return true;
 }
 
-struct overlay_head *overlay_add_head(struct overlay *overlay, struct bytes id, const struct aggregate_head *head)
+struct overlay_head *overlay_add_head(struct overlay *overlay, struct bytes id,
+                                      const struct aggregate_head *head)
 {
     assert(overlay_find_head(overlay, id) == NULL);
-    if (!make_room((void **)&overlay->heads, &overlay->head_capacity, overlay->head_count, sizeof *overlay->heads) ||
+    if (!make_room((void **)&overlay->heads, &overlay->head_capacity, overlay->head_count,
+                   sizeof *overlay->heads) ||
         !hash_table_add(&overlay->by_aggregate, hash_table_hash(&overlay->by_aggregate, id),
                         (uint32_t)overlay->head_count))
         return NULL;
@@ -79,8 +84,10 @@ bool overlay_add_ids(struct overlay *overlay, const struct commit_append *append
 {
     for (size_t i = 0; i < append->count; i++) {
         const struct bytes id = append->fields[i].id;
-        if (!make_room((void **)&overlay->ids, &overlay->id_capacity, overlay->id_count, sizeof *overlay->ids) ||
-            !hash_table_add(&overlay->by_id, hash_table_hash(&overlay->by_id, id), (uint32_t)overlay->id_count))
+        if (!make_room((void **)&overlay->ids, &overlay->id_capacity, overlay->id_count,
+                       sizeof *overlay->ids) ||
+            !hash_table_add(&overlay->by_id, hash_table_hash(&overlay->by_id, id),
+                            (uint32_t)overlay->id_count))
             return false;
         overlay->ids[overlay->id_count++] = (struct overlay_id){id, (size_t)(append - overlay->appends)};
     }

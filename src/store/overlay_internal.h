@@ -34,9 +34,13 @@ struct overlay {
     struct store_head head; /* after them */
 };
 
-struct overlay_head *overlay_find_head(const struct overlay *overlay, struct bytes id); /* NULL = not looked at */
+/* NULL when out of memory. `seed` is of its tables' hashes. */
+struct overlay *overlay_seeded(uint64_t seed);
+struct overlay_head *overlay_find_head(const struct overlay *overlay,
+                                       struct bytes id); /* NULL = not looked at */
 /* `id` must live in the arena. NULL when out of memory; the pointer is good until the next addition. */
-struct overlay_head *overlay_add_head(struct overlay *overlay, struct bytes id, const struct aggregate_head *head);
+struct overlay_head *overlay_add_head(struct overlay *overlay, struct bytes id,
+                                      const struct aggregate_head *head);
 /* The accepted append that holds the event id, or NULL. */
 const struct commit_append *overlay_find_id(const struct overlay *overlay, struct bytes event_id);
 /* Enters the last of `appends`; false when out of memory. */

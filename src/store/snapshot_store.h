@@ -30,18 +30,18 @@ struct snapshot {
     int32_t version;
     enum snapshot_state state;
     int64_t created_at_us;
-    int64_t position;           /* of the event at `version`; 0 while PENDING */
-    struct bytes event_digest;  /* leaf of that event, 32 bytes; empty while PENDING */
+    int64_t position;          /* of the event at `version`; 0 while PENDING */
+    struct bytes event_digest; /* leaf of that event, 32 bytes; empty while PENDING */
     int32_t reducer_version;
-    struct bytes data;          /* compact JSON */
+    struct bytes data; /* compact JSON */
     struct bytes metadata;
-    struct bytes folded;        /* VERIFIED: the packed strata.v1.Aggregate a rebuild starts from */
+    struct bytes folded; /* VERIFIED: the packed strata.v1.Aggregate a rebuild starts from */
 };
 
 enum snapshot_pick {
-    SNAPSHOT_PICK_EXACT,    /* the one at `version` */
-    SNAPSHOT_PICK_BEST,     /* the highest VERIFIED at or below `version` */
-    SNAPSHOT_PICK_LATEST,   /* the highest version at or below `version`, whatever its state */
+    SNAPSHOT_PICK_EXACT,  /* the one at `version` */
+    SNAPSHOT_PICK_BEST,   /* the highest VERIFIED at or below `version` */
+    SNAPSHOT_PICK_LATEST, /* the highest version at or below `version`, whatever its state */
 };
 
 typedef bool (*snapshot_sink)(void *context, const struct snapshot *snapshot); /* valid during the call */
@@ -58,8 +58,9 @@ struct snapshot_store_ops {
     struct status (*get)(struct snapshot_store *store, struct bytes aggregate_id, enum snapshot_pick pick,
                          int32_t version, struct arena *arena, struct snapshot *ret, bool *ret_found);
     /* Ordered by aggregate id, then version, after (after_id, after_version); empty filters match all. */
-    struct status (*list)(struct snapshot_store *store, struct bytes aggregate_id, struct bytes aggregate_type,
-                          struct bytes after_id, int32_t after_version, snapshot_sink sink, void *context);
+    struct status (*list)(struct snapshot_store *store, struct bytes aggregate_id,
+                          struct bytes aggregate_type, struct bytes after_id, int32_t after_version,
+                          snapshot_sink sink, void *context);
     struct status (*remove)(struct snapshot_store *store, struct bytes aggregate_id, int32_t version);
     struct status (*stats)(struct snapshot_store *store, struct snapshot_store_stats *ret);
     void (*close)(struct snapshot_store *store);

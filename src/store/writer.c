@@ -10,12 +10,12 @@
 #include "store/decide.h"
 #include "store/hash_table.h"
 
-#define BATCH_APPENDS_MAX   256U
-#define BATCH_EVENTS_MAX    4096U
-#define BATCH_BYTES_MAX     (4U * 1024U * 1024U)
-#define QUEUE_APPENDS_MAX   8192U
-#define QUEUE_BYTES_MAX     (64U * 1024U * 1024U)
-#define RETRY_AFTER_MS      50
+#define BATCH_APPENDS_MAX 256U
+#define BATCH_EVENTS_MAX  4096U
+#define BATCH_BYTES_MAX   (4U * 1024U * 1024U)
+#define QUEUE_APPENDS_MAX 8192U
+#define QUEUE_BYTES_MAX   (64U * 1024U * 1024U)
+#define RETRY_AFTER_MS    50
 
 /*
  * A batch goes through: filled and decided by the writer's thread → committed (the engine's thread reports) → answered →
@@ -40,7 +40,7 @@ struct writer {
     const struct entropy *entropy;
     pthread_t thread;
 
-    pthread_mutex_t lock; /* guards all down to `stats`; a leaf: no callback is made under it */
+    pthread_mutex_t lock;    /* guards all down to `stats`; a leaf: no callback is made under it */
     pthread_cond_t queued;   /* the queue was empty, or stopping */
     pthread_cond_t finished; /* a batch is no longer under way */
     struct append *first;
@@ -61,9 +61,10 @@ struct writer {
 
 static struct status store_failed(void)
 {
-    return status_reason(REASON_STORE_FAILED,
-                         "the store failed to make an append durable and takes no more; nothing of this request was "
-                         "recorded; restart the service, which checks the log");
+    return status_reason(
+        REASON_STORE_FAILED,
+        "the store failed to make an append durable and takes no more; nothing of this request was "
+        "recorded; restart the service, which checks the log");
 }
 
 /* --- the queue --- */
@@ -76,13 +77,15 @@ struct status writer_submit(struct writer *writer, struct append *append)
     struct status status = status_ok();
     pthread_mutex_lock(&writer->lock);
     if (writer->failed || writer->stopping) {
-        status = writer->failed ? store_failed()
-                                : status_reason(REASON_STORE_FAILED, "the service is stopping; send it again later");
+        status = writer->failed
+                     ? store_failed()
+                     : status_reason(REASON_STORE_FAILED, "the service is stopping; send it again later");
     } else if (writer->queue_appends >= writer->options.queue_max_appends ||
                writer->queue_bytes + append->encoded_bytes > writer->options.queue_max_bytes) {
-        status = status_reason(REASON_QUEUE_FULL,
-                               "%zu appends of %zu bytes wait to be written, which is the most; retry in %d ms",
-                               writer->queue_appends, writer->queue_bytes, RETRY_AFTER_MS);
+        status =
+            status_reason(REASON_QUEUE_FULL,
+                          "%zu appends of %zu bytes wait to be written, which is the most; retry in %d ms",
+                          writer->queue_appends, writer->queue_bytes, RETRY_AFTER_MS);
         status.retry_after_ms = RETRY_AFTER_MS;
     } else {
         *writer->last = append;
@@ -184,7 +187,8 @@ static struct status request_facts(struct writer *writer, struct batch *batch)
         names += append->event_count + append->expectation_count + append->verdict_count;
         ids += append->ids_server_made ? 0 : append->event_count;
     }
-    struct name_list aggregates = {&writer->seen_aggregates, arena_array(batch->arena, names, sizeof(struct bytes)), 0};
+    struct name_list aggregates = {&writer->seen_aggregates,
+                                   arena_array(batch->arena, names, sizeof(struct bytes)), 0};
     struct name_list event_ids = {&writer->seen_ids, arena_array(batch->arena, ids, sizeof(struct bytes)), 0};
     bool fits = aggregates.items != NULL && event_ids.items != NULL;
     for (size_t i = 0; fits && i < batch->append_count; i++)
@@ -193,39 +197,40 @@ static struct status request_facts(struct writer *writer, struct batch *batch)
     hash_table_clear(&writer->seen_ids);
     if (!fits)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to look up a batch; retry");
-    batch->request = (struct facts_request){aggregates.items, aggregates.count, event_ids.items, event_ids.count};
+    batch->request =
+        (struct facts_request){aggregates.items, aggregates.count, event_ids.items, event_ids.count};
     return writer->store->ops->facts(writer->store, &batch->request, batch->arena, &batch->facts);
 }
 
 struct condition_search {
     const struct event_query *query;
     struct status status;
-    bool hit;
+    int64_t hit; /* 0 = none yet */
 };
 
 static bool match_condition(void *context, int64_t position, struct record record)
 {
-    (void)position; /* the answer is yes or no */
     struct condition_search *search = context;
     struct event_fields fields;
     search->status = record_decode_header(record, &fields);
-    search->hit = search->status.code == STATUS_OK && query_matches(search->query, &fields);
-    return search->status.code == STATUS_OK && !search->hit;
+    if (search->status.code == STATUS_OK && query_matches(search->query, &fields))
+        search->hit = position;
+    return search->status.code == STATUS_OK && search->hit == 0;
 }
 
 /* Looks from where service stopped to the head of the facts; later events are in the overlays. */
-static struct status look_for_conditions(struct writer *writer, struct batch *batch, bool *hits)
+static struct status look_for_conditions(struct writer *writer, struct batch *batch, int64_t *hits)
 {
     for (size_t i = 0; i < batch->append_count; i++) {
         const struct append_condition *condition = batch->appends[i]->condition;
-        hits[i] = false;
+        hits[i] = 0;
         if (condition == NULL)
             continue;
         const int64_t after = condition->checked_to > condition->after_position ? condition->checked_to
                                                                                 : condition->after_position;
         if (after >= batch->facts.head.position)
             continue;
-        struct condition_search search = {&condition->fail_if_match, status_ok(), false};
+        struct condition_search search = {&condition->fail_if_match, status_ok(), 0};
         const struct read_query query = {.by = READ_BY_POSITION,
                                          .after_position = after,
                                          .to_position = batch->facts.head.position,
@@ -274,14 +279,16 @@ static void fail_batch(struct batch *batch, const struct status *cause)
 {
     const struct append_outcome unknown = {
         .kind = APPEND_REFUSED,
-        .status = status_reason(REASON_OUTCOME_UNKNOWN,
-                                "whether the append was recorded is not known (%s); repeat it with the same event ids or "
-                                "Idempotency-Key once the service runs again",
-                                cause->message)};
+        .status = status_reason(
+            REASON_OUTCOME_UNKNOWN,
+            "whether the append was recorded is not known (%s); repeat it with the same event ids or "
+            "Idempotency-Key once the service runs again",
+            cause->message)};
     const struct append_outcome failed = {.kind = APPEND_REFUSED, .status = store_failed()};
     for (size_t i = 0; i < batch->append_count; i++) {
         const enum append_outcome_kind kind = batch->decision.outcomes[i].kind;
-        const bool written = !batch->appends[i]->validate_only && (kind == APPEND_ACCEPTED || kind == APPEND_REPLAYED);
+        const bool written =
+            !batch->appends[i]->validate_only && (kind == APPEND_ACCEPTED || kind == APPEND_REPLAYED);
         batch->appends[i]->on_done(batch->appends[i], written ? &unknown : &failed);
     }
 }
@@ -291,7 +298,8 @@ static void on_committed(void *context, const struct status *status)
 {
     struct batch *batch = context;
     struct writer *writer = batch->writer;
-    const bool nothing_happened = status->reason == REASON_STORE_UNREACHABLE || status->reason == REASON_STORE_FAILED;
+    const bool nothing_happened =
+        status->reason == REASON_STORE_UNREACHABLE || status->reason == REASON_STORE_FAILED;
     if (status->code == STATUS_OK) {
         if (writer->options.on_commit != NULL)
             writer->options.on_commit(writer->options.on_commit_context, &batch->decision.batch.after);
@@ -328,7 +336,7 @@ static bool wait_for(struct writer *writer, struct batch *batch)
 
 static struct status decide_batch(struct writer *writer, struct batch *batch, const struct batch *in_flight)
 {
-    bool hits[BATCH_APPENDS_MAX];
+    int64_t hits[BATCH_APPENDS_MAX];
     STATUS_TRY(request_facts(writer, batch));
     STATUS_TRY(look_for_conditions(writer, batch, hits));
     const struct decide_input input = {
@@ -426,8 +434,8 @@ static void writer_release(struct writer *writer)
     free(writer);
 }
 
-struct status writer_start(struct event_store *store, const struct writer_options *options, const struct clock *clock,
-                           const struct entropy *entropy, struct writer **ret)
+struct status writer_start(struct event_store *store, const struct writer_options *options,
+                           const struct clock *clock, const struct entropy *entropy, struct writer **ret)
 {
     struct writer *writer = calloc(1, sizeof *writer);
     if (writer == NULL)
@@ -441,7 +449,7 @@ struct status writer_start(struct event_store *store, const struct writer_option
     writer->clock = clock;
     writer->entropy = entropy;
     writer->last = &writer->first;
-    (void)pthread_mutex_init(&writer->lock, NULL);     /* these fail only for attributes that are not used */
+    (void)pthread_mutex_init(&writer->lock, NULL); /* these fail only for attributes that are not used */
     (void)pthread_cond_init(&writer->queued, NULL);
     (void)pthread_cond_init(&writer->finished, NULL);
     uint64_t seed = 0;

@@ -29,11 +29,11 @@ struct writer_options {
 };
 
 struct writer_stats {
-    int64_t appends;     /* accepted */
+    int64_t appends; /* accepted */
     int64_t events;
     int64_t replays;
-    int64_t conflicts;   /* refused with ABORTED */
-    int64_t refused;     /* all refusals */
+    int64_t conflicts; /* refused with ABORTED */
+    int64_t refused;   /* all refusals */
     int64_t batches;
     int64_t queue_depth; /* now */
 };

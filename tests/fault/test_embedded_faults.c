@@ -177,10 +177,11 @@ static bool run_one(unsigned fail_at, enum fault_kind kind, enum ending ending)
     return hit;
 }
 
-/* Kinds that fit every call take turns with the endings: each kind of call comes many times. */
+/* The others take turns with the endings: they fit so many calls that each kind of call comes many times. */
 static const bool all_endings_for_few[FAULT_KIND_COUNT] = {
-    [FAULT_TORN_WRITE] = true,   [FAULT_NO_SPACE] = true,   [FAULT_SYNC_LOST] = true,
-    [FAULT_READ_CORRUPT] = true, [FAULT_READ_SHORT] = true,
+    [FAULT_TORN_WRITE] = true,
+    [FAULT_NO_SPACE] = true,
+    [FAULT_SYNC_LOST] = true,
 };
 
 static void sweep(enum fault_kind kind)

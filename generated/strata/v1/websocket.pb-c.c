@@ -207,7 +207,7 @@ const ProtobufCMessageDescriptor strata__v1__ws_request__descriptor =
   (ProtobufCMessageInit) strata__v1__ws_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor strata__v1__ws_message__field_descriptors[5] =
+static const ProtobufCFieldDescriptor strata__v1__ws_message__field_descriptors[6] =
 {
   {
     "type",
@@ -269,9 +269,22 @@ static const ProtobufCFieldDescriptor strata__v1__ws_message__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "closing",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__WsMessage, closing),
+    &strata__v1__closing__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned strata__v1__ws_message__field_indices_by_name[] = {
   3,   /* field[3] = checkpoint */
+  5,   /* field[5] = closing */
   4,   /* field[4] = error */
   2,   /* field[2] = event */
   1,   /* field[1] = subscription */
@@ -280,7 +293,7 @@ static const unsigned strata__v1__ws_message__field_indices_by_name[] = {
 static const ProtobufCIntRange strata__v1__ws_message__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor strata__v1__ws_message__descriptor =
 {
@@ -290,7 +303,7 @@ const ProtobufCMessageDescriptor strata__v1__ws_message__descriptor =
   "Strata__V1__WsMessage",
   "strata.v1",
   sizeof(Strata__V1__WsMessage),
-  5,
+  6,
   strata__v1__ws_message__field_descriptors,
   strata__v1__ws_message__field_indices_by_name,
   1,  strata__v1__ws_message__number_ranges,

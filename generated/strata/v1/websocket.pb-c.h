@@ -48,10 +48,11 @@ struct  Strata__V1__WsMessage
   Strata__V1__Event *event;
   Strata__V1__Checkpoint *checkpoint;
   Strata__V1__WsError *error;
+  Strata__V1__Closing *closing;
 };
 #define STRATA__V1__WS_MESSAGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&strata__v1__ws_message__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL, NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL, NULL, NULL }
 
 
 struct  Strata__V1__WsError

@@ -22,7 +22,7 @@ struct chain {
 
 struct memory_snapshots {
     struct snapshot_store store;
-    size_t max_entries; /* 0 = unlimited */
+    size_t max_entries;   /* 0 = unlimited */
     pthread_mutex_t lock; /* guards all below */
     struct hash_table by_id;
     struct chain *chains; /* empty ones go when they are the majority */
@@ -154,7 +154,8 @@ static void drop_empty_chains(struct memory_snapshots *memory)
             continue;
         }
         /* The table had room for all of them before. */
-        (void)hash_table_add(&memory->by_id, hash_table_hash(&memory->by_id, chain.aggregate_id), (uint32_t)kept);
+        (void)hash_table_add(&memory->by_id, hash_table_hash(&memory->by_id, chain.aggregate_id),
+                             (uint32_t)kept);
         memory->chains[kept++] = chain;
     }
     memory->chain_count = kept;
@@ -222,8 +223,9 @@ static bool copy_snapshot(struct arena *arena, const struct snapshot *from, stru
     return true;
 }
 
-static struct status snapshots_get(struct snapshot_store *store, struct bytes aggregate_id, enum snapshot_pick pick,
-                                   int32_t version, struct arena *arena, struct snapshot *ret, bool *ret_found)
+static struct status snapshots_get(struct snapshot_store *store, struct bytes aggregate_id,
+                                   enum snapshot_pick pick, int32_t version, struct arena *arena,
+                                   struct snapshot *ret, bool *ret_found)
 {
     struct memory_snapshots *memory = of(store);
     struct status status = status_ok();
@@ -248,55 +250,92 @@ static int compare_keys(const struct snapshot *a, struct bytes id, int32_t versi
     return order != 0 ? order : (a->version > version) - (a->version < version);
 }
 
-/* The least snapshot over (id, version) that passes the filters; lists are rare here, so a scan will do. */
-static const struct entry *next_listed(const struct memory_snapshots *memory, struct bytes aggregate_id,
-                                       struct bytes aggregate_type, struct bytes after_id, int32_t after_version,
-                                       bool from_start)
+#define LIST_PAGE 16U /* snapshots copied under the lock at a time */
+
+struct listing {
+    struct bytes aggregate_id;   /* empty = all */
+    struct bytes aggregate_type; /* empty = all */
+    struct bytes after_id;       /* empty = from the start */
+    int32_t after_version;
+};
+
+static bool is_listed(const struct listing *listing, const struct snapshot *snapshot)
 {
-    const struct entry *best = NULL;
+    return (listing->aggregate_id.size_bytes == 0 ||
+            bytes_equal(snapshot->aggregate_id, listing->aggregate_id)) &&
+           (listing->aggregate_type.size_bytes == 0 ||
+            bytes_equal(snapshot->aggregate_type, listing->aggregate_type)) &&
+           (listing->after_id.size_bytes == 0 ||
+            compare_keys(snapshot, listing->after_id, listing->after_version) > 0);
+}
+
+/* The least LIST_PAGE that are listed, in order. Nothing is kept sorted for lists: they are rare here. */
+static size_t least_listed(const struct memory_snapshots *memory, const struct listing *listing,
+                           const struct snapshot *ret_least[LIST_PAGE])
+{
+    size_t count = 0;
     for (const struct entry *entry = memory->newest; entry != NULL; entry = entry->older) {
         const struct snapshot *snapshot = &entry->snapshot;
-        if ((aggregate_id.size_bytes > 0 && !bytes_equal(snapshot->aggregate_id, aggregate_id)) ||
-            (aggregate_type.size_bytes > 0 && !bytes_equal(snapshot->aggregate_type, aggregate_type)) ||
-            (!from_start && compare_keys(snapshot, after_id, after_version) <= 0))
+        if (!is_listed(listing, snapshot))
             continue;
-        if (best == NULL || compare_keys(snapshot, best->snapshot.aggregate_id, best->snapshot.version) < 0)
-            best = entry;
+        size_t at = count;
+        while (at > 0 && compare_keys(ret_least[at - 1], snapshot->aggregate_id, snapshot->version) > 0)
+            at--;
+        if (at == LIST_PAGE)
+            continue;
+        if (count < LIST_PAGE)
+            count++;
+        memmove(&ret_least[at + 1], &ret_least[at], (count - 1 - at) * sizeof *ret_least);
+        ret_least[at] = snapshot;
     }
-    return best;
+    return count;
+}
+
+static struct status copy_page(struct memory_snapshots *memory, const struct listing *listing,
+                               struct arena *arena, struct snapshot page[LIST_PAGE], size_t *ret_count)
+{
+    const struct snapshot *least[LIST_PAGE];
+    bool fits = true;
+    pthread_mutex_lock(&memory->lock);
+    const size_t count = least_listed(memory, listing, least);
+    for (size_t i = 0; fits && i < count; i++)
+        fits = copy_snapshot(arena, least[i], &page[i]);
+    pthread_mutex_unlock(&memory->lock);
+    *ret_count = count;
+    return fits ? status_ok() : no_memory();
 }
 
 static struct status snapshots_list(struct snapshot_store *store, struct bytes aggregate_id,
                                     struct bytes aggregate_type, struct bytes after_id, int32_t after_version,
                                     snapshot_sink sink, void *context)
 {
-    struct memory_snapshots *memory = of(store);
+    /* Two arenas in turn: a page goes as soon as the next one, which begins behind its last key, is there. */
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    if (arena == NULL)
+    CLEANUP(arena_free_at) struct arena *other = arena_new(0);
+    if (arena == NULL || other == NULL)
         return no_memory();
-    bool more = true;
-    bool from_start = after_id.size_bytes == 0;
-    struct snapshot snapshot = {.aggregate_id = after_id, .version = after_version};
-    while (more) {
-        struct bytes id = arena_bytes(arena, snapshot.aggregate_id);
-        bool copied = true;
-        pthread_mutex_lock(&memory->lock);
-        const struct entry *entry =
-            next_listed(memory, aggregate_id, aggregate_type, id, snapshot.version, from_start);
-        if (entry != NULL)
-            copied = copy_snapshot(arena, &entry->snapshot, &snapshot);
-        pthread_mutex_unlock(&memory->lock);
-        if (entry == NULL)
-            break;
-        if (!copied)
-            return no_memory();
-        from_start = false;
-        more = sink(context, &snapshot);
+    struct listing listing = {aggregate_id, aggregate_type, after_id, after_version};
+    for (;;) {
+        struct snapshot page[LIST_PAGE];
+        size_t count = 0;
+        arena_reset(arena);
+        STATUS_TRY(copy_page(of(store), &listing, arena, page, &count));
+        for (size_t i = 0; i < count; i++) {
+            if (!sink(context, &page[i]))
+                return status_ok();
+        }
+        if (count < LIST_PAGE)
+            return status_ok();
+        listing.after_id = page[count - 1].aggregate_id;
+        listing.after_version = page[count - 1].version;
+        struct arena *kept = arena;
+        arena = other;
+        other = kept;
     }
-    return status_ok();
 }
 
-static struct status snapshots_remove(struct snapshot_store *store, struct bytes aggregate_id, int32_t version)
+static struct status snapshots_remove(struct snapshot_store *store, struct bytes aggregate_id,
+                                      int32_t version)
 {
     struct memory_snapshots *memory = of(store);
     pthread_mutex_lock(&memory->lock);

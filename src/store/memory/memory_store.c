@@ -18,7 +18,7 @@ struct state_entry {
 struct memory_store {
     struct event_store store; /* first: the engine is the store */
     struct event_index *index;
-    pthread_rwlock_t lock; /* guards all below; the index has a lock of its own, taken under this one */
+    pthread_rwlock_t lock;  /* guards all below; the index has a lock of its own, taken under this one */
     struct record *records; /* by position - 1; each owns its bytes */
     size_t record_count;
     size_t record_capacity;
@@ -62,8 +62,8 @@ static struct status earlier_append(struct memory_store *memory, int64_t positio
     return status_ok();
 }
 
-static struct status facts_locked(struct memory_store *memory, const struct facts_request *request, struct arena *arena,
-                                  struct facts *ret)
+static struct status facts_locked(struct memory_store *memory, const struct facts_request *request,
+                                  struct arena *arena, struct facts *ret)
 {
     ret->head = memory->head;
     for (size_t i = 0; i < request->aggregate_count; i++)
@@ -77,8 +77,8 @@ static struct status facts_locked(struct memory_store *memory, const struct fact
     return status_ok();
 }
 
-static struct status memory_facts(struct event_store *store, const struct facts_request *request, struct arena *arena,
-                                  struct facts *ret)
+static struct status memory_facts(struct event_store *store, const struct facts_request *request,
+                                  struct arena *arena, struct facts *ret)
 {
     struct memory_store *memory = of(store);
     ret->heads = arena_array(arena, request->aggregate_count, sizeof *ret->heads);
@@ -116,7 +116,8 @@ static struct status keep_record(struct memory_store *memory, struct record reco
 static struct status commit_locked(struct memory_store *memory, const struct commit_batch *batch)
 {
     if (batch->before.position != memory->head.position)
-        return status_reason(REASON_STORE_FAILED, "a commit begins behind position %lld and the store is at %lld",
+        return status_reason(REASON_STORE_FAILED,
+                             "a commit begins behind position %lld and the store is at %lld",
                              (long long)batch->before.position, (long long)memory->head.position);
     for (size_t i = 0; i < batch->append_count; i++) {
         const struct commit_append *append = &batch->appends[i];
@@ -128,7 +129,8 @@ static struct status commit_locked(struct memory_store *memory, const struct com
     return status_ok();
 }
 
-static void memory_commit(struct event_store *store, const struct commit_batch *batch, commit_done done, void *context)
+static void memory_commit(struct event_store *store, const struct commit_batch *batch, commit_done done,
+                          void *context)
 {
     struct memory_store *memory = of(store);
     pthread_rwlock_wrlock(&memory->lock);
@@ -153,7 +155,16 @@ static struct status fetch(void *engine, int64_t position, record_sink sink, voi
 static struct status memory_read(struct event_store *store, const struct read_query *query, record_sink sink,
                                  void *context)
 {
-    return event_index_read(of(store)->index, query, fetch, of(store), sink, context);
+    struct memory_store *memory = of(store);
+    struct read_query bounded = *query;
+    pthread_rwlock_rdlock(&memory->lock);
+    const int64_t last = memory->head.position; /* the index may run ahead of it within a commit */
+    pthread_rwlock_unlock(&memory->lock);
+    if (bounded.to_position == 0 || bounded.to_position > last)
+        bounded.to_position = last;
+    if (bounded.to_position <= bounded.after_position)
+        return status_ok();
+    return event_index_read(memory->index, &bounded, fetch, memory, sink, context);
 }
 
 static struct status memory_head(struct event_store *store, struct store_head *ret)
@@ -168,35 +179,47 @@ static struct status memory_head(struct event_store *store, struct store_head *r
 static struct status memory_aggregate(struct event_store *store, struct bytes id, struct arena *arena,
                                       struct aggregate_head *ret)
 {
-    return event_index_head(of(store)->index, id, arena, ret);
+    struct memory_store *memory = of(store);
+    pthread_rwlock_rdlock(&memory->lock); /* a commit shows as a whole */
+    struct status status = event_index_head(memory->index, id, arena, ret);
+    pthread_rwlock_unlock(&memory->lock);
+    return status;
 }
 
-static struct status memory_aggregates(struct event_store *store, struct bytes type, int64_t after_first_position,
-                                       aggregate_sink sink, void *context)
+static struct status memory_aggregates(struct event_store *store, struct bytes type,
+                                       int64_t after_first_position, aggregate_sink sink, void *context)
 {
     return event_index_list(of(store)->index, type, after_first_position, sink, context);
 }
 
 static struct status memory_find_id(struct event_store *store, struct bytes event_id, int64_t *ret_position)
 {
-    *ret_position = event_index_find_id(of(store)->index, event_id);
+    struct memory_store *memory = of(store);
+    pthread_rwlock_rdlock(&memory->lock);
+    *ret_position = event_index_find_id(memory->index, event_id);
+    pthread_rwlock_unlock(&memory->lock);
     return status_ok();
 }
 
 static struct status memory_find_time(struct event_store *store, int64_t time_us, int64_t *ret_position)
 {
-    *ret_position = event_index_find_time(of(store)->index, time_us);
+    struct memory_store *memory = of(store);
+    pthread_rwlock_rdlock(&memory->lock);
+    *ret_position = event_index_find_time(memory->index, time_us);
+    pthread_rwlock_unlock(&memory->lock);
     return status_ok();
 }
 
-static struct status memory_stats(struct event_store *store, struct arena *arena, struct event_store_stats *ret)
+static struct status memory_stats(struct event_store *store, struct arena *arena,
+                                  struct event_store_stats *ret)
 {
     struct memory_store *memory = of(store);
     *ret = (struct event_store_stats){.engine = "memory"};
     pthread_rwlock_rdlock(&memory->lock);
     ret->size_bytes = memory->size_bytes;
+    struct status status = event_index_stats(memory->index, arena, ret);
     pthread_rwlock_unlock(&memory->lock);
-    return event_index_stats(memory->index, arena, ret);
+    return status;
 }
 
 /* --- state --- */
@@ -308,7 +331,12 @@ struct status memory_store_open(struct event_store **ret)
         free(memory);
         return no_memory();
     }
-    (void)pthread_rwlock_init(&memory->lock, NULL); /* fails only for attributes that are not used */
+    /* glibc lets readers overtake a waiting writer for ever; then a few busy readers stop all commits. */
+    pthread_rwlockattr_t fair;
+    (void)pthread_rwlockattr_init(&fair); /* these four cannot fail with a kind that glibc knows */
+    (void)pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&memory->lock, &fair);
+    (void)pthread_rwlockattr_destroy(&fair);
     memory->store = (struct event_store){&memory_ops, true};
     *ret = &memory->store;
     return status_ok();

@@ -55,8 +55,8 @@ static void check_examples(const struct example *examples, size_t count)
     for (size_t i = 0; i < count; i++) {
         CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
         struct buffer to = buffer_in(arena, 0);
-        assert_status_ok(
-            json_merge_patch(arena, bytes_of_text(examples[i].target), bytes_of_text(examples[i].patch), &to));
+        assert_status_ok(json_merge_patch(arena, bytes_of_text(examples[i].target),
+                                          bytes_of_text(examples[i].patch), &to));
         if (!bytes_equal(buffer_bytes(&to), bytes_of_text(examples[i].result)))
             fail_msg("%s patched with %s is %.*s, wanted %s", examples[i].target, examples[i].patch,
                      BYTES_FORMAT(buffer_bytes(&to)), examples[i].result);
@@ -79,8 +79,8 @@ static void test_what_is_not_json_is_refused_on_either_side(void **state)
 {
     (void)state;
     static const struct example wrong[] = {
-        {"{", "{}", ""},        {"{}", "{\"a\":1,\"a\":2}", ""}, {"{}", "", ""},
-        {"", "{\"a\":1}", ""},  {"{\"a\":01}", "1", ""},         {"{} {}", "{}", ""},
+        {"{", "{}", ""},          {"{}", "{\"a\":1,\"a\":2}", ""}, {"{}", "", ""},
+        {"", "{\"a\":1}", ""},    {"{\"a\":01}", "1", ""},         {"{} {}", "{}", ""},
         {"{}", "{\"a\":1}x", ""},
     };
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
@@ -128,12 +128,13 @@ static struct json_value *reference(struct arena *arena, const struct json_value
 }
 
 /* Names that share beginnings, end early, differ in one bit or in an escape only. */
-static const char *const names[] = {"",    "a",  "ab",  "abc", "abd", "b",   "\\u0061bc", "\\u0000",
-                                    "`",   "aa", "é",   "è",   "\\n", "abcdefgh", "abcdefgi", "abcdefghi"};
+static const char *const names[] = {"",  "a",  "ab", "abc", "abd", "b",        "\\u0061bc", "\\u0000",
+                                    "`", "aa", "é",  "è",   "\\n", "abcdefgh", "abcdefgi",  "abcdefghi"};
 
 static void add_random(struct buffer *to, uint64_t *random, unsigned depth)
 {
-    static const char *const scalars[] = {"null", "1", "1.0", "\"x\"", "true", "[null,{\"a\":null}]", "-0", "[]"};
+    static const char *const scalars[] = {"null", "1", "1.0", "\"x\"", "true", "[null,{\"a\":null}]",
+                                          "-0",   "[]"};
     if (depth == 0 || random_below(random, 3) == 0) {
         buffer_add_text(to, scalars[random_below(random, ARRAY_SIZE(scalars))]);
         return;
@@ -190,7 +191,8 @@ static void test_many_members_on_both_sides_take_linear_time(void **state)
     struct buffer patch = buffer_in(arena, 0);
     for (int i = 0; i < COUNT; i++) {
         buffer_printf(&target, "%c\"member-%d\":%d", i == 0 ? '{' : ',', i, i);
-        buffer_printf(&patch, "%c\"member-%d\":%s", i == 0 ? '{' : ',', COUNT - 1 - i, i % 2 == 0 ? "null" : "1.0");
+        buffer_printf(&patch, "%c\"member-%d\":%s", i == 0 ? '{' : ',', COUNT - 1 - i,
+                      i % 2 == 0 ? "null" : "1.0");
     }
     buffer_add_byte(&target, '}');
     buffer_add_byte(&patch, '}');

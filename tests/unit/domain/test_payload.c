@@ -18,12 +18,13 @@ static struct domain *domain_new_with(bool validation_enabled, bool strict)
     return domain;
 }
 
-static void check_rows(const struct domain *domain, enum status_reason reason, const struct row *rows, size_t count)
+static void check_rows(const struct domain *domain, enum status_reason reason, const struct row *rows,
+                       size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-        const struct status status =
-            domain_check_payload(domain, arena, "data", bytes_of_text(rows[i].type), bytes_of_text(rows[i].data));
+        const struct status status = domain_check_payload(domain, arena, "data", bytes_of_text(rows[i].type),
+                                                          bytes_of_text(rows[i].data));
         if (rows[i].message == NULL) {
             assert_status_ok(status);
             continue;
@@ -43,10 +44,12 @@ static void test_sensible_payloads_are_accepted(void **state)
          "\"role\":\"user\"}",
          NULL},
         /* unknown members are kept; nulls count as absent */
-        {"user_created", "{\"user_id\":\"u\",\"shoe_size\":42,\"email\":null,\"nested\":{\"user_id\":7}}", NULL},
+        {"user_created", "{\"user_id\":\"u\",\"shoe_size\":42,\"email\":null,\"nested\":{\"user_id\":7}}",
+         NULL},
         /* names are compared without their escapes */
         {"user_created", "{\"user\\u005fid\":\"u\"}", NULL},
-        {"user_updated", "{\"changes\":[{\"field\":\"email\",\"old_value\":null,\"new_value\":{\"a\":[1]}}]}", NULL},
+        {"user_updated", "{\"changes\":[{\"field\":\"email\",\"old_value\":null,\"new_value\":{\"a\":[1]}}]}",
+         NULL},
         {"user_updated", "{\"email\":\"x\"}", NULL},
         {"user_updated", "", NULL},
         {"user_deleted", "{}", NULL},
@@ -55,8 +58,8 @@ static void test_sensible_payloads_are_accepted(void **state)
          "{\"order_id\":\"o\",\"items\":[{\"product_id\":\"p\",\"quantity\":2,\"unit_price\":9.990},{}],"
          "\"total_amount\":\"19.98\",\"currency\":\"EUR\",\"status\":\"pending\"}",
          NULL},
-        {"order_created", "{\"order_id\":\"o\",\"items\":[{\"quantity\":-2147483648},{\"quantity\":2147483647}]}",
-         NULL},
+        {"order_created",
+         "{\"order_id\":\"o\",\"items\":[{\"quantity\":-2147483648},{\"quantity\":2147483647}]}", NULL},
         {"order_status_changed", "{\"old_status\":\"anything\",\"new_status\":\"ship\\u0070ed\"}", NULL},
         {"payment_processed",
          "{\"payment_id\":\"p\",\"amount\":1e400,\"currency\":\"USD\",\"status\":\"authorized\"}", NULL},
@@ -74,10 +77,11 @@ static void test_sensible_payloads_are_accepted(void **state)
 static void test_every_kind_of_fault_is_named_with_its_remedy(void **state)
 {
     (void)state;
-#define NOT_INT32                                                                                                      \
-    "data.items[0].quantity is no whole number from -2147483648 to 2147483647, written without point or exponent"
-#define NOT_DECIMAL "data.total_amount is a string that holds no decimal; write it like \"12.50\""
-#define NOT_CURRENCY "data.currency is no currency code; give three capital letters such as EUR (ISO 4217)"
+#define NOT_INT32                                                                                            \
+    "data.items[0].quantity is no whole number from -2147483648 to 2147483647, written without point or "    \
+    "exponent"
+#define NOT_DECIMAL    "data.total_amount is a string that holds no decimal; write it like \"12.50\""
+#define NOT_CURRENCY   "data.currency is no currency code; give three capital letters such as EUR (ISO 4217)"
 #define ORDER_STATUSES "pending, confirmed, paid, shipped, delivered, cancelled or refunded"
     static const struct row rows[] = {
         {"user_created", "{}", "data.user_id is missing; it is required in user_created"},
@@ -94,7 +98,8 @@ static void test_every_kind_of_fault_is_named_with_its_remedy(void **state)
         {"user_updated", "{\"changes\":[null]}", "data.changes[0] is null; give an object, a change"},
         {"user_updated", "{\"changes\":[{\"field\":\"a\"},{\"new_value\":1}]}",
          "data.changes[1].field is missing; it is required in a change"},
-        {"user_updated", "{\"changes\":[{\"field\":\"\"}]}", "data.changes[0].field is empty; it is required"},
+        {"user_updated", "{\"changes\":[{\"field\":\"\"}]}",
+         "data.changes[0].field is empty; it is required"},
         {"user_deleted", "{\"reason\":1}", "data.reason is a number; give a string"},
         {"order_created", "{}", "data.order_id is missing; it is required in order_created"},
         {"order_created", "{\"order_id\":\"o\",\"items\":[{\"quantity\":\"2\"}]}",
@@ -125,9 +130,11 @@ static void test_every_kind_of_fault_is_named_with_its_remedy(void **state)
          "data.new_status is missing; it is required in order_status_changed"},
         {"order_status_changed", "{\"new_status\":\"Paid\"}",
          "data.new_status is no status of order aggregates; choose " ORDER_STATUSES},
-        {"payment_processed", "{\"amount\":1}", "data.payment_id is missing; it is required in payment_processed"},
+        {"payment_processed", "{\"amount\":1}",
+         "data.payment_id is missing; it is required in payment_processed"},
         {"payment_processed", "{\"payment_id\":\"p\",\"status\":\"paid\"}",
-         "data.status is no status of payment aggregates; choose pending, authorized, completed, failed or refunded"},
+         "data.status is no status of payment aggregates; choose pending, authorized, completed, failed or "
+         "refunded"},
     };
     CLEANUP(domain_free_at) struct domain *domain = domain_new_with(true, false);
     check_rows(domain, REASON_INVALID_FIELD, rows, ARRAY_SIZE(rows));
@@ -140,20 +147,27 @@ static void test_all_faulty_fields_are_listed_with_their_paths(void **state)
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     const struct status status = domain_check_payload(
         domain, arena, "events[2].data", BYTES_LITERAL("order_created"),
-        BYTES_LITERAL("{\"user_id\":5,\"items\":[{\"product_id\":\"p\"},{\"quantity\":\"x\",\"unit_price\":[],"
-                      "\"colour\":1},7],\"currency\":\"e\"}"));
+        BYTES_LITERAL(
+            "{\"user_id\":5,\"items\":[{\"product_id\":\"p\"},{\"quantity\":\"x\",\"unit_price\":[],"
+            "\"colour\":1},7],\"currency\":\"e\"}"));
     assert_refused(status, REASON_INVALID_FIELD,
-                   "7 fields of a order_created payload are wrong; the first: events[2].data.user_id is a number; give "
+                   "7 fields of the order_created payload are wrong; the first: events[2].data.user_id is a "
+                   "number; give "
                    "a string");
     static const char *const fields[] = {
-        "events[2].data.user_id",           "events[2].data.items[1].quantity", "events[2].data.items[1].unit_price",
-        "events[2].data.items[1].colour",   "events[2].data.items[2]",          "events[2].data.currency",
+        "events[2].data.user_id",
+        "events[2].data.items[1].quantity",
+        "events[2].data.items[1].unit_price",
+        "events[2].data.items[1].colour",
+        "events[2].data.items[2]",
+        "events[2].data.currency",
         "events[2].data.order_id",
     };
     assert_int_equal(status.faults->count, ARRAY_SIZE(fields));
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
         assert_string_equal(status.faults->items[i].field, fields[i]);
-    assert_string_equal(status.faults->items[2].message, "is a list; give a number, or a string that holds a decimal");
+    assert_string_equal(status.faults->items[2].message,
+                        "is a list; give a number, or a string that holds a decimal");
 }
 
 static void test_strict_refuses_unknown_members_at_every_depth(void **state)
@@ -169,15 +183,15 @@ static void test_strict_refuses_unknown_members_at_every_depth(void **state)
         /* control characters stay escaped in a path, and a long name is cut */
         {"user_deleted", "{\"a\\u0007b\":1}",
          "data.a\\u0007b is not a member of user_deleted and validation_rules.strict is true; leave it out"},
-        {"user_deleted",
-         "{\"0123456789012345678901234567890123456789012345678901234567890123456789\":1}",
+        {"user_deleted", "{\"0123456789012345678901234567890123456789012345678901234567890123456789\":1}",
          "data.012345678901234567890123456789012345678901234567 is not a member of user_deleted and "
          "validation_rules.strict is true; leave it out"},
     };
     CLEANUP(domain_free_at) struct domain *domain = domain_new_with(true, true);
     check_rows(domain, REASON_UNKNOWN_FIELD, rows, ARRAY_SIZE(rows));
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    assert_status_ok(domain_check_payload(domain, arena, "data", BYTES_LITERAL("custom"), BYTES_LITERAL("{\"a\":1}")));
+    assert_status_ok(
+        domain_check_payload(domain, arena, "data", BYTES_LITERAL("custom"), BYTES_LITERAL("{\"a\":1}")));
 }
 
 static void test_faults_are_counted_beyond_what_is_listed(void **state)
@@ -192,9 +206,10 @@ static void test_faults_are_counted_beyond_what_is_listed(void **state)
     buffer_add_text(&data, "]}");
     const struct status status =
         domain_check_payload(domain, arena, "data", BYTES_LITERAL("order_created"), buffer_bytes(&data));
-    assert_refused(status, REASON_INVALID_FIELD,
-                   "5000 fields of a order_created payload are wrong; the first: data.items[0] is a number; give an "
-                   "object, an order item");
+    assert_refused(
+        status, REASON_INVALID_FIELD,
+        "5000 fields of the order_created payload are wrong; the first: data.items[0] is a number; give an "
+        "object, an order item");
     assert_int_equal(status.faults->count, 100);
     assert_string_equal(status.faults->items[99].field, "data.items[99]");
 }
@@ -207,8 +222,8 @@ static void test_broken_json_is_refused_as_such(void **state)
     static const char *const broken[] = {"{\"user_id\":\"u\"", "{\"user_id\":\"u\",\"user_id\":\"v\"}",
                                          "{\"user_id\":\"u\"} x", "{\"other\":[1,}"};
     for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
-        const struct status status =
-            domain_check_payload(domain, arena, "data", BYTES_LITERAL("user_created"), bytes_of_text(broken[i]));
+        const struct status status = domain_check_payload(
+            domain, arena, "data", BYTES_LITERAL("user_created"), bytes_of_text(broken[i]));
         assert_int_equal(status.reason, REASON_INVALID_JSON);
         assert_memory_equal(status.message, "data: ", 6);
     }
@@ -219,7 +234,8 @@ static void test_shapes_are_off_when_validation_is(void **state)
     (void)state;
     CLEANUP(domain_free_at) struct domain *domain = domain_new_with(false, true);
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    assert_status_ok(domain_check_payload(domain, arena, "data", BYTES_LITERAL("user_created"), BYTES_LITERAL("{}")));
+    assert_status_ok(
+        domain_check_payload(domain, arena, "data", BYTES_LITERAL("user_created"), BYTES_LITERAL("{}")));
 }
 
 int main(void)

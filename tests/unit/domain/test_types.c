@@ -1,9 +1,10 @@
 #include "unit/domain/history.h"
 
+#include <stdio.h>
 #include <string.h>
 
-static struct domain *domain_with(const char *const *events, size_t event_count, const char *const *aggregates,
-                                  size_t aggregate_count)
+static struct domain *domain_with(const char *const *events, size_t event_count,
+                                  const char *const *aggregates, size_t aggregate_count)
 {
     const struct domain_options options = {
         .event_types = events,
@@ -26,8 +27,8 @@ struct row {
 static void check_rows(const struct domain *domain, const struct row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct status status =
-            domain_check_types(domain, bytes_of_text(rows[i].event_type), bytes_of_text(rows[i].aggregate_type));
+        const struct status status = domain_check_types(domain, bytes_of_text(rows[i].event_type),
+                                                        bytes_of_text(rows[i].aggregate_type));
         if (rows[i].message == NULL)
             assert_status_ok(status);
         else
@@ -55,18 +56,23 @@ static void test_built_in_types_are_allowed_where_they_fit(void **state)
         {TYPE_AGGREGATE_CREATED, "payment", 0, NULL},
         {"", "payment", 0, NULL},
         {"user_created", "order", REASON_TYPE_MISMATCH,
-         "type \"user_created\" does not fit aggregate type \"order\"; user_* events go to aggregates of type user"},
+         "type \"user_created\" does not fit aggregate type \"order\"; user_* events go to aggregates of "
+         "type user"},
         {"payment_processed", "custom", REASON_TYPE_MISMATCH,
-         "type \"payment_processed\" does not fit aggregate type \"custom\"; payment_* events go to aggregates of "
+         "type \"payment_processed\" does not fit aggregate type \"custom\"; payment_* events go to "
+         "aggregates of "
          "type payment"},
         {"user_renamed", "user", REASON_TYPE_NOT_ALLOWED,
          "type \"user_renamed\" may not be appended; use one of user_created, user_updated, user_deleted, "
-         "order_created, order_status_changed, payment_processed, custom, or add it to supported_event_types"},
+         "order_created, order_status_changed, payment_processed, custom, or add it to "
+         "supported_event_types"},
         {"custom", "cart", REASON_TYPE_NOT_ALLOWED,
-         "aggregate type \"cart\" may not be appended to; use one of user, order, payment, custom, or add it to "
+         "aggregate type \"cart\" may not be appended to; use one of user, order, payment, custom, or add it "
+         "to "
          "supported_aggregate_types"},
         {"", "cart", REASON_TYPE_NOT_ALLOWED,
-         "aggregate type \"cart\" may not be appended to; use one of user, order, payment, custom, or add it to "
+         "aggregate type \"cart\" may not be appended to; use one of user, order, payment, custom, or add it "
+         "to "
          "supported_aggregate_types"},
     };
     check_rows(domain, rows, ARRAY_SIZE(rows));
@@ -86,7 +92,8 @@ static void test_configured_types_are_custom_ones_and_may_end_in_a_star(void **s
         {"order_", "order", 0, NULL},
         /* a prefix binds configured names too */
         {"order_shipped_late", "ledger", REASON_TYPE_MISMATCH,
-         "type \"order_shipped_late\" does not fit aggregate type \"ledger\"; order_* events go to aggregates of type "
+         "type \"order_shipped_late\" does not fit aggregate type \"ledger\"; order_* events go to "
+         "aggregates of type "
          "order"},
         {"ledger_entry2", "ledger", REASON_TYPE_NOT_ALLOWED,
          "type \"ledger_entry2\" may not be appended; use one of order_*, ledger_entry, or add it to "

@@ -112,11 +112,18 @@ static void test_an_http_status_travels_in_the_trailers(void **state)
 static void test_a_passed_deadline_cancels_the_handler(void **state)
 {
     struct fixture *fixture = *state;
+    CLEANUP(grpc_client_free_at)
+    struct grpc_client *client = grpc_client_new(server_port(fixture->server), NULL);
+    struct buffer request = buffer_make(0);
     struct client_reply reply;
-    publish(fixture, "hold", "x", 50, NULL, &reply);
+    /* Connects first: a deadline that passes before the call arrives proves nothing. */
+    grpc_client_call(client, PUBLISH, publish_request(&request, "echo", "x"), 0, NULL, &reply);
+    client_reply_done(&reply);
+    grpc_client_call(client, PUBLISH, publish_request(&request, "hold", "x"), 300, NULL, &reply);
     assert_int_equal(reply.code, STATUS_DEADLINE_EXCEEDED);
     wait_for_count(&fixture->cancelled, 1, "on_cancel after the deadline");
     client_reply_done(&reply);
+    buffer_done(&request);
 }
 
 static void test_a_cancelled_call_cancels_the_handler(void **state)

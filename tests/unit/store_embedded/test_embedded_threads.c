@@ -164,8 +164,7 @@ static void close_world(struct world *world)
     event_store_close(world->store);
 }
 
-/* Starts the submitters, runs `meanwhile`, waits for them. */
-static void submit_from_threads(struct world *world, void (*meanwhile)(void *), void *context)
+static void submit_from_threads(struct world *world)
 {
     pthread_t threads[SUBMITTERS];
     struct submitter submitters[SUBMITTERS];
@@ -173,8 +172,6 @@ static void submit_from_threads(struct world *world, void (*meanwhile)(void *), 
         submitters[i] = (struct submitter){world, i};
         assert_int_equal(pthread_create(&threads[i], NULL, submit_all, &submitters[i]), 0);
     }
-    if (meanwhile != NULL)
-        meanwhile(context);
     for (unsigned i = 0; i < SUBMITTERS; i++)
         pthread_join(threads[i], NULL);
 }
@@ -193,7 +190,7 @@ static void run_to_the_end(struct files *files)
     open_world(&world, files);
     pthread_t reader;
     assert_int_equal(pthread_create(&reader, NULL, read_all, &world), 0);
-    submit_from_threads(&world, NULL, NULL);
+    submit_from_threads(&world);
     atomic_store(&world.done, true);
     pthread_join(reader, NULL);
     close_world(&world);
@@ -238,31 +235,17 @@ static void test_writers_and_readers_beside_each_other_on_the_real_disk(void **s
     remove_tree(path);
 }
 
-struct outage {
-    struct world *world;
-    struct faulty_files *faulty;
-};
-
-/* After some commits the disk dies under everybody. */
-static void kill_the_disk(void *context)
-{
-    struct outage *outage = context;
-    while (atomic_load(&outage->world->accepted) < 20)
-        sched_yield();
-    outage->faulty->fail_at = 1;
-}
-
+/* At some call of some thread the disk dies under everybody; making the store takes about a hundred. */
 static void test_a_disk_that_dies_under_load_loses_nothing_acknowledged(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 5; seed++) {
         struct memory_files disk = memory_files_empty();
-        struct faulty_files faulty = faulty_files_over(&disk.files, 0, FAULT_IO);
+        struct faulty_files faulty = faulty_files_over(&disk.files, 200 + (unsigned)seed * 17, FAULT_IO);
         faulty.sticky = true;
         struct world world = {0};
         open_world(&world, &faulty.files);
-        struct outage outage = {&world, &faulty};
-        submit_from_threads(&world, kill_the_disk, &outage);
+        submit_from_threads(&world);
         assert_int_equal(world.accepted + world.failures, SUBMITTERS * APPENDS_EACH);
         assert_true(world.failures > 0);
         assert_reason(world.store->ops->health(world.store), REASON_STORE_FAILED);
