@@ -5,24 +5,19 @@ JOBS ?= $(shell nproc)
 
 .PHONY: build run test unit asan tsan coverage lint format generate bench soak sim help setup clean
 
-build: ## build the service (PRESET=debug, asan, tsan)
-	@cmake --preset $(PRESET) > build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }; rm -f build-configure.log
+build: ## build the service and the tests (PRESET=debug, asan, tsan)
+	@cmake --preset $(PRESET) > /dev/null
 	@ln -sfn build/$(PRESET)/compile_commands.json compile_commands.json
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 
 run: ## install what is needed, build and serve on the embedded store in ./data
-	@scripts/setup --build
-	@cmake --preset release -DSTRATA_TESTS=OFF -B build/run > /dev/null
-	@cmake --build build/run -j $(JOBS) --target strata
-	@exec build/run/strata serve --embedded
+	@scripts/run
 
 setup: ## install what building, running and testing need
 	@scripts/setup
 
 test: ## install what is needed, build and run all tests; T=name runs those that match
-	@scripts/setup
-	@$(MAKE) --no-print-directory build
-	@ctest --preset $(if $(filter release,$(PRESET)),all,$(PRESET)) $(if $(T),-R $(T))
+	@PRESET=$(PRESET) scripts/test $(T)
 
 unit: build ## unit, contract and fault tests only
 	@ctest --test-dir build/$(PRESET) --output-on-failure -L 'unit|contract|fault'

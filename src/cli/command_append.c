@@ -6,7 +6,7 @@
 #include "cli/cli_internal.h"
 #include "strata/v1/event_service.pb-c.h"
 
-#define INPUT_MAX_BYTES (4U * 1024U * 1024U)
+#define INPUT_MAX_BYTES ((size_t)4 * 1024 * 1024)
 
 struct append_arguments {
     const char *address;
@@ -99,7 +99,7 @@ static struct status read_input(struct arena *arena, struct bytes *ret)
     while ((got = fread(chunk, 1, sizeof chunk, stdin)) > 0)
         buffer_add(&text, chunk, got);
     if (text.failed)
-        return status_reason(REASON_EVENT_TOO_LARGE, "the data on the standard input is over %u bytes", INPUT_MAX_BYTES);
+        return status_reason(REASON_EVENT_TOO_LARGE, "the data on the standard input is over %zu bytes", INPUT_MAX_BYTES);
     *ret = buffer_bytes(&text);
     return status_ok();
 }

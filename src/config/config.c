@@ -10,7 +10,7 @@
 #include "base/json.h"
 
 #define SUGGESTION_DISTANCE_MAX 3U
-#define FILE_MAX_BYTES          (1024 * 1024)
+#define FILE_MAX_BYTES          ((size_t)1024 * 1024)
 
 const struct config_key_info config_keys[CONFIG_KEY_COUNT] = {
 #define X(id, path, type, fallback, least, most, unit, help)                                                           \

@@ -68,7 +68,9 @@ struct status domain_check(const struct domain *domain, const struct fold *fold,
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory left for checking an event");
     static const struct view unusable = {0};
     const struct view *data = NULL;
-    STATUS_TRY(event_data(scratch, event, &data));
+    /* What may follow in a user's life depends on its state alone, but for a whole new state. */
+    if (kind != AGGREGATE_USER || kind_of_event == EVENT_STATE_REPLACED)
+        STATUS_TRY(event_data(scratch, event, &data));
     const struct check check = {
         .fold = fold,
         .id = fold->exists ? fold->id : event->aggregate_id,

@@ -562,7 +562,7 @@ static void evict_job(struct service *service, struct bytes none)
     (void)none;
     atomic_store(&service->snapshots->evicting, false); /* whoever puts from here on asks again */
     bool done = false;
-    while (!done && !service_stopping(service)) {
+    while (!done) { /* each pass removes one, or ends */
         snapshots_lock(service);
         const struct status status = evict_one(service, &done);
         snapshots_unlock(service);

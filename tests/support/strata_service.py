@@ -18,6 +18,11 @@ BINARY = pathlib.Path(os.environ.get("STRATA_TEST_BINARY", ROOT / "build/release
 START_SECONDS = 60  # sanitizers on a loaded machine
 
 
+def scaled(count, least=1):
+    """`count` at STRATA_TEST_SCALE percent: sanitizer builds do a part of the work."""
+    return max(least, count * int(os.environ.get("STRATA_TEST_SCALE", "100")) // 100)
+
+
 def environment(extra=None):
     """The caller's environment without STRATA_* (unknown names stop the start) plus `extra`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("STRATA_")}

@@ -162,7 +162,8 @@ struct test_reply test_call_end(struct test_pending *pending)
     return reply;
 }
 
-struct test_reply test_call(struct rpc_table *table, enum schema_method_id method, const ProtobufCMessage *request)
+struct test_reply test_call(struct rpc_table *table, enum schema_method_id method,
+                            const ProtobufCMessage *request)
 {
     return test_call_end(test_call_begin(table, method, request));
 }

@@ -17,13 +17,14 @@
 struct test_reply {
     struct status status; /* its faults are in the two below */
     int http_status;
-    struct bytes bytes; /* owned */
+    struct bytes bytes;               /* owned */
     char faults[TEST_FAULTS_MAX][64]; /* names of the faulty fields */
     size_t fault_count;
 };
 
 /* A unary call, from start to finish. */
-struct test_reply test_call(struct rpc_table *table, enum schema_method_id method, const ProtobufCMessage *request);
+struct test_reply test_call(struct rpc_table *table, enum schema_method_id method,
+                            const ProtobufCMessage *request);
 void test_reply_done(struct test_reply *reply);
 /* The reply as a message of the method's; NULL after a failure. Free it with test_message_free. */
 void *test_reply_message(const struct test_reply *reply, const ProtobufCMessageDescriptor *type);
@@ -42,7 +43,8 @@ struct test_stream *test_stream_open(struct rpc_table *table, enum schema_method
 /* The next message; false when the stream has ended. The bytes are the test's (free). Fails the test after 30 s. */
 bool test_stream_read(struct test_stream *stream, struct bytes *ret);
 bool test_stream_has(struct test_stream *stream); /* is a message there already? */
-void test_stream_write(struct test_stream *stream, const ProtobufCMessage *message); /* waits for the window */
+void test_stream_write(struct test_stream *stream,
+                       const ProtobufCMessage *message); /* waits for the window */
 void test_stream_half_close(struct test_stream *stream);
 void test_stream_cancel(struct test_stream *stream);
 /* Waits for the end, drops unread messages, frees. */

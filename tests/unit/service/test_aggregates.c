@@ -46,8 +46,8 @@ static void test_create_answers_version_zero_and_refuses_a_second_time(void **st
     request.type = T("user");
     request.initial_state = json("{\"email\": \"john@example.com\"}");
     request.metadata = json("{\"team\":1}");
-    Strata__V1__Aggregate *created = call_method_of(world, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE, &request.base,
-                                                    &strata__v1__aggregate__descriptor, NULL);
+    Strata__V1__Aggregate *created = call_method_of(world, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE,
+                                                    &request.base, &strata__v1__aggregate__descriptor, NULL);
     assert_int_equal(created->version, 0);
     assert_string_equal(created->etag, "\"0\"");
     assert_json(created->state, "{\"email\":\"john@example.com\"}");
@@ -69,11 +69,11 @@ static void test_a_creation_repeated_with_its_key_is_answered_as_of_then(void **
     request.type = T("custom");
     request.initial_state = json("{\"n\":0}");
     request.idempotency_key = T("create-1");
-    Strata__V1__Aggregate *first = call_method_of(world, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE, &request.base,
-                                                  &strata__v1__aggregate__descriptor, NULL);
+    Strata__V1__Aggregate *first = call_method_of(world, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE,
+                                                  &request.base, &strata__v1__aggregate__descriptor, NULL);
     (void)publish_custom(world, first->id, "{\"n\":1}");
-    Strata__V1__Aggregate *again = call_method_of(world, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE, &request.base,
-                                                  &strata__v1__aggregate__descriptor, NULL);
+    Strata__V1__Aggregate *again = call_method_of(world, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE,
+                                                  &request.base, &strata__v1__aggregate__descriptor, NULL);
     assert_true(again->replayed);
     assert_string_equal(first->id, again->id);
     assert_int_equal(again->version, 0);
@@ -164,7 +164,8 @@ static void test_a_known_etag_is_answered_304(void **state)
     static const struct {
         const char *tag;
         int http;
-    } rows[] = {{"\"1\"", 304}, {"W/\"1\"", 304}, {"\"7\", \"1\"", 304}, {"*", 304}, {"\"2\"", 0}, {"\"11\"", 0}};
+    } rows[] = {{"\"1\"", 304}, {"W/\"1\"", 304}, {"\"7\", \"1\"", 304},
+                {"*", 304},     {"\"2\"", 0},     {"\"11\"", 0}};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         int http = -1;
         request.if_none_match = T(rows[i].tag);
@@ -241,7 +242,8 @@ static void test_a_minimum_position_is_waited_for_then_refused(void **state)
 
     world_open(&world, NULL);
     (void)publish_custom(&world, "a", "{}");
-    struct test_pending *waiting = test_call_begin(world.table, METHOD_AGGREGATE_SERVICE_GET_AGGREGATE, &request.base);
+    struct test_pending *waiting =
+        test_call_begin(world.table, METHOD_AGGREGATE_SERVICE_GET_AGGREGATE, &request.base);
     (void)publish_custom(&world, "a", "{}");
     struct test_reply reply = test_call_end(waiting);
     Strata__V1__Aggregate *got = test_reply_message(&reply, &strata__v1__aggregate__descriptor);
@@ -361,7 +363,8 @@ static void test_a_new_state_replaces_and_drops_nulls(void **state)
     (void)publish_custom(world, "a", "{\"n\":0,\"m\":1}");
     Strata__V1__SaveAggregateRequest request = save_request("a");
     request.if_match = T("\"1\"");
-    request.state = json("{\"n\": 1.50, \"gone\": null, \"deep\": {\"x\": null, \"y\": [null, {\"z\": null}]}}");
+    request.state =
+        json("{\"n\": 1.50, \"gone\": null, \"deep\": {\"x\": null, \"y\": [null, {\"z\": null}]}}");
     Strata__V1__Aggregate *saved = save(world, &request, NULL);
     assert_json(saved->state, "{\"n\":1.50,\"deep\":{\"y\":[null,{}]}}");
     test_message_free(saved);

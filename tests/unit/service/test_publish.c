@@ -83,9 +83,10 @@ static void test_publish_follows_the_table_of_expectations(void **state)
         if (expectations[i].becomes > 0) {
             if (response == NULL || response->event->version != expectations[i].becomes)
                 fail_msg("%s: %s", expectations[i].why, status.message);
-        } else if (status.reason != REASON_VERSION_CONFLICT || status.current_version != expectations[i].current) {
-            fail_msg("%s: reason %d, current %d, \"%s\"", expectations[i].why, status.reason, status.current_version,
-                     status.message);
+        } else if (status.reason != REASON_VERSION_CONFLICT ||
+                   status.current_version != expectations[i].current) {
+            fail_msg("%s: reason %d, current %d, \"%s\"", expectations[i].why, status.reason,
+                     status.current_version, status.message);
         }
         test_message_free(response);
     }
@@ -111,18 +112,19 @@ static void test_version_zero_and_contradictions_are_refused(void **state)
 
 static void test_publish_answers_the_stored_event_with_compact_json(void **state)
 {
-    Strata__V1__PublishEventRequest request =
-        publish_request("user_created", "user-1", "user",
-                        " { \"user_id\" : \"user-1\",\n \"email\":\"a@b.de\", \"first_name\":\"A\", \"last_name\":\"B\", "
-                        "\"role\":\"user\", \"n\": 1.50e+02 } ");
+    Strata__V1__PublishEventRequest request = publish_request(
+        "user_created", "user-1", "user",
+        " { \"user_id\" : \"user-1\",\n \"email\":\"a@b.de\", \"first_name\":\"A\", \"last_name\":\"B\", "
+        "\"role\":\"user\", \"n\": 1.50e+02 } ");
     request.metadata = json("{\"source\": \"s\", \"correlation_id\": \"corr-123\"}");
     char *tags[] = {T("a:1"), T("a:1"), T("b:2")};
     request.tags = tags;
     request.n_tags = 3;
     Strata__V1__PublishEventResponse *response = publish(*state, &request, NULL);
     const Strata__V1__Event *event = response->event;
-    assert_json(event->data, "{\"user_id\":\"user-1\",\"email\":\"a@b.de\",\"first_name\":\"A\",\"last_name\":\"B\","
-                             "\"role\":\"user\",\"n\":1.50e+02}");
+    assert_json(event->data,
+                "{\"user_id\":\"user-1\",\"email\":\"a@b.de\",\"first_name\":\"A\",\"last_name\":\"B\","
+                "\"role\":\"user\",\"n\":1.50e+02}");
     assert_string_equal(event->correlation_id, "corr-123");
     assert_int_equal(event->version, 1);
     assert_int_equal(event->position, 1);
@@ -143,23 +145,27 @@ static const struct {
     {"a system type", "$activated", "a", "custom", "{}", NULL, "", "", "", REASON_INVALID_ID, "type"},
     {"a slash in a type", "a/b", "a", "custom", "{}", NULL, "", "", "", REASON_INVALID_ID, "type"},
     {"an id of dots", "custom", "..", "custom", "{}", NULL, "", "", "", REASON_INVALID_ID, "aggregate_id"},
-    {"a type nobody knows", "surprise", "a", "custom", "{}", NULL, "", "", "", REASON_TYPE_NOT_ALLOWED, "type"},
+    {"a type nobody knows", "surprise", "a", "custom", "{}", NULL, "", "", "", REASON_TYPE_NOT_ALLOWED,
+     "type"},
     {"a type for others", "user_created", "a", "order",
-     "{\"user_id\":\"a\",\"email\":\"a@b.de\",\"first_name\":\"A\",\"last_name\":\"B\",\"role\":\"user\"}", NULL, "", "", "", REASON_TYPE_MISMATCH, "type"},
+     "{\"user_id\":\"a\",\"email\":\"a@b.de\",\"first_name\":\"A\",\"last_name\":\"B\",\"role\":\"user\"}",
+     NULL, "", "", "", REASON_TYPE_MISMATCH, "type"},
     {"no object", "custom", "a", "custom", "[1]", NULL, "", "", "", REASON_INVALID_JSON, "data"},
-    {"a name twice", "custom", "a", "custom", "{\"a\":1,\"a\":2}", NULL, "", "", "", REASON_INVALID_JSON, "data"},
+    {"a name twice", "custom", "a", "custom", "{\"a\":1,\"a\":2}", NULL, "", "", "", REASON_INVALID_JSON,
+     "data"},
     {"metadata is text", "custom", "a", "custom", "{}", "\"x\"", "", "", "", REASON_INVALID_JSON, "metadata"},
     {"contradicting correlation", "custom", "a", "custom", "{}", "{\"correlation_id\":\"x\"}", "y", "", "",
      REASON_INVALID_FIELD, "metadata.correlation_id"},
-    {"key and id", "custom", "a", "custom", "{}", NULL, "", "e-1", "k-1", REASON_INVALID_FIELD, "idempotency_key"},
+    {"key and id", "custom", "a", "custom", "{}", NULL, "", "e-1", "k-1", REASON_INVALID_FIELD,
+     "idempotency_key"},
 };
 
 static void test_publish_refuses_by_name_and_field(void **state)
 {
     struct world *world = *state;
     for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
-        Strata__V1__PublishEventRequest request =
-            publish_request(refusals[i].type, refusals[i].aggregate_id, refusals[i].aggregate_type, refusals[i].data);
+        Strata__V1__PublishEventRequest request = publish_request(
+            refusals[i].type, refusals[i].aggregate_id, refusals[i].aggregate_type, refusals[i].data);
         request.metadata = json(refusals[i].metadata);
         request.correlation_id = T(refusals[i].correlation_id);
         request.id = T(refusals[i].id);
@@ -209,7 +215,8 @@ static void test_too_large_an_event_is_413(void **state)
     const struct service_options options = {.limits = {.event_data_max_bytes = 20}};
     world_open(&world, &options);
     struct status status;
-    Strata__V1__PublishEventRequest request = publish_request("custom", "a", "custom", "{\"a\":\"0123456789abcdef\"}");
+    Strata__V1__PublishEventRequest request =
+        publish_request("custom", "a", "custom", "{\"a\":\"0123456789abcdef\"}");
     assert_null(publish(&world, &request, &status));
     assert_int_equal(status.reason, REASON_EVENT_TOO_LARGE);
     assert_non_null(strstr(status.message, "max_event_data_size is 20"));

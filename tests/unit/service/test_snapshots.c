@@ -36,8 +36,8 @@ static Strata__V1__Snapshot *take(struct world *world, const char *id, int32_t v
                           &strata__v1__snapshot__descriptor, ret);
 }
 
-static void assert_taken(struct world *world, const char *id, int32_t version, const char *data, int32_t becomes,
-                         int expected)
+static void assert_taken(struct world *world, const char *id, int32_t version, const char *data,
+                         int32_t becomes, int expected)
 {
     Strata__V1__Snapshot *snapshot = take(world, id, version, data, NULL);
     if (snapshot->version != becomes || (int)snapshot->state != expected)
@@ -53,8 +53,8 @@ static Strata__V1__Snapshot *get(struct world *world, const char *id, int32_t ve
         request._version_case = STRATA__V1__GET_SNAPSHOT_REQUEST___VERSION_VERSION;
         request.version = version;
     }
-    return call_method_of(world, METHOD_SNAPSHOT_SERVICE_GET_SNAPSHOT, &request.base, &strata__v1__snapshot__descriptor,
-                          ret);
+    return call_method_of(world, METHOD_SNAPSHOT_SERVICE_GET_SNAPSHOT, &request.base,
+                          &strata__v1__snapshot__descriptor, ret);
 }
 
 static Strata__V1__Snapshot *latest(struct world *world, const char *id, struct status *ret)
@@ -122,8 +122,8 @@ static void test_a_pending_one_is_compared_when_the_aggregate_gets_there(void **
     struct snapshot stored;
     bool found = false;
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    assert_status_ok(world->snapshots->ops->get(world->snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_EXACT, 3, arena,
-                                                &stored, &found));
+    assert_status_ok(world->snapshots->ops->get(world->snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_EXACT, 3,
+                                                arena, &stored, &found));
     assert_true(found);
     assert_int_equal(stored.state, SNAPSHOT_VERIFIED);
 }
@@ -142,8 +142,8 @@ static void test_a_save_compares_too(void **state)
     struct snapshot stored;
     bool found = false;
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    assert_status_ok(world->snapshots->ops->get(world->snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_EXACT, 2, arena,
-                                                &stored, &found));
+    assert_status_ok(world->snapshots->ops->get(world->snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_EXACT, 2,
+                                                arena, &stored, &found));
     assert_int_equal(stored.state, SNAPSHOT_VERIFIED);
 }
 
@@ -189,8 +189,8 @@ static void test_a_snapshot_of_another_history_is_not_used(void **state)
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     struct snapshot forged;
     bool found = false;
-    assert_status_ok(world->snapshots->ops->get(world->snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_EXACT, 1, arena,
-                                                &forged, &found));
+    assert_status_ok(world->snapshots->ops->get(world->snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_EXACT, 1,
+                                                arena, &forged, &found));
     assert_true(found);
     uint8_t digest[32];
     memcpy(digest, forged.event_digest.data, 32);
@@ -229,8 +229,8 @@ static void test_a_snapshot_is_taken_after_so_many_events(void **state)
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     struct snapshot newest;
     bool found = false;
-    assert_status_ok(world.snapshots->ops->get(world.snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_BEST, INT32_MAX,
-                                               arena, &newest, &found));
+    assert_status_ok(world.snapshots->ops->get(world.snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_BEST,
+                                               INT32_MAX, arena, &newest, &found));
     assert_true(found);
     assert_in_range(newest.version, 10, 35);
     world_close(&world);

@@ -11,8 +11,11 @@ static void on_commit(void *context, const struct store_head *head)
 void world_open(struct world *world, const struct service_options *options)
 {
     static const struct domain_options domain = {.validation_enabled = true};
-    const struct service_options plain = {.name = "test", .version = "1", .security_mode = "development",
-                                          .store_id = "main", .cache_kind = "memory"};
+    const struct service_options plain = {.name = "test",
+                                          .version = "1",
+                                          .security_mode = "development",
+                                          .store_id = "main",
+                                          .cache_kind = "memory"};
     if (options == NULL)
         options = &plain;
     *world = (struct world){0};
@@ -79,8 +82,8 @@ void *call_method_of(struct world *world, enum schema_method_id method, const Pr
     return message;
 }
 
-Strata__V1__PublishEventRequest publish_request(const char *type, const char *aggregate_id, const char *aggregate_type,
-                                                const char *data)
+Strata__V1__PublishEventRequest publish_request(const char *type, const char *aggregate_id,
+                                                const char *aggregate_type, const char *data)
 {
     Strata__V1__PublishEventRequest request = STRATA__V1__PUBLISH_EVENT_REQUEST__INIT;
     request.type = T(type);

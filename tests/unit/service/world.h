@@ -40,8 +40,8 @@ void world_close(struct world *world);
 ProtobufCBinaryData json(const char *text);
 #define T(text) ((char *)(uintptr_t)(text))
 
-Strata__V1__PublishEventRequest publish_request(const char *type, const char *aggregate_id, const char *aggregate_type,
-                                                const char *data);
+Strata__V1__PublishEventRequest publish_request(const char *type, const char *aggregate_id,
+                                                const char *aggregate_type, const char *data);
 /* The event, or NULL with *ret_status set. */
 Strata__V1__PublishEventResponse *publish(struct world *world, const Strata__V1__PublishEventRequest *request,
                                           struct status *ret_status);

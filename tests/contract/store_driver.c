@@ -1,0 +1,161 @@
+#include "support/cmocka.h"
+
+#include "contract/store_driver.h"
+
+#include <pthread.h>
+
+void store_driver_init(struct store_driver *driver, struct event_store *store)
+{
+    *driver = (struct store_driver){
+        .store = store,
+        .arena = arena_new(0),
+        .clock = manual_clock_at_us(STORE_DRIVER_START_US),
+        .entropy = seeded_entropy_from(1),
+    };
+    assert_non_null(driver->arena);
+}
+
+void store_driver_done(struct store_driver *driver)
+{
+    arena_free(driver->arena);
+    driver->arena = NULL;
+}
+
+static void add_once(struct bytes *names, size_t *count, struct bytes name)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (bytes_equal(names[i], name))
+            return;
+    }
+    names[(*count)++] = name;
+}
+
+static struct facts_request request_for(struct store_driver *driver, const struct append *const *appends,
+                                        size_t count)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++)
+        most += appends[i]->event_count + appends[i]->expectation_count + appends[i]->verdict_count;
+    struct bytes *aggregates = arena_array(driver->arena, most, sizeof *aggregates);
+    struct bytes *ids = arena_array(driver->arena, most, sizeof *ids);
+    assert_non_null(aggregates);
+    assert_non_null(ids);
+    size_t aggregate_count = 0;
+    size_t id_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct append *append = appends[i];
+        for (size_t j = 0; j < append->event_count; j++) {
+            add_once(aggregates, &aggregate_count, append->events[j].aggregate_id);
+            if (!append->ids_server_made)
+                add_once(ids, &id_count, append->events[j].id);
+        }
+        for (size_t j = 0; j < append->expectation_count; j++)
+            add_once(aggregates, &aggregate_count, append->expectations[j].aggregate_id);
+        for (size_t j = 0; j < append->verdict_count; j++)
+            add_once(aggregates, &aggregate_count, append->verdicts[j].aggregate_id);
+    }
+    return (struct facts_request){aggregates, aggregate_count, ids, id_count};
+}
+
+struct decision store_driver_decide(struct store_driver *driver, const struct append *const *appends,
+                                    size_t count)
+{
+    const struct facts_request request = request_for(driver, appends, count);
+    struct facts facts = {0};
+    assert_status_ok(driver->store->ops->facts(driver->store, &request, driver->arena, &facts));
+    const int64_t *no_hits = arena_array(driver->arena, count, sizeof *no_hits);
+    assert_non_null(no_hits);
+    const struct decide_input input = {
+        .appends = appends,
+        .append_count = count,
+        .request = &request,
+        .facts = &facts,
+        .condition_hit = no_hits,
+        .now_us = clock_now_us(&driver->clock.clock),
+        .limits = &driver->limits,
+        .entropy = &driver->entropy.entropy,
+    };
+    struct decision decision = {0};
+    assert_status_ok(decide(&input, driver->arena, &decision));
+    return decision;
+}
+
+/* Where a commit's answer arrives, from a thread of the engine's or our own. */
+struct answer {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    bool here;
+    struct status status;
+};
+
+static void take_answer(void *context, const struct status *status)
+{
+    struct answer *answer = context;
+    pthread_mutex_lock(&answer->lock);
+    answer->status = *status;
+    answer->here = true;
+    pthread_cond_signal(&answer->came);
+    pthread_mutex_unlock(&answer->lock);
+}
+
+struct status store_driver_commit(struct store_driver *driver, struct decision *decision)
+{
+    struct answer answer = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
+    driver->store->ops->commit(driver->store, &decision->batch, take_answer, &answer);
+    pthread_mutex_lock(&answer.lock);
+    while (!answer.here)
+        pthread_cond_wait(&answer.came, &answer.lock);
+    pthread_mutex_unlock(&answer.lock);
+    overlay_free(decision->overlay);
+    decision->overlay = NULL;
+    return answer.status;
+}
+
+struct append_outcome store_driver_append(struct store_driver *driver, const struct append *append)
+{
+    struct decision decision = store_driver_decide(driver, &append, 1);
+    if (decision.batch.append_count == 0)
+        overlay_free(decision.overlay);
+    else
+        assert_status_ok(store_driver_commit(driver, &decision));
+    return decision.outcomes[0];
+}
+
+struct append_event sample_event(const char *id, const char *aggregate_id, const char *type,
+                                 const char *aggregate_type)
+{
+    return (struct append_event){
+        .id = bytes_of_text(id),
+        .type = bytes_of_text(type),
+        .aggregate_id = bytes_of_text(aggregate_id),
+        .aggregate_type = bytes_of_text(aggregate_type),
+        .data = BYTES_LITERAL("{}"),
+    };
+}
+
+struct append sample_append(const struct append_event *events, size_t count)
+{
+    struct append append = {.append_id = events[0].id, .events = events, .event_count = count};
+    for (size_t i = 0; i < count; i++)
+        append.encoded_bytes += 128 + events[i].id.size_bytes + events[i].type.size_bytes +
+                                events[i].aggregate_id.size_bytes + events[i].data.size_bytes +
+                                events[i].metadata.size_bytes;
+    return append;
+}
+
+struct append_event numbered_event(struct store_driver *driver, int number, const char *aggregate_id,
+                                   const char *type, const char *aggregate_type)
+{
+    const char *id = arena_printf(driver->arena, "e%d", number);
+    const char *aggregate = arena_printf(driver->arena, "%s", aggregate_id);
+    assert_non_null(id);
+    assert_non_null(aggregate);
+    return sample_event(id, aggregate, type, aggregate_type);
+}
+
+struct store_head store_driver_head(struct store_driver *driver)
+{
+    struct store_head head;
+    assert_status_ok(driver->store->ops->head(driver->store, &head));
+    return head;
+}

@@ -1,0 +1,116 @@
+/* The embedded engine and its snapshots pass the suites of all engines, on the real disk and on the disk in memory. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "support/cmocka.h"
+#include "support/memory_files.h"
+
+#include "contract/event_store_suite.h"
+#include "contract/snapshot_store_suite.h"
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "store/embedded/embedded_store.h"
+
+struct place {
+    bool in_memory;
+    struct memory_files memory;
+    char path[64];
+    struct files *files;
+    struct event_store *events; /* of the snapshots */
+};
+
+static void place_make(struct place *place)
+{
+    if (place->in_memory) {
+        place->memory = memory_files_empty();
+        place->files = &place->memory.files;
+        return;
+    }
+    snprintf(place->path, sizeof place->path, "/tmp/strata-contract-XXXXXX");
+    assert_non_null(mkdtemp(place->path));
+    assert_status_ok(posix_files_new(place->path, &place->files));
+}
+
+static void place_remove(struct place *place)
+{
+    if (place->in_memory) {
+        assert_int_equal(memory_files_open_count(&place->memory), 0);
+        memory_files_done(&place->memory);
+        return;
+    }
+    char command[128];
+    posix_files_free(place->files);
+    snprintf(command, sizeof command, "rm -r '%s'", place->path);
+    assert_int_equal(system(command), 0);
+}
+
+/* Small segments, so that the suites roll them. */
+static struct event_store *open_at(struct place *place)
+{
+    const struct embedded_options options = {.segment_max_bytes = 64 * 1024, .segment_max_events = 50};
+    struct event_store *store = NULL;
+    assert_status_ok(
+        embedded_store_open(place->files, &options, &system_clock, &system_entropy, NULL, &store));
+    return store;
+}
+
+static struct event_store *open_events(void *context)
+{
+    place_make(context);
+    return open_at(context);
+}
+
+static struct event_store *reopen_events(void *context, struct event_store *store)
+{
+    event_store_close(store);
+    return open_at(context);
+}
+
+static void close_events(void *context, struct event_store *store)
+{
+    event_store_close(store);
+    place_remove(context);
+}
+
+static struct snapshot_store *open_snapshots_at(struct place *place)
+{
+    struct snapshot_store *snapshots = NULL;
+    place->events = open_at(place);
+    assert_status_ok(embedded_store_snapshots(place->events, &snapshots));
+    return snapshots;
+}
+
+static struct snapshot_store *open_snapshots(void *context)
+{
+    place_make(context);
+    return open_snapshots_at(context);
+}
+
+static struct snapshot_store *reopen_snapshots(void *context, struct snapshot_store *store)
+{
+    snapshot_store_close(store);
+    event_store_close(((struct place *)context)->events);
+    return open_snapshots_at(context);
+}
+
+static void close_snapshots(void *context, struct snapshot_store *store)
+{
+    snapshot_store_close(store);
+    event_store_close(((struct place *)context)->events);
+    place_remove(context);
+}
+
+int main(void)
+{
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        struct place place = {.in_memory = i == 0};
+        const struct event_store_kind events = {"embedded", open_events, reopen_events, close_events, &place};
+        const struct snapshot_store_kind snapshots = {"embedded_snapshots", open_snapshots, reopen_snapshots,
+                                                      close_snapshots, &place};
+        failed += event_store_suite_run(&events);
+        failed += snapshot_store_suite_run(&snapshots);
+    }
+    return failed;
+}

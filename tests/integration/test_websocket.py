@@ -1,0 +1,237 @@
+"""/ws, spoken to by an independent WebSocket client."""
+
+import json
+import sys
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
+from support.strata_rpc import Client, event_pb2, event_service_pb2  # noqa: E402
+from support.strata_service import Service, scaled  # noqa: E402
+
+WAIT_S = 60
+
+
+class Socket:
+    """One connection; `take(type)` gives the next frame of that type and keeps those before it in `passed`."""
+
+    def __init__(self, service, query="", **options):
+        self.socket = connect("ws://127.0.0.1:%d/ws%s" % (service.http_port, query), open_timeout=WAIT_S, **options)
+        self.passed = []
+
+    def next(self):
+        return json.loads(self.socket.recv(timeout=WAIT_S))
+
+    def take(self, kind, subscription=None):
+        while True:
+            frame = self.next()
+            if frame["type"] == kind and subscription in (None, frame["subscription"]):
+                return frame
+            if frame["type"] == "error":
+                raise AssertionError(frame)
+            self.passed.append(frame)
+
+    def events(self, count, subscription="default"):
+        return [self.take("event", subscription)["event"] for _ in range(count)]
+
+    def send(self, **frame):
+        self.socket.send(json.dumps(frame))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+def custom(aggregate, n=0, **fields):
+    return event_pb2.NewEvent(type="custom", aggregate_id=aggregate, aggregate_type="custom", data=b'{"n":%d}' % n,
+                              **fields)
+
+
+class WebSocket(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.service = Service().start()
+        cls.client = Client(cls.service)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.service.stop()
+        cls.service.remove()
+
+    def append(self, *events):
+        return self.client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=events))
+
+    def test_bare_means_everything_from_now_on(self):
+        self.append(custom("before"))
+        with Socket(self.service) as ws:
+            caught_up = ws.take("caught_up")
+            self.assertEqual(caught_up["subscription"], "default")
+            status, _, _ = self.service.request("POST", "/api/v1/events/publish", {
+                "type": "custom", "aggregate_id": "bare", "aggregate_type": "custom",
+                "data": {"amount": 10.5}, "metadata": {"k": "v"}})
+            self.assertEqual(status, 201)
+            reply = self.append(custom("bare"), custom("bare-2"))
+            events = ws.events(3)
+            self.assertEqual([e["aggregate_id"] for e in events], ["bare", "bare", "bare-2"])
+            self.assertEqual(events[0]["data"], {"amount": 10.5})
+            self.assertEqual(int(events[2]["position"]), reply.last_position)
+            first = int(caught_up["checkpoint"]["position"])
+            self.assertEqual([int(e["position"]) for e in events], [first + 1, first + 2, first + 3])
+            self.assertNotIn("payload_salt", events[0])
+
+    def test_from_a_position_there_is_no_gap_while_appends_run(self):
+        start = self.append(custom("gap")).last_position
+        for i in range(20):
+            self.append(*[custom("gap", i) for _ in range(100)])
+        stop = threading.Event()
+        counts = [0] * 3
+
+        def run(worker):
+            with Client(self.service) as client:
+                while not stop.is_set():
+                    client.events.AppendEvents(event_service_pb2.AppendEventsRequest(
+                        events=[custom("gap-%d" % worker, i) for i in range(7)]))
+                    counts[worker] += 7
+        threads = [threading.Thread(target=run, args=(w,)) for w in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(3):
+                with Socket(self.service, "?after_position=%d" % start) as ws:
+                    positions = [int(e["position"]) for e in ws.events(scaled(4000, 2100))]
+                self.assertEqual(positions, list(range(start + 1, start + 1 + len(positions))))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        with Socket(self.service, "?after_position=%d" % start) as ws:
+            positions = [int(e["position"]) for e in ws.events(2000 + sum(counts))]
+            self.assertEqual(positions, list(range(start + 1, start + 1 + len(positions))))
+
+    def test_a_slow_client_loses_nothing(self):
+        start = self.append(custom("slow")).last_position
+        with Socket(self.service, "?after_position=%d&aggregate_ids=slow" % start, max_queue=1) as ws:
+            ws.take("caught_up")
+            filler = b'{"x":"' + b"y" * 2000 + b'"}'
+            rounds = scaled(60, 20)
+            for _ in range(rounds):  # about 12 MB that the client does not read meanwhile
+                self.append(*[event_pb2.NewEvent(type="custom", aggregate_id="slow", data=filler) for _ in range(100)])
+            versions = [e["version"] for e in ws.events(100 * rounds)]
+        self.assertEqual(versions, list(range(2, 2 + 100 * rounds)))
+
+    def test_subscribe_and_unsubscribe(self):
+        with Socket(self.service, "?subscribe=none") as ws:
+            ws.send(action="subscribe", id="mine", filter={"aggregate_ids": ["sub-a"], "from_start": True})
+            self.assertEqual(ws.next(), {"type": "subscribed", "subscription": "mine"})
+            ws.take("caught_up", "mine")
+            ws.send(action="subscribe", id="typed", filter={"query": {"items": [{"tags": ["red"]}]}})
+            ws.take("caught_up", "typed")
+            self.append(custom("sub-a"), custom("sub-b"), custom("sub-b", tags=["red"]))
+            mine = ws.take("event")
+            typed = ws.take("event")
+            got = {f["subscription"]: f["event"]["aggregate_id"] for f in (mine, typed)}
+            self.assertEqual(got, {"mine": "sub-a", "typed": "sub-b"})
+            ws.send(action="subscribe", id="mine", filter={})
+            error = ws.next()
+            self.assertEqual((error["type"], error["error"]["code"], error["error"]["reason"]),
+                             ("error", "INVALID_ARGUMENT", "INVALID_FIELD"))
+            ws.send(action="unsubscribe", id="mine")
+            ws.take("unsubscribed", "mine")
+            self.append(custom("sub-a"), custom("sub-a", tags=["red"]))
+            after = ws.take("event")
+            self.assertEqual((after["subscription"], after["event"]["tags"]), ("typed", ["red"]))
+            ws.send(action="subscribe", id="mine", filter={"after_position": after["event"]["position"]})
+            ws.take("subscribed", "mine")
+
+    def test_faulty_frames_are_answered_by_name_and_the_connection_goes_on(self):
+        with Socket(self.service, "?subscribe=none") as ws:
+            for text, reason in (("{", "INVALID_JSON"), ('{"action":"dance","id":"x"}', "INVALID_FIELD"),
+                                 ('{"action":"subscribe","id":"x","fliter":{}}', "UNKNOWN_FIELD"),
+                                 ('{"action":"subscribe","filter":{}}', "INVALID_FIELD"),
+                                 ('{"action":"subscribe","id":"p","filter":{"after_position":"999999999999"}}',
+                                  "INVALID_FIELD"),
+                                 ('{"action":"unsubscribe","id":"none"}', "INVALID_FIELD")):
+                ws.socket.send(text)
+                frame = ws.next()
+                while frame["type"] == "subscribed":
+                    frame = ws.next()
+                self.assertEqual((frame["type"], frame["error"]["reason"]), ("error", reason), text)
+                self.assertTrue(frame["error"]["message"])
+            ws.send(action="subscribe", id="good", filter={})
+            ws.take("caught_up", "good")
+
+    def test_a_query_that_is_not_understood_is_refused_before_the_upgrade(self):
+        for query in ("?after_position=x", "?subscribe=all", "?tpye=custom", "?after_position=-1"):
+            with self.subTest(query):
+                try:
+                    with Socket(self.service, query) as ws:
+                        frame = ws.next()
+                        self.assertEqual(frame["type"], "error", frame)
+                except InvalidStatus as refused:
+                    self.assertEqual(refused.response.status_code, 400)
+
+    def test_checkpoints_are_the_heartbeat(self):
+        with Socket(self.service, "?aggregate_ids=nothing-here&checkpoint_interval=0.2s") as ws:
+            ws.take("caught_up")
+            begin = time.monotonic()
+            checkpoints = [ws.take("checkpoint")["checkpoint"] for _ in range(3)]
+            self.assertLess(time.monotonic() - begin, 30)
+            self.assertTrue(all(int(c["position"]) <= int(c["head_position"]) for c in checkpoints))
+
+    def test_pings_are_answered_and_binary_is_not_understood(self):
+        with Socket(self.service, "?subscribe=none") as ws:
+            self.assertTrue(ws.socket.ping().wait(WAIT_S))
+            ws.socket.send(b"\x00\x01")
+            try:
+                frame = ws.next()
+                self.assertEqual(frame["type"], "error")
+            except ConnectionClosed as closed:
+                self.assertEqual(closed.rcvd.code, 1003)
+
+    def test_a_page_of_another_origin_is_refused(self):
+        for origin, good in (("http://evil.example", False), ("null", False), ("http://localhost:3000", True),
+                             ("http://127.0.0.1", True), (None, True)):
+            with self.subTest(origin=origin):
+                if good:
+                    with Socket(self.service, "?subscribe=none", origin=origin):
+                        continue
+                with self.assertRaises(InvalidStatus) as refused:
+                    Socket(self.service, origin=origin)
+                self.assertEqual(refused.exception.response.status_code, 403)
+
+    def test_a_plain_get_is_told_to_upgrade(self):
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(self.service.http + "/ws", timeout=WAIT_S)
+        with refused.exception as answer:
+            self.assertEqual(answer.code, 426)
+            self.assertEqual(answer.headers["Upgrade"].lower(), "websocket")
+            self.assertEqual(json.load(answer)["status"], 426)
+
+
+class Shutdown(unittest.TestCase):
+    def test_a_clean_stop_says_so_and_closes_with_1001(self):
+        with Service() as s, Client(s) as client, Socket(s, "?after_position=0") as ws, Socket(s, "?subscribe=none") as idle:
+            ws.take("caught_up")
+            client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[custom("end")]))
+            self.assertEqual(ws.events(1)[0]["aggregate_id"], "end")
+            s.process.terminate()
+            closing = ws.take("closing")
+            self.assertEqual((closing["checkpoint"]["position"], closing["error"]["reason"]), ("1", "SHUTTING_DOWN"), closing)
+            for socket in (ws, idle):
+                with self.assertRaises(ConnectionClosed) as closed:
+                    socket.next()
+                self.assertEqual(closed.exception.rcvd.code, 1001, closed.exception)
+            self.assertEqual(s.process.wait(60), 0, s.log())
+
+
+if __name__ == "__main__":
+    unittest.main()
