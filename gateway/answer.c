@@ -1,47 +1,37 @@
-/* A unary reply as JSON, with what its fields and the method's options put into headers. */
+/* A unary reply as JSON, with what its fields and the method's options put into headers; and failures. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "gateway/gateway_internal.h"
+#include "gateway/http/problem.h"
 #include "gateway/transcode/transcode.h"
 
-#define EXPOSED "ETag, Location, Strata-Position, Strata-Replayed, Strata-Request-Id"
+/* --- failures --- */
 
-void add_header(struct answer_headers *headers, const char *name, struct bytes value)
+void respond_problem(struct http_exchange *exchange, const struct status *status, int http_status,
+                     const char *allow)
 {
-    if (headers->count < ANSWER_HEADERS_MAX)
-        headers->items[headers->count++] = (struct http_header){bytes_of_text(name), value};
-}
-
-void add_common_headers(struct answer_headers *headers, const struct gateway_call *call)
-{
-    if (call->origin.size_bytes == 0)
-        return;
-    add_header(headers, "Access-Control-Allow-Origin", call->origin);
-    add_header(headers, "Access-Control-Expose-Headers", BYTES_LITERAL(EXPOSED));
-    add_header(headers, "Vary", BYTES_LITERAL("Origin"));
-}
-
-void answer_problem(struct gateway_call *call, const struct status *status, int http_status)
-{
-    exchange_problem(call->exchange, status, http_status);
-}
-
-bool find_wire_field(struct bytes wire, uint32_t number, struct wire_field *ret)
-{
-    bool found = false;
-    for (size_t at = 0; at < wire.size_bytes;) {
-        struct wire_field seen;
-        if (!wire_next(wire, &at, &seen))
-            return false;
-        if (seen.number == number) {
-            *ret = seen;
-            found = true;
-        }
+    const struct http_request *http = exchange_request(exchange);
+    struct answer_headers headers = {.count = 0};
+    char seconds[16];
+    const int code = http_status != 0 ? http_status : status_http(status->code, status->reason);
+    add_header(&headers, "Content-Type", BYTES_LITERAL(PROBLEM_CONTENT_TYPE));
+    add_cors(&headers, http);
+    if (allow != NULL)
+        add_header(&headers, "Allow", bytes_of_text(allow));
+    if (status->retry_after_ms > 0) {
+        (void)snprintf(seconds, sizeof seconds, "%d", (status->retry_after_ms - 1) / 1000 + 1); /* fits */
+        add_header(&headers, "Retry-After", bytes_of_text(seconds));
     }
-    return found;
+    struct buffer body = buffer_make(0);
+    problem_write(&body, status, code, http->request_id);
+    exchange_respond(exchange, code, headers.items, headers.count,
+                     body.failed ? BYTES_NONE : buffer_bytes(&body));
+    buffer_done(&body);
 }
+
+/* --- headers from the reply --- */
 
 /* A scalar of the reply as header text; empty when it has its default value. */
 static struct bytes header_text(struct arena *arena, const struct schema_field *field, struct bytes reply)
@@ -56,8 +46,8 @@ static struct bytes header_text(struct arena *arena, const struct schema_field *
     return bytes_of_text(arena_printf(arena, "%" PRId64, (int64_t)seen.value));
 }
 
-static void add_reply_headers(struct answer_headers *headers, struct arena *arena,
-                              const struct schema_message *message, struct bytes reply)
+void add_reply_headers(struct answer_headers *headers, struct arena *arena,
+                       const struct schema_message *message, struct bytes reply)
 {
     for (size_t i = 0; i < message->field_count; i++) {
         const struct schema_field *field = &message->fields[i];
@@ -69,7 +59,7 @@ static void add_reply_headers(struct answer_headers *headers, struct arena *aren
     }
 }
 
-/* "{event.id}": follows the names through the reply. */
+/* "event.id": follows the names through the reply. */
 static struct bytes resolve(struct arena *arena, const struct schema_message *message, struct bytes wire,
                             struct bytes path)
 {
@@ -88,8 +78,9 @@ static struct bytes resolve(struct arena *arena, const struct schema_message *me
     }
 }
 
-static void add_location(struct answer_headers *headers, struct arena *arena, const struct schema_method *method,
-                         struct bytes reply)
+/* None when a part of it is not in the reply: a half location leads to another thing. */
+static void add_location(struct answer_headers *headers, struct arena *arena,
+                         const struct schema_method *method, struct bytes reply)
 {
     if (method->http_location == NULL)
         return;
@@ -101,12 +92,17 @@ static void add_location(struct answer_headers *headers, struct arena *arena, co
             continue;
         }
         const struct bytes path = bytes_of(at + 1, (size_t)(close - at - 1));
-        percent_encode(resolve(arena, method->reply, reply, path), &location);
+        const struct bytes value = resolve(arena, method->reply, reply, path);
+        if (value.size_bytes == 0)
+            return;
+        percent_encode(value, &location);
         at = close + 1;
     }
     if (!location.failed)
         add_header(headers, "Location", buffer_bytes(&location));
 }
+
+/* --- the reply --- */
 
 static struct status reply_json(const struct gateway_call *call, struct bytes reply, struct buffer *json)
 {
@@ -115,31 +111,31 @@ static struct status reply_json(const struct gateway_call *call, struct bytes re
     if (part == NULL)
         return transcode_to_json(message, reply, json);
     const struct schema_field *field = schema_field_by_name(message, bytes_of_text(part));
-    struct wire_field seen = {0};
+    struct wire_field seen;
     (void)find_wire_field(reply, field->number, &seen); /* absent reads as an empty message */
     return transcode_to_json(field->message, seen.bytes, json);
 }
 
 void answer_reply(struct gateway_call *call, struct bytes reply, int http_status)
 {
-    struct arena *arena = exchange_request(call->exchange)->arena;
+    const struct http_request *http = exchange_request(call->exchange);
     struct answer_headers headers = {.count = 0};
     const int code = http_status != 0 ? http_status : call->method->http_success;
-    add_reply_headers(&headers, arena, call->method->reply, reply);
-    add_common_headers(&headers, call);
-    if (code == 304 || code == 204) {
-        exchange_respond(call->exchange, code, headers.items, headers.count, BYTES_NONE);
-        return;
-    }
     struct buffer json = buffer_make(0);
-    struct status status = reply_json(call, reply, &json);
-    if (status.code != STATUS_OK) {
-        answer_problem(call, &status, 0);
-    } else {
-        if (code == call->method->http_success)
-            add_location(&headers, arena, call->method, reply);
+    struct status status = status_ok();
+    add_reply_headers(&headers, http->arena, call->method->reply, reply);
+    add_cors(&headers, http);
+    if (code != 304 && code != 204) {
+        status = reply_json(call, reply, &json);
         add_header(&headers, "Content-Type", BYTES_LITERAL("application/json"));
+    }
+    if (code == call->method->http_success)
+        add_location(&headers, http->arena, call->method, reply);
+    if (status.code == STATUS_OK) {
+        call->answered = true;
         exchange_respond(call->exchange, code, headers.items, headers.count, buffer_bytes(&json));
+    } else {
+        answer_problem(call, &status, 0);
     }
     buffer_done(&json);
 }

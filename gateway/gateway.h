@@ -1,11 +1,13 @@
 /*
- * The gateway: REST/JSON, Server-Sent Events, NDJSON and WebSocket on one HTTP port, in front of an upstream. It knows the
- * contract's tables (routes, fields, options) and no operation by itself but Subscribe's stream and GetHealth's state.
+ * The gateway: REST/JSON, Server-Sent Events, NDJSON and WebSocket on one HTTP port, in front of an upstream.
+ * It knows the contract's tables (routes, fields, options) and no operation by itself but Subscribe's stream
+ * and GetHealth's state.
  *
- * Ownership  gateway_start() → gateway_stop(), which frees. Upstream, log, clock, entropy are borrowed until then; texts
- *            of the options are copied.
- * Threads    start and stop from one thread. The front's thread and the WebSocket thread are its own.
- * Blocking   gateway_stop waits for both.
+ * Ownership  gateway_start() → gateway_stop(), which frees. Upstream, log, clock, entropy are borrowed until
+ *            then; texts of the options are copied.
+ * Threads    start and stop from one thread. The fronts' threads and the WebSocket thread are its own.
+ * Blocking   gateway_stop waits for them. Calls that were cancelled may end later, on the upstream's threads:
+ *            their events then touch nothing of the gateway.
  */
 #pragma once
 
@@ -22,19 +24,30 @@ struct log;
 struct upstream;
 
 struct gateway_options {
-    const char *bind_address;
-    uint16_t port; /* 0 = the kernel chooses, see gateway_port */
+    const char *bind_address; /* NULL = 127.0.0.1 */
+    uint16_t port;            /* 0 = the kernel chooses, see gateway_port */
     bool development;
     const char *const *allowed_origins;
     size_t allowed_origin_count;
+    int64_t header_timeout_ms; /* 0 = 10 s */
+
     bool websocket;                  /* serve /ws */
-    size_t websocket_read_max_bytes; /* 0 = 64 KiB */
-    int64_t header_timeout_ms;       /* 0 = 10 s */
+    bool websocket_apart;            /* on a port of its own, which serves nothing else */
+    uint16_t websocket_port;         /* with websocket_apart; 0 = the kernel chooses */
+    size_t websocket_read_max_bytes; /* of a client's message; 0 = 64 KiB */
+    size_t
+        websocket_write_high_bytes; /* queued for a slow client before its subscriptions wait; 0 = 256 KiB */
 };
 
 /* INVALID_ARGUMENT, UNAVAILABLE (in use, not permitted), RESOURCE_EXHAUSTED; the message names the address. */
-STATUS_MUST_CHECK struct status gateway_start(const struct gateway_options *options, struct upstream *upstream,
-                                              struct log *log, const struct clock *clock, const struct entropy *entropy,
+STATUS_MUST_CHECK struct status gateway_start(const struct gateway_options *options,
+                                              struct upstream *upstream, struct log *log,
+                                              const struct clock *clock, const struct entropy *entropy,
                                               struct gateway **ret);
 uint16_t gateway_port(const struct gateway *gateway);
-void gateway_stop(struct gateway *gateway, int64_t drain_ms); /* NULL is fine */
+uint16_t gateway_websocket_port(const struct gateway *gateway); /* where /ws is; 0 = off */
+/*
+ * Lets requests in flight finish for up to `drain_ms`, then cancels them; streams end when the upstream ends
+ * them, so stop what feeds them first. NULL is fine.
+ */
+void gateway_stop(struct gateway *gateway, int64_t drain_ms);

@@ -1,4 +1,17 @@
-/* What the parts of the gateway share: a request on its way through the upstream, and the forms of its answer. */
+/*
+ * What the parts of the gateway share.
+ *
+ *     gateway.c       start and stop; where a request goes
+ *     router.c        path and verb → route
+ *     negotiate.c     Accept → form of the answer; CORS
+ *     query.c         query string → packed fields
+ *     request.c       body, path, query and headers → the packed request
+ *     gateway_call.c  the request's way through the upstream; its cancellation; the walk over pages
+ *     answer.c        a unary reply or a failure → HTTP
+ *     stream.c        messages of Subscribe → SSE or NDJSON
+ *     pages.c         pages of a list → NDJSON
+ *     gateway_ws.c    /ws
+ */
 #pragma once
 
 #include <pthread.h>
@@ -14,33 +27,11 @@ struct gateway {
     struct log *log;
     const struct clock *clock;
     struct front *front;
+    struct front *websocket_front;       /* NULL: /ws is on `front` or off */
     struct websocket_server *websockets; /* NULL = off */
 };
 
-enum answer_form {
-    ANSWER_JSON,
-    ANSWER_PAGES,  /* NDJSON of a list: one page after the other */
-    ANSWER_SSE,    /* a stream as Server-Sent Events */
-    ANSWER_NDJSON, /* a stream as NDJSON */
-    ANSWER_READY,  /* /readyz over GetHealth */
-};
-
-/* One exchange. Made by on_request, freed by on_done. */
-struct gateway_call {
-    struct gateway *gateway;
-    struct http_exchange *exchange;
-    const struct schema_route *route; /* NULL for ANSWER_READY */
-    const struct schema_method *method;
-    enum answer_form form;
-    struct bytes origin; /* empty = none */
-    struct buffer wire;  /* the request, in the exchange's arena */
-    bool begun;          /* the stream's head is out; touched by one completing thread at a time */
-    atomic_int waiting;  /* ANSWER_PAGES: a page has been written and the next one not asked for */
-    size_t first_request_bytes; /* ANSWER_PAGES: of `wire` without a page token */
-    pthread_mutex_t lock; /* guards `current` and `closed`: the front cancels while a page may be changing hands */
-    struct upstream_call *current;
-    bool closed;
-};
+/* --- headers, negotiation --- */
 
 /* Headers of an answer, in the arena of the exchange. */
 #define ANSWER_HEADERS_MAX 24U
@@ -50,24 +41,81 @@ struct answer_headers {
 };
 
 void add_header(struct answer_headers *headers, const char *name, struct bytes value);
-/* CORS, when the request came from another origin. */
-void add_common_headers(struct answer_headers *headers, const struct gateway_call *call);
+/* CORS, when the request came from another origin (the front has checked it). */
+void add_cors(struct answer_headers *headers, const struct http_request *http);
+/* The answer to OPTIONS, also to a browser's preflight. */
+void respond_options(struct http_exchange *exchange, const char *allow);
+/* A failure as problem+json; http_status 0 = the status' own. `allow` NULL = no such header. */
+void respond_problem(struct http_exchange *exchange, const struct status *status, int http_status,
+                     const char *allow);
+
+enum answer_form {
+    ANSWER_JSON,
+    ANSWER_PAGES,  /* NDJSON of a list: one page after the other */
+    ANSWER_SSE,    /* a stream as Server-Sent Events */
+    ANSWER_NDJSON, /* a stream as NDJSON */
+    ANSWER_READY,  /* /readyz over GetHealth */
+};
+
+/* False: nothing that the client accepts can be given. */
+bool choose_form(const struct http_request *http, const struct schema_method *method, enum answer_form *ret);
+
+/* --- a request on its way --- */
+
+/*
+ * One exchange, from on_request until on_done and the end of its upstream call.
+ *
+ * What follows no other rule is written before the upstream call begins, or by the one completing thread that
+ * answers.
+ */
+struct gateway_call {
+    atomic_uint references; /* the exchange's, one of an upstream call under way, one of a walk */
+    struct gateway *gateway;
+    struct http_exchange *exchange;   /* not touched once `answered` */
+    const struct schema_route *route; /* NULL for ANSWER_READY */
+    const struct schema_method *method;
+    enum answer_form form;
+    struct upstream_request request;
+    struct buffer wire;         /* the packed request, in the exchange's arena */
+    size_t first_request_bytes; /* ANSWER_PAGES: of `wire` without the token of a later page */
+    bool begun;                 /* the stream's head is out */
+    bool answered;              /* the finishing call was made */
+
+    pthread_mutex_t lock;          /* guards what follows; a leaf */
+    struct upstream_call *current; /* the call under way, with a reference; NULL when it has ended */
+    bool closed;                   /* the client is gone */
+    bool walking;                  /* a thread is in gateway_call_start */
+    bool start_wanted;             /* and shall start another call */
+    bool page_waits;               /* a page has been written and the next one waits for on_writable */
+    bool page_writable;            /* on_writable came while a page was being written */
+};
+
+/* On the front's thread, in on_request; listens to the exchange. NULL when out of memory. */
+struct gateway_call *gateway_call_make(struct gateway *gateway, struct http_exchange *exchange,
+                                       const struct schema_method *method);
+/* Starts the upstream call of `call->wire`. Any thread. */
+void gateway_call_start(struct gateway_call *call);
+
+/* Finishing calls. */
 void answer_problem(struct gateway_call *call, const struct status *status, int http_status);
+void answer_reset(struct gateway_call *call);
+void answer_end(struct gateway_call *call);
 
-/* answer.c: a unary reply as JSON with its headers. */
-void answer_reply(struct gateway_call *call, struct bytes reply, int http_status);
+/* answer.c */
+void answer_reply(struct gateway_call *call, struct bytes reply, int http_status); /* a unary reply as JSON */
+void add_reply_headers(struct answer_headers *headers, struct arena *arena,
+                       const struct schema_message *message, struct bytes reply);
 
-/* stream.c: messages of Subscribe and of other streams. False = wait for on_writable. */
+/* stream.c: messages of Subscribe. False = wait for on_writable. */
 bool answer_message(struct gateway_call *call, struct bytes message);
 void answer_stream_end(struct gateway_call *call, const struct status *status);
 
-/* pages.c: one page of a list. True when the next page is to be asked for at once. */
-bool answer_page(struct gateway_call *call, struct bytes reply);
+/* pages.c */
+void answer_page(struct gateway_call *call, struct bytes reply);
 
-/* Starts the upstream call of `call->wire`. */
-void gateway_call_start(struct gateway_call *call);
+/* --- packed bytes --- */
 
-/* The last occurrence of a field in packed bytes; false when it is not there. */
+/* The last occurrence of a field in packed bytes; false when it is not there, *ret then reads as the default. */
 bool find_wire_field(struct bytes wire, uint32_t number, struct wire_field *ret);
 
 /* One SubscribeResponse taken apart. */
@@ -80,4 +128,5 @@ struct stream_item {
     int64_t position;
 };
 /* Calls `take` for each item; false from it does not stop the walk, it is only remembered and returned. */
-bool stream_items(struct bytes response, bool (*take)(void *context, const struct stream_item *item), void *context);
+bool stream_items(struct bytes response, bool (*take)(void *context, const struct stream_item *item),
+                  void *context);

@@ -3,8 +3,10 @@
 
 #include "gateway/gateway_internal.h"
 
-struct status gateway_ws_start(struct gateway *gateway, size_t read_max_bytes);
+STATUS_MUST_CHECK struct status gateway_ws_start(struct gateway *gateway,
+                                                 const struct gateway_options *options);
 void gateway_ws_stop(struct gateway *gateway, int64_t drain_ms); /* nothing was started: does nothing */
 
 /* A checked handshake; OK: the socket is taken. A bad query is refused before the upgrade. */
-struct status gateway_ws_adopt(struct gateway *gateway, const struct http_request *request, int fd);
+STATUS_MUST_CHECK struct status gateway_ws_adopt(struct gateway *gateway, const struct http_request *request,
+                                                 int fd);

@@ -1,6 +1,5 @@
 /* NDJSON of a list: the gateway walks its pages, one at a time, so that memory stays that of one page. */
 #include <assert.h>
-#include <string.h>
 
 #include "gateway/gateway_internal.h"
 #include "gateway/transcode/transcode.h"
@@ -19,11 +18,12 @@ static struct status write_lines(const struct gateway_call *call, struct bytes r
     const struct schema_field *items = items_field(call->method->reply);
     const struct schema_field *token =
         schema_field_by_name(call->method->reply, BYTES_LITERAL("next_page_token"));
-    assert(items != NULL && token != NULL); /* asked before this form was chosen */
+    assert(items != NULL);
+    assert(token != NULL); /* choose_form asked for it */
     for (size_t at = 0; at < reply.size_bytes;) {
         struct wire_field seen;
         if (!wire_next(reply, &at, &seen))
-            return status_reason(REASON_DAMAGED, "a page cannot be read");
+            return status_reason(REASON_DAMAGED, "the bytes are not a %s", call->method->reply->name);
         if (seen.number == token->number)
             *ret_token = seen.bytes;
         if (seen.number != items->number)
@@ -34,49 +34,68 @@ static struct status write_lines(const struct gateway_call *call, struct bytes r
     return buffer_status(lines);
 }
 
-static void begin(struct gateway_call *call)
+/* The headers are those of the first page. */
+static void begin(struct gateway_call *call, struct bytes reply)
 {
     struct answer_headers headers = {.count = 0};
+    const struct http_request *http = exchange_request(call->exchange);
     if (call->begun)
         return;
     call->begun = true;
-    add_common_headers(&headers, call);
+    add_reply_headers(&headers, http->arena, call->method->reply, reply);
+    add_cors(&headers, http);
     add_header(&headers, "Content-Type", BYTES_LITERAL("application/x-ndjson"));
     exchange_begin(call->exchange, 200, headers.items, headers.count);
 }
 
-/* The request again with the token of the next page in place of the former. */
-static bool next_request(struct gateway_call *call, struct bytes token, size_t request_size)
+/* The request again, with the token of the next page in place of the former. */
+static struct status next_request(struct gateway_call *call, struct bytes token)
 {
     const struct schema_field *field =
         schema_field_by_name(call->method->request, BYTES_LITERAL("page_token"));
-    call->wire.size_bytes = request_size;
-    wire_put_bytes(&call->wire, field->number, token);
-    return !call->wire.failed;
+    call->wire.size_bytes = call->first_request_bytes;
+    wire_put_bytes(&call->wire, field->number,
+                   token); /* of a scalar that is there twice the last one counts */
+    return buffer_status(&call->wire);
 }
 
-bool answer_page(struct gateway_call *call, struct bytes reply)
+/* on_writable and on_closed may come at any time, also before exchange_write has returned. */
+static void write_and_go_on(struct gateway_call *call, struct bytes lines)
+{
+    pthread_mutex_lock(&call->lock);
+    call->page_writable = false;
+    pthread_mutex_unlock(&call->lock);
+    const bool room = exchange_write(call->exchange, lines);
+    pthread_mutex_lock(&call->lock);
+    const bool closed = call->closed;
+    const bool waits = !closed && !room && !call->page_writable;
+    call->page_waits = waits; /* from here on on_writable or on_closed goes on */
+    pthread_mutex_unlock(&call->lock);
+    if (closed)
+        answer_reset(call);
+    else if (!waits)
+        gateway_call_start(call);
+}
+
+void answer_page(struct gateway_call *call, struct bytes reply)
 {
     struct buffer lines = buffer_make(0);
     struct bytes token = BYTES_NONE;
-    begin(call);
     struct status status = write_lines(call, reply, &lines, &token);
-    pthread_mutex_lock(&call->lock);
-    const bool closed = call->closed;
-    pthread_mutex_unlock(&call->lock);
-    const bool last = token.size_bytes == 0;
-    bool next = false;
-    if (status.code != STATUS_OK || closed || (!last && !next_request(call, token, call->first_request_bytes))) {
-        exchange_reset(call->exchange);
-    } else if (last) {
-        (void)exchange_write(call->exchange, buffer_bytes(&lines)); /* nothing follows that would have to wait */
-        exchange_end(call->exchange);
+    if (status.code == STATUS_OK && token.size_bytes > 0)
+        status = next_request(call, token);
+    if (status.code != STATUS_OK && call->begun) {
+        answer_reset(call);
+    } else if (status.code != STATUS_OK) {
+        answer_problem(call, &status, 0);
     } else {
-        /* on_writable may come before exchange_write has returned, so who finds the mark goes on. */
-        atomic_store(&call->waiting, 1);
-        if (exchange_write(call->exchange, buffer_bytes(&lines)))
-            next = atomic_exchange(&call->waiting, 0) == 1;
+        begin(call, reply);
+        if (token.size_bytes > 0) {
+            write_and_go_on(call, buffer_bytes(&lines));
+        } else {
+            (void)exchange_write(call->exchange, buffer_bytes(&lines)); /* nothing follows that would wait */
+            answer_end(call);
+        }
     }
     buffer_done(&lines);
-    return next;
 }

@@ -1,7 +1,9 @@
+#include "gateway/router_internal.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/router_internal.h"
+#include "gateway/transcode/transcode.h"
 
 #define SEGMENTS_MAX 16U
 #define ALLOW_BYTES  64U
@@ -77,9 +79,11 @@ static struct status split_path(struct arena *arena, struct bytes text, struct p
         }
         const struct bytes raw = bytes_of(text.data + start, at - start);
         if (!percent_decode(arena, raw, false, &ret->segments[ret->count++]))
-            return status_reason(REASON_INVALID_FIELD, "the path segment \"%.*s\" has a broken percent-encoding; write "
-                                 "%%25 for a percent sign",
-                                 BYTES_FORMAT(raw));
+            return status_reason(
+                REASON_INVALID_FIELD,
+                "the path segment \"%s\" has a broken percent-encoding; write %%25 for a percent "
+                "sign",
+                transcode_shown(arena, raw));
         start = at + 1;
     }
     return status_ok();
@@ -132,7 +136,8 @@ static const char *allowed(struct arena *arena, const struct schema_route *best,
     return arena_printf(arena, "%sOPTIONS", allow);
 }
 
-struct status route_find(struct arena *arena, struct bytes verb, struct bytes path_text, struct route_match *ret)
+struct status route_find(struct arena *arena, struct bytes verb, struct bytes path_text,
+                         struct route_match *ret)
 {
     struct path path;
     *ret = (struct route_match){0};

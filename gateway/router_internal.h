@@ -27,4 +27,5 @@ struct status route_find(struct arena *arena, struct bytes verb, struct bytes pa
 
 /* Percent-decodes; `plus_is_space` for queries. False when an encoding is broken or memory is out. */
 bool percent_decode(struct arena *arena, struct bytes text, bool plus_is_space, struct bytes *ret);
-void percent_encode(struct bytes text, struct buffer *to); /* everything but unreserved characters, RFC 3986 */
+void percent_encode(struct bytes text,
+                    struct buffer *to); /* everything but unreserved characters, RFC 3986 */

@@ -1,12 +1,18 @@
 /* Server streams: Server-Sent Events (HTML 9.2) and NDJSON. */
+#include <assert.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "gateway/gateway_internal.h"
 #include "gateway/transcode/transcode.h"
 
 /* Field numbers of strata.v1.SubscribeResponse, Event and Checkpoint that the stream's forms need. */
-enum { RESPONSE_BATCH = 1, BATCH_EVENTS = 1, EVENT_POSITION = 6, CHECKPOINT_POSITION = 1, CLOSING_POSITION = 2 };
+enum {
+    RESPONSE_BATCH = 1,
+    BATCH_EVENTS = 1,
+    EVENT_POSITION = 6,
+    CHECKPOINT_POSITION = 1,
+    CLOSING_POSITION = 2
+};
 
 static const struct {
     uint32_t number;
@@ -19,13 +25,37 @@ static const struct {
     {5, PART_CLOSING, "closing"},
 };
 
-static int64_t position_in(struct bytes wire, uint32_t number)
+bool find_wire_field(struct bytes wire, uint32_t number, struct wire_field *ret)
 {
-    struct wire_field seen;
-    return find_wire_field(wire, number, &seen) ? (int64_t)seen.value : 0;
+    bool found = false;
+    *ret = (struct wire_field){.number = number};
+    for (size_t at = 0; at < wire.size_bytes;) {
+        struct wire_field seen;
+        if (!wire_next(wire, &at, &seen))
+            return false;
+        if (seen.number == number) {
+            *ret = seen;
+            found = true;
+        }
+    }
+    return found;
 }
 
-static bool batch_items(struct bytes batch, bool (*take)(void *context, const struct stream_item *item), void *context)
+/* What is written has one position, so the first one is it and the payload behind it is not walked through. */
+static int64_t position_in(struct bytes wire, uint32_t number)
+{
+    for (size_t at = 0; at < wire.size_bytes;) {
+        struct wire_field seen;
+        if (!wire_next(wire, &at, &seen))
+            return 0;
+        if (seen.number == number)
+            return (int64_t)seen.value;
+    }
+    return 0;
+}
+
+static bool batch_items(struct bytes batch, bool (*take)(void *context, const struct stream_item *item),
+                        void *context)
 {
     bool room = true;
     for (size_t at = 0; at < batch.size_bytes;) {
@@ -41,7 +71,8 @@ static bool batch_items(struct bytes batch, bool (*take)(void *context, const st
     return room;
 }
 
-bool stream_items(struct bytes response, bool (*take)(void *context, const struct stream_item *item), void *context)
+bool stream_items(struct bytes response, bool (*take)(void *context, const struct stream_item *item),
+                  void *context)
 {
     const struct schema_message *message = schema_method(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE)->reply;
     bool room = true;
@@ -56,8 +87,8 @@ bool stream_items(struct bytes response, bool (*take)(void *context, const struc
                 continue;
             const uint32_t place = parts[i].part == PART_CLOSING ? CLOSING_POSITION : CHECKPOINT_POSITION;
             const struct stream_item item = {parts[i].part, parts[i].name,
-                                             schema_field_by_number(message, seen.number)->message, seen.bytes,
-                                             position_in(seen.bytes, place)};
+                                             schema_field_by_number(message, seen.number)->message,
+                                             seen.bytes, position_in(seen.bytes, place)};
             room = take(context, &item) && room;
         }
     }
@@ -70,8 +101,10 @@ struct writing {
     struct status status;
 };
 
-/* Every item carries its position as id, so that a browser that saw only checkpoints resumes behind them. Events
- * have no name: they arrive at onmessage. */
+/*
+ * Every part carries its position as id, so that a browser that saw only checkpoints resumes behind them. Events have
+ * no name: they arrive at onmessage.
+ */
 static bool write_item(void *context, const struct stream_item *item)
 {
     struct writing *writing = context;
@@ -95,13 +128,13 @@ static bool write_item(void *context, const struct stream_item *item)
 static void begin(struct gateway_call *call)
 {
     struct answer_headers headers = {.count = 0};
-    const bool sse = call->form == ANSWER_SSE;
     if (call->begun)
         return;
     call->begun = true;
-    add_common_headers(&headers, call);
+    add_cors(&headers, exchange_request(call->exchange));
     add_header(&headers, "Content-Type",
-               sse ? BYTES_LITERAL("text/event-stream") : BYTES_LITERAL("application/x-ndjson"));
+               call->form == ANSWER_SSE ? BYTES_LITERAL("text/event-stream")
+                                        : BYTES_LITERAL("application/x-ndjson"));
     add_header(&headers, "Cache-Control", BYTES_LITERAL("no-store"));
     add_header(&headers, "X-Accel-Buffering", BYTES_LITERAL("no")); /* a proxy must not hold events back */
     exchange_begin(call->exchange, 200, headers.items, headers.count);
@@ -110,31 +143,29 @@ static void begin(struct gateway_call *call)
 bool answer_message(struct gateway_call *call, struct bytes message)
 {
     struct writing writing = {call->form, buffer_make(0), status_ok()};
+    assert(call->method == schema_method(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE)); /* no other has a route */
+    if (call->answered)
+        return false;
     begin(call);
     (void)stream_items(message, write_item, &writing); /* room is asked for once, below */
-    const bool broken = writing.status.code != STATUS_OK || writing.text.failed;
-    /* What cannot be shown must not look as if it had been: the upstream is told to stop, and its end resets. */
-    const bool room = !broken && exchange_write(call->exchange, buffer_bytes(&writing.text));
+    const bool whole = writing.status.code == STATUS_OK && !writing.text.failed;
+    const bool room = whole && exchange_write(call->exchange, buffer_bytes(&writing.text));
     buffer_done(&writing.text);
-    if (broken) {
-        pthread_mutex_lock(&call->lock);
-        call->closed = true;
-        pthread_mutex_unlock(&call->lock);
-    }
+    if (!whole)
+        answer_reset(call); /* what cannot be shown must not be stepped over; on_done cancels the call */
     return room;
 }
 
 void answer_stream_end(struct gateway_call *call, const struct status *status)
 {
-    pthread_mutex_lock(&call->lock);
-    const bool broken = call->closed;
-    pthread_mutex_unlock(&call->lock);
-    if (!call->begun && status->code != STATUS_OK) {
-        answer_problem(call, status, 0);
-    } else if (status->code != STATUS_OK || broken) {
-        exchange_reset(call->exchange);
-    } else {
+    if (call->answered)
+        return;
+    if (status->code == STATUS_OK) {
         begin(call);
-        exchange_end(call->exchange);
+        answer_end(call);
+    } else if (call->begun) {
+        answer_reset(call);
+    } else {
+        answer_problem(call, status, 0);
     }
 }

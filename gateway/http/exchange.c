@@ -215,9 +215,11 @@ bool exchange_write(struct http_exchange *exchange, struct bytes bytes)
     const bool post = !exchange->gone && exchange->answer == ANSWER_STREAM;
     bool room = false;
     if (post) {
+        /* What waited before counts, so that one large piece is no fault of the handler. */
+        const bool ignored = exchange->pending.size_bytes + exchange->in_flight_bytes > STREAM_LIMIT_BYTES;
         buffer_add_bytes(&exchange->pending, bytes);
         const size_t waiting = exchange->pending.size_bytes + exchange->in_flight_bytes;
-        exchange->overflowed = exchange->pending.failed || waiting > STREAM_LIMIT_BYTES;
+        exchange->overflowed = exchange->pending.failed || ignored;
         exchange->gone = exchange->overflowed;
         room = !exchange->gone && waiting < EXCHANGE_HIGH_WATER_BYTES;
         exchange->starved = !room;

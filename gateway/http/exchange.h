@@ -114,7 +114,7 @@ void exchange_begin(struct http_exchange *exchange, int http_status, const struc
  * More of the stream's body; all of it is taken. False: at least EXCHANGE_HIGH_WATER_BYTES are waiting to be
  * sent, so the handler writes no more until on_writable (at EXCHANGE_LOW_WATER_BYTES), or the client is gone
  * and the bytes were dropped (on_closed was or will be called). A handler that goes on regardless is cut off:
- * at four times the high-water mark the stream is reset.
+ * when more than four times the high-water mark wait already, the stream is reset.
  * on_writable may come before the false has returned to a handler on another thread.
  */
 bool exchange_write(struct http_exchange *exchange, struct bytes bytes);

@@ -398,6 +398,10 @@ static void options_fill(struct websocket_options *options)
         options->pong_timeout_ms = 20000;
     if (options->close_timeout_ms == 0)
         options->close_timeout_ms = 5000;
+    if (options->queue_high_bytes == 0)
+        options->queue_high_bytes = WS_HIGH_WATER_BYTES;
+    if (options->queue_max_bytes == 0)
+        options->queue_max_bytes = 4 * options->queue_high_bytes;
 }
 
 /*

@@ -28,11 +28,12 @@ struct ws_connection;
 
 /* What the handshake said. Borrowed during the call it is given to. */
 struct websocket_handshake {
-    struct bytes key;        /* Sec-WebSocket-Key: base64 of 16 bytes, checked by the caller */
-    struct bytes path;       /* as sent */
-    struct bytes query;      /* as sent, without "?" */
-    struct bytes peer;       /* "127.0.0.1:4711" */
-    struct bytes request_id; /* for logs */
+    struct bytes key;           /* Sec-WebSocket-Key: base64 of 16 bytes, checked by the caller */
+    struct bytes path;          /* as sent */
+    struct bytes query;         /* as sent, without "?" */
+    struct bytes peer;          /* "127.0.0.1:4711" */
+    struct bytes request_id;    /* for logs */
+    struct bytes authorization; /* value of the Authorization header, for on_open; empty = none */
 };
 
 /* On the server's thread. `socket_context` is what on_open returned. */
@@ -57,6 +58,9 @@ struct websocket_options {
     int64_t ping_interval_ms; /* [20 s] a ping when the client was silent that long */
     int64_t pong_timeout_ms;  /* [20 s] silent for interval and this together: closed */
     int64_t close_timeout_ms; /* [5 s] from ws_close until the connection is cut */
+    size_t
+        queue_high_bytes; /* [WS_HIGH_WATER_BYTES] ws_send says false; on_writable comes at a quarter of it */
+    size_t queue_max_bytes; /* [4 × queue_high_bytes] see ws_send */
     const struct websocket_ops *ops;
     void *context;
 };
@@ -88,12 +92,11 @@ void ws_ref(struct ws_connection *connection);
 void ws_unref(struct ws_connection *connection);
 
 #define WS_HIGH_WATER_BYTES ((size_t)256 * 1024)
-#define WS_LOW_WATER_BYTES  ((size_t)64 * 1024)
 
 /*
- * Queues one text message, copied. False: at least WS_HIGH_WATER_BYTES wait (this message among them), send
+ * Queues one text message, copied. False: at least queue_high_bytes wait (this message among them), send
  * no more until on_writable; or the connection is closing and the message was dropped. Who goes on regardless
- * is cut off with 1008 at four times the mark.
+ * is cut off with 1008 when more than queue_max_bytes wait already.
  * on_writable may come before the false has returned to a sender on another thread.
  */
 bool ws_send(struct ws_connection *connection, struct bytes text);

@@ -25,7 +25,6 @@
 
 #include "gateway/websocket/websocket.h"
 
-#define WS_LIMIT_BYTES       (4 * WS_HIGH_WATER_BYTES)
 #define WS_REASON_MAX_BYTES  123U
 #define WS_SCRATCH_BYTES     ((size_t)64 * 1024)
 #define WS_PAIR_BUFFER_BYTES (64 * 1024) /* what libwebsockets may run ahead of the client */

@@ -15,7 +15,7 @@ static struct bytes keep(struct ws_connection *connection, struct bytes text)
 static bool texts_copy(struct ws_connection *connection, const struct websocket_handshake *from)
 {
     const size_t sum = from->key.size_bytes + from->path.size_bytes + from->query.size_bytes +
-                       from->peer.size_bytes + from->request_id.size_bytes;
+                       from->peer.size_bytes + from->request_id.size_bytes + from->authorization.size_bytes;
     connection->texts = buffer_make(0);
     if (buffer_extend(&connection->texts, sum + 1) == NULL) /* all at once: what is kept must not move */
         return false;
@@ -26,6 +26,7 @@ static bool texts_copy(struct ws_connection *connection, const struct websocket_
         .query = keep(connection, from->query),
         .peer = keep(connection, from->peer),
         .request_id = keep(connection, from->request_id),
+        .authorization = keep(connection, from->authorization),
     };
     return true;
 }
@@ -91,7 +92,10 @@ bool ws_send(struct ws_connection *connection, struct bytes text)
         if (text.size_bytes > 0)
             memcpy(message->room + LWS_PRE, text.data, text.size_bytes);
     }
+    const struct websocket_options *options = &connection->server->options;
     pthread_mutex_lock(&connection->lock);
+    /* What waited before counts, so that one large message is no fault of the sender. */
+    const bool ignored = connection->queued_bytes > options->queue_max_bytes;
     const bool taken = message != NULL && !connection->dead && connection->close_code == 0;
     bool room = false;
     if (taken) {
@@ -101,11 +105,12 @@ bool ws_send(struct ws_connection *connection, struct bytes text)
             connection->last->next = message;
         connection->last = message;
         connection->queued_bytes += text.size_bytes;
-        room = connection->queued_bytes < WS_HIGH_WATER_BYTES;
-        connection->starved = !room;
+        /* Once a sender was told false, all are until on_writable: it must come, and it comes to all. */
+        connection->starved = connection->starved || connection->queued_bytes >= options->queue_high_bytes;
+        room = !connection->starved;
     }
     /* A message that is lost for lack of memory must not be missed silently: the connection ends instead. */
-    if (connection->queued_bytes > WS_LIMIT_BYTES || message == NULL) {
+    if (ignored || message == NULL) {
         connection->overflowed = true;
         connection->dead = true;
         room = false;
@@ -146,8 +151,8 @@ void ws_queue_sent(struct ws_connection *connection, size_t size_bytes)
 {
     pthread_mutex_lock(&connection->lock);
     connection->queued_bytes -= size_bytes;
-    const bool tell =
-        connection->starved && !connection->dead && connection->queued_bytes <= WS_LOW_WATER_BYTES;
+    const bool tell = connection->starved && !connection->dead &&
+                      connection->queued_bytes <= connection->server->options.queue_high_bytes / 4;
     if (tell)
         connection->starved = false;
     pthread_mutex_unlock(&connection->lock);

@@ -130,6 +130,14 @@ bool bus_forget(struct bus *bus, struct bus_waiter *waiter)
     return found;
 }
 
+void bus_end_waits(struct bus *bus)
+{
+    pthread_mutex_lock(&bus->lock);
+    bus->ending_waits = true;
+    pthread_mutex_unlock(&bus->lock);
+    bus_wake(bus);
+}
+
 /* Calls those that are over; returns when the next one will be. */
 static int64_t run_waiters(struct bus *bus, bool all)
 {
@@ -222,6 +230,8 @@ static void *bus_main(void *context)
     for (;;) {
         pthread_mutex_lock(&bus->lock);
         const bool stopping = bus->stopping;
+        const bool ending_waits = bus->ending_waits;
+        bus->ending_waits = false;
         bus->woken = false;
         bus->pass_head = atomic_load(&bus->head);
         bus->pass_head_time_us = bus->head_time_us;
@@ -229,7 +239,7 @@ static void *bus_main(void *context)
         if (stopping)
             break;
         adopt_newcomers(bus);
-        int64_t next_us = run_waiters(bus, false);
+        int64_t next_us = run_waiters(bus, ending_waits);
         next_us = earliest(next_us, run_cursors(bus));
         next_us = earliest(next_us, dispatcher_run(bus));
         if (next_us > 0)

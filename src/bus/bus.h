@@ -60,6 +60,9 @@ void bus_wait(struct bus *bus, struct bus_waiter *waiter);
 /* True = taken back, `done` will not be called; false = it was, or is about to be. */
 bool bus_forget(struct bus *bus, struct bus_waiter *waiter);
 
+/* Ends all waits now, as not reached unless they are. */
+void bus_end_waits(struct bus *bus);
+
 /* --- handlers in process, scope `process` --- */
 /* Called for each event that matches, in order, on the bus's thread; at least once over a restart. */
 typedef void (*bus_handler)(void *context, int64_t position, const struct event_fields *event);

@@ -42,12 +42,13 @@ struct cursor {
     struct read_query plan;
     cursor_take_turn turn;
     void *context;
-    struct cursor *next;      /* the bus's thread; before adoption bus->lock */
-    int64_t position;         /* from here on: the bus's thread */
-    int64_t time_us;          /* of the event at `position`; 0 = not known */
-    int64_t wake_at_us;       /* 0 = no time */
-    int64_t missing_since_us; /* 0 = nothing is missing */
-    int64_t seen_head;        /* at the end of the last turn */
+    struct cursor *next; /* the bus's thread; before adoption bus->lock */
+    int64_t position;    /* from here on: the bus's thread */
+    int64_t time_us;     /* of the event at `position`; 0 = not known */
+    int64_t wake_at_us;  /* 0 = no time */
+    bool missing;        /* the next position, although the head is beyond it */
+    int64_t missing_since_us;
+    int64_t seen_head; /* at the end of the last turn */
     bool again;
     atomic_bool poked;
 };
@@ -61,9 +62,10 @@ struct bus {
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic; only the bus's thread waits */
-    bool sleeping;          /* guarded by lock, as the next six */
+    bool sleeping;          /* guarded by lock, as the next seven */
     bool woken;
     bool stopping;
+    bool ending_waits;
     bool sleeps_for_ever; /* no timer: even an uninteresting commit must start one */
     int64_t head_time_us; /* of the event at `head` */
     struct cursor *newcomers;

@@ -121,7 +121,7 @@ int64_t cursor_time_us(const struct cursor *cursor)
 
 bool cursor_waits_for_missing(const struct cursor *cursor)
 {
-    return cursor->missing_since_us != 0;
+    return cursor->missing;
 }
 
 bool cursor_behind(const struct cursor *cursor)
@@ -225,12 +225,12 @@ static struct status next_from_store(struct pass *pass)
 /* A position that is not there yet is waited for, and after a while reported. */
 static struct status judge_missing(struct cursor *cursor, bool missing)
 {
-    if (!missing) {
-        cursor->missing_since_us = 0;
+    const bool was_missing = cursor->missing;
+    cursor->missing = missing;
+    if (!missing)
         return status_ok();
-    }
     const int64_t now_us = clock_monotonic_us(cursor->bus->clock);
-    if (cursor->missing_since_us == 0)
+    if (!was_missing)
         cursor->missing_since_us = now_us;
     if (now_us - cursor->missing_since_us >= BUS_MISSING_AFTER_US)
         return status_reason(

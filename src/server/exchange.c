@@ -57,7 +57,14 @@ static void exchange_reset(struct exchange *exchange)
     exchange->reading = exchange->read_ended = false;
     exchange->writing = exchange->writing_message = exchange->ended = false;
     exchange->blocked = exchange->broken = exchange->finishing = false;
-    exchange->trailer_count = 0;
+    exchange->ending = (struct ending){.code = GRPC_STATUS_OK};
+}
+
+static void ending_free(struct ending *ending)
+{
+    grpc_slice_unref(ending->message);
+    for (size_t i = 0; i < ending->trailer_count; i++)
+        grpc_slice_unref(ending->trailers[i].value);
 }
 
 static void outgoing_free(struct outgoing *outgoing)
@@ -90,10 +97,24 @@ static struct bytes payload_bytes(grpc_byte_buffer *payload, grpc_slice *slice)
 
 /* --- batches --- */
 
-static void start_batch(struct exchange *exchange, const grpc_op *ops, size_t count, enum tag_kind kind)
+/*
+ * What is to be started, decided under outbox_lock. Once a batch has been started the exchange may be over and in use
+ * again on the polling thread, so only what is copied here and addresses inside the exchange are used for it.
+ */
+struct batch {
+    struct exchange *exchange;
+    grpc_call *call;
+    bool headers;
+    struct outgoing *message; /* NULL = none */
+    bool end;
+    bool close; /* RECV_CLOSE_ON_SERVER, if nothing has asked for it before */
+    grpc_status_code code;
+    size_t trailer_count;
+};
+
+static void start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct tag *tag)
 {
-    const grpc_call_error error =
-        grpc_call_start_batch(exchange->call, ops, count, &exchange->tags[kind], NULL);
+    const grpc_call_error error = grpc_call_start_batch(call, ops, count, tag, NULL);
     assert(error == GRPC_CALL_OK); /* anything else is a batch that gRPC does not allow: our bug */
 }
 
@@ -103,50 +124,44 @@ static void start_watching(struct exchange *exchange)
     memset(&op, 0, sizeof op);
     op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     op.data.recv_close_on_server.cancelled = &exchange->cancelled;
-    start_batch(exchange, &op, 1, TAG_CLOSED);
+    start_batch(exchange->call, &op, 1, &exchange->tags[TAG_CLOSED]);
 }
 
-static void start_reading(struct exchange *exchange)
+static void start_reading(struct exchange *exchange, grpc_call *call)
 {
     grpc_op op;
     memset(&op, 0, sizeof op);
     op.op = GRPC_OP_RECV_MESSAGE;
     op.data.recv_message.recv_message = &exchange->payload;
-    start_batch(exchange, &op, 1, TAG_READ);
+    start_batch(call, &op, 1, &exchange->tags[TAG_READ]);
 }
 
-/* What goes out next; message and status share a batch where both are there: a unary reply is one batch in all. */
-struct write {
-    bool headers;
-    struct outgoing *message;
-    bool end;
-    bool close; /* RECV_CLOSE_ON_SERVER, if nothing has asked for it before */
-};
-
-static void start_writing(struct exchange *exchange, const struct write *write)
+/* Message and status share a batch where both are there: a unary reply is one batch in all. */
+static void start_writing(const struct batch *batch)
 {
+    struct exchange *exchange = batch->exchange;
     grpc_op ops[4];
     memset(ops, 0, sizeof ops);
     size_t count = 0;
-    if (write->headers)
+    if (batch->headers)
         ops[count++].op = GRPC_OP_SEND_INITIAL_METADATA;
-    if (write->message != NULL) {
+    if (batch->message != NULL) {
         ops[count].op = GRPC_OP_SEND_MESSAGE;
-        ops[count++].data.send_message.send_message = write->message->bytes;
+        ops[count++].data.send_message.send_message = batch->message->bytes;
     }
-    if (write->end) {
+    if (batch->end) {
         ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-        ops[count].data.send_status_from_server.status = exchange->code;
-        ops[count].data.send_status_from_server.status_details = &exchange->message;
-        ops[count].data.send_status_from_server.trailing_metadata_count = exchange->trailer_count;
-        ops[count++].data.send_status_from_server.trailing_metadata = exchange->trailers;
+        ops[count].data.send_status_from_server.status = batch->code;
+        ops[count].data.send_status_from_server.status_details = &exchange->ending.message;
+        ops[count].data.send_status_from_server.trailing_metadata_count = batch->trailer_count;
+        ops[count++].data.send_status_from_server.trailing_metadata = exchange->ending.trailers;
     }
-    if (write->close) {
+    if (batch->close) {
         ops[count].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
         ops[count++].data.recv_close_on_server.cancelled = &exchange->cancelled;
     }
-    start_batch(exchange, ops, count, write->end ? TAG_ENDED : TAG_WRITTEN);
-    outgoing_free(write->message); /* gRPC has taken the bytes */
+    start_batch(batch->call, ops, count, &exchange->tags[batch->end ? TAG_ENDED : TAG_WRITTEN]);
+    outgoing_free(batch->message); /* gRPC has taken the bytes */
 }
 
 /* outbox_lock is held. */
@@ -164,7 +179,7 @@ static bool decide_read(struct exchange *exchange)
 }
 
 /* outbox_lock is held. */
-static bool decide_write(struct exchange *exchange, struct write *ret)
+static bool decide_write(struct exchange *exchange, struct batch *ret)
 {
     if (exchange->writing || exchange->ended)
         return false;
@@ -178,7 +193,16 @@ static bool decide_write(struct exchange *exchange, struct write *ret)
     const bool end = exchange->finishing && exchange->out_first == NULL;
     if (message == NULL && !end && !exchange->headers_due)
         return false;
-    *ret = (struct write){!exchange->initial_sent, message, end, end && !exchange->watching};
+    *ret = (struct batch){
+        .exchange = exchange,
+        .call = exchange->call,
+        .headers = !exchange->initial_sent,
+        .message = message,
+        .end = end,
+        .close = end && !exchange->watching,
+        .code = exchange->ending.code,
+        .trailer_count = exchange->ending.trailer_count,
+    };
     exchange->initial_sent = true;
     exchange->headers_due = false;
     exchange->writing = true;
@@ -188,18 +212,19 @@ static bool decide_write(struct exchange *exchange, struct write *ret)
     return true;
 }
 
-/* gRPC lets batches that only send and batches that only receive be started by two threads at a time. */
+/* gRPC lets a batch that only sends and one that only receives be started by two threads at a time. */
 void exchange_pump_locked(struct exchange *exchange)
 {
     assert(!exchange->queued);
-    struct write write;
+    struct batch batch;
+    grpc_call *call = exchange->call;
     const bool reads = decide_read(exchange);
-    const bool writes = decide_write(exchange, &write);
+    const bool writes = decide_write(exchange, &batch);
     pthread_mutex_unlock(&exchange->server->outbox_lock);
     if (reads)
-        start_reading(exchange);
+        start_reading(exchange, call);
     if (writes)
-        start_writing(exchange, &write); /* from here on it may be over already */
+        start_writing(&batch);
 }
 
 /* --- events: polling thread --- */
@@ -331,9 +356,7 @@ static void over(struct exchange *exchange)
     grpc_call_details_destroy(&exchange->details); /* empty unless the method is unknown */
     grpc_call_details_init(&exchange->details);
     grpc_call_unref(exchange->call);
-    grpc_slice_unref(exchange->message);
-    for (size_t i = 0; i < exchange->trailer_count; i++)
-        grpc_slice_unref(exchange->trailers[i].value);
+    ending_free(&exchange->ending);
     struct server *server = exchange->server;
     exchange_reset(exchange);
     server_recycle(server, exchange);
@@ -425,12 +448,14 @@ bool exchange_send(struct exchange *exchange, struct bytes message)
     return more;
 }
 
-static void set_trailers(struct exchange *exchange, const struct status *status, int http_status)
+static struct ending ending_make(const struct status *status, int http_status)
 {
+    struct ending ending = {.code = (grpc_status_code)status->code, .message = grpc_empty_slice()};
     if (!status_is_ok(status)) {
         struct buffer details = buffer_make(0);
         status_details_encode(status, &details);
-        exchange->trailers[exchange->trailer_count++] = (grpc_metadata){
+        ending.message = grpc_slice_from_copied_string(status->message);
+        ending.trailers[ending.trailer_count++] = (grpc_metadata){
             .key = grpc_slice_from_static_string("grpc-status-details-bin"),
             .value = grpc_slice_from_copied_buffer((const char *)details.data, details.size_bytes),
         };
@@ -439,33 +464,34 @@ static void set_trailers(struct exchange *exchange, const struct status *status,
     if (http_status != 0) {
         char text[16];
         (void)snprintf(text, sizeof text, "%d", http_status);
-        exchange->trailers[exchange->trailer_count++] = (grpc_metadata){
+        ending.trailers[ending.trailer_count++] = (grpc_metadata){
             .key = grpc_slice_from_static_string("strata-http-status"),
             .value = grpc_slice_from_copied_string(text),
         };
     }
+    return ending;
 }
 
 void exchange_finish(struct exchange *exchange, const struct status *status, struct bytes reply,
                      int http_status)
 {
-    struct server *server = exchange->server;
     const bool has_reply = status_is_ok(status) && !exchange->method->server_stream;
     struct outgoing *outgoing = has_reply ? outgoing_new(reply) : NULL;
-    const struct status failure = has_reply && outgoing == NULL
-                                      ? status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the reply")
-                                      : status_ok();
-    const struct status *end = status_is_ok(&failure) ? status : &failure;
-    exchange->code = (grpc_status_code)end->code;
-    exchange->message = status_is_ok(end) ? grpc_empty_slice() : grpc_slice_from_copied_string(end->message);
-    set_trailers(exchange, end, http_status);
+    struct ending ending;
+    if (has_reply && outgoing == NULL) {
+        const struct status failure = status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the reply");
+        ending = ending_make(&failure, 0);
+    } else {
+        ending = ending_make(status, http_status);
+    }
 
-    pthread_mutex_lock(&server->outbox_lock);
+    lock(exchange);
     assert(!exchange->finishing);
     if (outgoing != NULL)
         outbox_add(exchange, outgoing);
-    if (exchange->broken && status_is_ok(end))
-        exchange->code = GRPC_STATUS_DATA_LOSS; /* never ended as if complete */
+    if (exchange->broken && ending.code == GRPC_STATUS_OK)
+        ending.code = GRPC_STATUS_DATA_LOSS; /* never ended as if complete */
+    exchange->ending = ending;
     exchange->finishing = true;
     pump_or_queue(exchange);
 }

@@ -79,6 +79,14 @@ struct outgoing {
     grpc_byte_buffer *bytes;
 };
 
+/* How a call ends; set with `finishing`. */
+struct ending {
+    grpc_status_code code;
+    grpc_slice message;
+    grpc_metadata trailers[2];
+    size_t trailer_count;
+};
+
 struct exchange {
     struct server *server;
     struct exchange_method *method;
@@ -111,13 +119,8 @@ struct exchange {
     bool ended;     /* the status has been handed to gRPC */
     bool blocked;   /* a send returned false, nobody has been told of room since */
     bool broken;    /* a write has failed: nothing more can be sent */
-    bool finishing; /* nothing is sent any more but what is in the outbox and the status below */
-
-    /* the finishing thread's until `finishing` is set, then the pumping thread's */
-    grpc_status_code code;
-    grpc_slice message;
-    grpc_metadata trailers[2];
-    size_t trailer_count;
+    bool finishing; /* nothing is sent any more but what is in the outbox and the ending */
+    struct ending ending;
 };
 
 /* --- for handlers --- */

@@ -5,13 +5,12 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "rpc/call.h"
 #include "server/server_internal.h"
-
-#define PEER_MAX_BYTES 128U
 
 static bool edge_send(void *edge, struct call *call, struct bytes message)
 {
@@ -34,22 +33,14 @@ static void edge_message_done(void *edge, struct call *call)
 
 static const struct call_edge_ops edge_ops = {edge_send, edge_finish, edge_message_done};
 
-/* gRPC's "ipv4:127.0.0.1:4711" and "ipv6:%5B::1%5D:4711" as "127.0.0.1:4711" and "[::1]:4711". */
-static struct bytes peer_text(grpc_call *call, char text[PEER_MAX_BYTES])
+/* gRPC names a connection that it was given "fd:12"; the listener knows who is behind it. */
+static struct bytes peer_text(struct exchange *exchange, char text[PEER_MAX_BYTES])
 {
-    char *uri = grpc_call_get_peer(call);
-    const char *from = uri;
-    if (strncmp(from, "ipv4:", 5) == 0 || strncmp(from, "ipv6:", 5) == 0)
-        from += 5;
-    size_t size_bytes = 0;
-    while (*from != '\0' && size_bytes < PEER_MAX_BYTES) {
-        const bool open = strncmp(from, "%5B", 3) == 0;
-        const bool close = strncmp(from, "%5D", 3) == 0;
-        text[size_bytes++] = open ? '[' : close ? ']' : *from;
-        from += open || close ? 3 : 1;
-    }
+    static const char prefix[] = "fd:";
+    char *uri = grpc_call_get_peer(exchange->call);
+    const int fd = strncmp(uri, prefix, sizeof prefix - 1) == 0 ? atoi(uri + sizeof prefix - 1) : -1;
     gpr_free(uri);
-    return bytes_of(text, size_bytes);
+    return listener_peer(exchange->server->listener, fd, text);
 }
 
 static bool key_is(const grpc_slice *key, const char *name, size_t length)
@@ -92,7 +83,7 @@ static void begin(struct exchange *exchange, struct bytes request)
         .ops = &edge_ops,
         .edge = exchange,
         .transport = "grpc",
-        .peer = peer_text(exchange->call, peer),
+        .peer = peer_text(exchange, peer),
         .deadline_us = deadline_us(server->clock, exchange->deadline),
     };
     read_metadata(&exchange->metadata, &options);

@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include <assert.h>
+#include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/log.h>
@@ -18,6 +19,7 @@
 #define SLOTS_PER_METHOD     64U
 #define MAX_CALLS            16384U
 #define MAX_STREAMS          1000U
+#define MAX_CONNECTIONS      4096U
 #define MAX_METADATA_BYTES   16384U
 #define MEMORY_BYTES         (512U * 1024U * 1024U)
 #define KEEPALIVE_MS         60000U
@@ -191,6 +193,7 @@ static void fill_defaults(struct server_options *options)
     options->max_calls = value_or(options->max_calls, MAX_CALLS);
     options->max_streams = value_or(options->max_streams, MAX_STREAMS);
     options->max_metadata_bytes = value_or(options->max_metadata_bytes, MAX_METADATA_BYTES);
+    options->max_connections = value_or(options->max_connections, MAX_CONNECTIONS);
     options->memory_bytes = value_or(options->memory_bytes, MEMORY_BYTES);
     options->keepalive_ms = value_or(options->keepalive_ms, KEEPALIVE_MS);
 }
@@ -208,7 +211,6 @@ static void create_grpc_server(struct server *server)
     grpc_resource_quota *quota = grpc_resource_quota_create("strata");
     grpc_resource_quota_resize(quota, options->memory_bytes);
     grpc_arg settings[] = {
-        integer(GRPC_ARG_ALLOW_REUSEPORT, 0), /* or two servers would silently share a port */
         integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options->max_message_bytes),
         integer(GRPC_ARG_MAX_METADATA_SIZE, options->max_metadata_bytes),
         integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_streams),
@@ -314,6 +316,7 @@ static void server_free(struct server *server)
         exchange_free(server->free_exchanges);
         server->free_exchanges = next;
     }
+    listener_free(server->listener);
     descriptor_index_free(server->descriptors);
     pthread_cond_destroy(&server->stop_changed);
     pthread_mutex_destroy(&server->stop_lock);
@@ -336,45 +339,53 @@ static void abandon(struct server *server)
     server_free(server);
 }
 
-/* gRPC writes to stderr what it also reports to its caller; the caller says it better. */
+/* On the listener's thread. */
+static void connection_accepted(void *context, int fd)
+{
+    struct server *server = context;
+    grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
+    grpc_server_add_channel_from_fd(server->grpc, fd, plain);
+    grpc_server_credentials_release(plain);
+}
+
+static struct status listen_on(struct server *server, const char *bind)
+{
+    const struct listener_options options = {
+        .bind = bind,
+        .max_connections = server->options.max_connections,
+        .log = server->options.log,
+        .accepted = connection_accepted,
+        .context = server,
+    };
+    return listener_open(&options, &server->listener);
+}
+
+/* The polling thread last: what it has begun could not be abandoned. */
+static struct status start_threads(struct server *server)
+{
+    struct status status = status_error(STATUS_RESOURCE_EXHAUSTED,
+                                        "cannot start the gRPC server's threads; raise the limit of threads");
+    if (pthread_create(&server->send_thread, NULL, send_main, server) != 0)
+        return status;
+    grpc_server_start(server->grpc);
+    const struct status listening = listener_start(server->listener);
+    if (!status_is_ok(&listening))
+        status = listening;
+    else if (pthread_create(&server->poll_thread, NULL, poll_main, server) == 0)
+        return status_ok();
+    listener_stop(server->listener);
+    stop_sending(server);
+    return status;
+}
+
+/* gRPC writes lines to stderr about what its peers do, as many as they like. What matters is in statuses. */
 static void log_nothing(gpr_log_func_args *args)
 {
     (void)args;
 }
 
-static struct status listen_on(struct server *server, const char *bind)
-{
-    grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
-    server->port = grpc_server_add_http2_port(server->grpc, bind, plain);
-    grpc_server_credentials_release(plain);
-    if (server->port > 0)
-        return status_ok();
-    return status_error(
-        STATUS_UNAVAILABLE,
-        "cannot listen on %s for gRPC; is the port taken by another process or the address not of "
-        "this machine? Choose another server.grpc_port or server.bind",
-        bind);
-}
-
-static struct status start_threads(struct server *server)
-{
-    const struct status no_thread = status_error(
-        STATUS_RESOURCE_EXHAUSTED, "cannot start the threads of the gRPC server; raise the limit of threads");
-    if (pthread_create(&server->send_thread, NULL, send_main, server) != 0)
-        return no_thread;
-    grpc_server_start(server->grpc);
-    if (pthread_create(&server->poll_thread, NULL, poll_main, server) == 0)
-        return status_ok();
-    stop_sending(server);
-    return no_thread;
-}
-
 struct status server_start(const struct server_options *options, struct server **ret)
 {
-    const char *colon = strrchr(options->bind, ':');
-    if (colon == NULL || colon == options->bind || colon[1] == '\0')
-        return status_error(STATUS_INVALID_ARGUMENT, "the gRPC address is \"%s\"; give it as HOST:PORT",
-                            options->bind);
     struct server *server = calloc(1, sizeof *server);
     if (server == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the gRPC server");
@@ -403,7 +414,7 @@ struct status server_start(const struct server_options *options, struct server *
 
 uint16_t server_port(const struct server *server)
 {
-    return (uint16_t)server->port;
+    return listener_port(server->listener);
 }
 
 /* --- while it runs, and its end --- */
@@ -435,6 +446,7 @@ void server_stop(struct server *server, int64_t drain_ms)
     const int64_t until_ns = until.tv_nsec + drain_ms % 1000 * 1000000;
     until.tv_sec += drain_ms / 1000 + until_ns / 1000000000;
     until.tv_nsec = until_ns % 1000000000;
+    listener_stop(server->listener);
     health_set(server, false, true);
     grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
     if (!wait_stopped(server, &until)) {

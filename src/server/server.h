@@ -35,8 +35,9 @@ struct server_options {
     uint32_t slots_per_method;   /* 64: calls of a method that can arrive before the first is looked at */
     uint32_t max_calls;          /* 16,384 at a time; more wait in gRPC */
     uint32_t max_streams;        /* 1,000 calls at a time on one connection */
+    uint32_t max_connections;    /* 4,096; more are closed at once */
     uint32_t max_metadata_bytes; /* 16 KiB of headers a call */
-    uint32_t memory_bytes;       /* 512 MiB for gRPC's own buffers; beyond it connections are refused */
+    uint32_t memory_bytes; /* 512 MiB for what gRPC counts of its buffers; near it, it frees and refuses */
     uint32_t
         keepalive_ms; /* 60,000: pings a silent connection; twice without an answer within 20 s closes it */
 };

@@ -9,6 +9,7 @@
 
 #include "schema/schema.h"
 #include "server/exchange_internal.h"
+#include "server/listener_internal.h"
 #include "server/server.h"
 
 #define INTERNAL_METHODS 4U /* health Check and Watch, reflection v1 and v1alpha */
@@ -25,7 +26,7 @@ struct server {
     struct server_options options; /* defaults filled in; `bind` is not kept */
     grpc_server *grpc;
     grpc_completion_queue *queue;
-    int port;
+    struct listener *listener;
     struct exchange_method methods[METHOD_COUNT + 1];
 
     pthread_t poll_thread;

@@ -44,6 +44,7 @@ void service_stop(struct service *service)
     atomic_store(&service->stopping, true);
     streams_stop_all(service);
     snapshot_keeper_stop(service->snapshots);
+    bus_end_waits(service->parts.bus);
     /* A look each millisecond, only here: who leaves could not wake us without touching a service that is being freed. */
     const struct timespec pause = {.tv_nsec = 1000000};
     while (atomic_load(&service->in_flight) > 0)
@@ -200,6 +201,11 @@ static void pool_call_reached(struct bus_waiter *waiter, bool reached)
     struct pool_call *pooled = (struct pool_call *)((uint8_t *)waiter - offsetof(struct pool_call, waiter));
     if (reached) {
         pool_call_submit(pooled);
+        return;
+    }
+    if (service_stopping(pooled->service)) {
+        const struct status stopping = status_stopping();
+        service_finish(pooled->service, pooled->call, &stopping);
         return;
     }
     struct status behind =

@@ -81,8 +81,9 @@ STATUS_MUST_CHECK struct status service_new(const struct service_parts *parts,
 void service_register(struct service *service, struct rpc_table *table);
 
 /*
- * Refuses new calls, sends `closing` to subscriptions, finishes what is under way and returns when nothing is. The
- * writer and the bus must still run; the edges too, so that replies leave. May be called more than once.
+ * Refuses new calls, sends `closing` to subscriptions, finishes what is under way and returns when nothing is. Bus,
+ * writer and edges must still run, so that replies leave. Taking down: service_stop, the edges, writer_stop,
+ * service_free, bus_free. May be called more than once.
  */
 void service_stop(struct service *service);
 void service_free(struct service *service); /* NULL is fine; stops first */

@@ -1,8 +1,8 @@
 /*
  * What the files of the service share.
  *
- * Lock order: a call's own lock (callbacks run under it) → streams' locks → lanes->lock → bus and pool. Nothing of
- * these is held while a call is finished.
+ * Lock order: a call's own lock (callbacks run under it) → streams.lock → a stream's lock → lanes->lock → bus and
+ * pool. None of ours is held while a call is finished.
  */
 #pragma once
 

@@ -405,6 +405,13 @@ static struct status list_snapshots_run(struct service *service, struct call *ca
         &faults, "aggregate_type",
         id_check("aggregate_type", bytes_of_text(request->aggregate_type), ID_OPTIONAL | ID_SYSTEM_ALLOWED));
     STATUS_TRY(faults_status(&faults));
+    if (request->aggregate_id[0] != '\0') {
+        struct aggregate_head head = {0};
+        const struct bytes id = bytes_of_text(request->aggregate_id);
+        STATUS_TRY(service->parts.store->ops->aggregate(service->parts.store, id, arena, &head));
+        if (head.exists) /* what it has reached is compared before it is shown */
+            snapshots_settle(service, arena, id, head.version);
+    }
     Strata__V1__ListSnapshotsRequest same = *request;
     same.page_size = 0;
     same.page_token = (char *)protobuf_c_empty_string;

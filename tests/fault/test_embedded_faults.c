@@ -122,6 +122,13 @@ static void look_afterwards(struct world *world, enum ending ending, uint64_t se
     assert_status_ok(driver_open(driver));
     assert_status_ok(driver_check(driver));
     assert_status_ok(driver_check_state(driver));
+    if (ending == END_POWER_LOSS) {
+        /* What was shown once must stay, even if the power goes right after the repair. */
+        kill_store(world);
+        memory_files_crash_hard(&world->disk);
+        assert_status_ok(driver_open(driver));
+        assert_status_ok(driver_check(driver));
+    }
     assert_status_ok(driver_append(driver, 2, 100));
     driver_step(driver, 6);
     driver_close(driver);

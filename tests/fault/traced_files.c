@@ -1,8 +1,11 @@
 #include "fault/traced_files.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "support/seeded_entropy.h"
 
 struct traced_file {
     struct file file;
@@ -23,8 +26,19 @@ static struct traced_file *of_file(struct file *file)
     return (struct traced_file *)file;
 }
 
+/* Threads interleave as they never would by themselves on a disk that answers at once. */
+static void give_way(struct traced_files *files)
+{
+    if (files->jitter == 0)
+        return;
+    uint64_t random = files->jitter += UINT64_C(0x9e3779b97f4a7c15);
+    for (uint64_t i = random_below(&random, 4) == 0 ? random_below(&random, 60) : 0; i > 0; i--)
+        sched_yield();
+}
+
 static struct files *below(struct traced_files *files, const char *path)
 {
+    give_way(files);
     const bool spared = files->spare != NULL && strstr(path, files->spare) != NULL;
     return spared ? files->below : &files->faulty->files;
 }
@@ -32,7 +46,8 @@ static struct files *below(struct traced_files *files, const char *path)
 static struct status note(struct traced_files *files, const char *call, const char *path,
                           struct status status)
 {
-    if (!files->faulty->hit || files->hit_call[0] != '\0')
+    give_way(files);
+    if (files->jitter != 0 || !files->faulty->hit || files->hit_call[0] != '\0')
         return status;
     files->told = status.code != STATUS_OK && strstr(status.message, "on purpose") != NULL;
     snprintf(files->hit_call, sizeof files->hit_call, "%s %s", call, path);
@@ -62,6 +77,7 @@ static struct status traced_read_at(struct file *base, uint64_t offset, void *me
                                     size_t *ret_size)
 {
     struct traced_file *file = of_file(base);
+    give_way(file->files);
     return note(file->files, "read_at", file->path,
                 file_read_at(file->inner, offset, memory, size, ret_size));
 }
@@ -69,12 +85,14 @@ static struct status traced_read_at(struct file *base, uint64_t offset, void *me
 static struct status traced_write_at(struct file *base, uint64_t offset, const void *memory, size_t size)
 {
     struct traced_file *file = of_file(base);
+    give_way(file->files);
     return note(file->files, "write_at", file->path, file_write_at(file->inner, offset, memory, size));
 }
 
 static struct status traced_sync(struct file *base)
 {
     struct traced_file *file = of_file(base);
+    give_way(file->files);
     return note(file->files, "sync", file->path, file_sync(file->inner));
 }
 
@@ -89,18 +107,21 @@ static struct status traced_allocate(struct file *base, uint64_t size)
 static struct status traced_truncate(struct file *base, uint64_t size)
 {
     struct traced_file *file = of_file(base);
+    give_way(file->files);
     return note(file->files, "truncate", file->path, file_truncate(file->inner, size));
 }
 
 static struct status traced_size(struct file *base, uint64_t *ret_size)
 {
     struct traced_file *file = of_file(base);
+    give_way(file->files);
     return note(file->files, "size", file->path, file_size(file->inner, ret_size));
 }
 
 static struct status traced_lock(struct file *base)
 {
     struct traced_file *file = of_file(base);
+    give_way(file->files);
     return note(file->files, "lock", file->path, file_lock(file->inner));
 }
 

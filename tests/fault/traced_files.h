@@ -3,7 +3,7 @@
  * a failing sweep says "write_at main/log/00000000000000000001.seg" and not "call 57".
  *
  * Ownership  The wrapped files outlive the wrapper; nothing to free.
- * Threads    One, or the name may be another call's.
+ * Threads    One; with `jitter` any, and then nothing is remembered.
  */
 #pragma once
 
@@ -19,6 +19,8 @@ struct traced_files {
     const char *spare;
     bool full; /* the disk is full: no space can be allocated, writing into what was allocated goes on */
     char hit_call[160]; /* "" = no fault was hit yet */
+    /* Not 0: every call gives way to other threads a random number of times, before and after. A seed. */
+    _Atomic uint64_t jitter;
     bool told;          /* that call reported the fault, and not one of its own */
 };
 

@@ -22,7 +22,8 @@ class Socket:
     """One connection; `take(type)` gives the next frame of that type and keeps those before it in `passed`."""
 
     def __init__(self, service, query="", **options):
-        self.socket = connect("ws://127.0.0.1:%d/ws%s" % (service.http_port, query), open_timeout=WAIT_S, **options)
+        self.manager = connect("ws://127.0.0.1:%d/ws%s" % (service.http_port, query), open_timeout=WAIT_S, **options)
+        self.socket = self.manager.__enter__()
         self.passed = []
 
     def next(self):
@@ -47,7 +48,7 @@ class Socket:
         return self
 
     def __exit__(self, *_):
-        self.socket.close()
+        self.manager.__exit__(None, None, None)
 
 
 def custom(aggregate, n=0, **fields):
@@ -97,7 +98,7 @@ class WebSocket(unittest.TestCase):
 
         def run(worker):
             with Client(self.service) as client:
-                while not stop.is_set():
+                while not stop.is_set() and counts[worker] < 7 * scaled(600, 100):
                     client.events.AppendEvents(event_service_pb2.AppendEventsRequest(
                         events=[custom("gap-%d" % worker, i) for i in range(7)]))
                     counts[worker] += 7
@@ -107,7 +108,7 @@ class WebSocket(unittest.TestCase):
         try:
             for _ in range(3):
                 with Socket(self.service, "?after_position=%d" % start) as ws:
-                    positions = [int(e["position"]) for e in ws.events(scaled(4000, 2100))]
+                    positions = [int(e["position"]) for e in ws.events(scaled(3000, 2100))]
                 self.assertEqual(positions, list(range(start + 1, start + 1 + len(positions))))
         finally:
             stop.set()
@@ -122,8 +123,8 @@ class WebSocket(unittest.TestCase):
         with Socket(self.service, "?after_position=%d&aggregate_ids=slow" % start, max_queue=1) as ws:
             ws.take("caught_up")
             filler = b'{"x":"' + b"y" * 2000 + b'"}'
-            rounds = scaled(60, 20)
-            for _ in range(rounds):  # about 12 MB that the client does not read meanwhile
+            rounds = scaled(40, 20)
+            for _ in range(rounds):  # about 8 MB that the client does not read meanwhile
                 self.append(*[event_pb2.NewEvent(type="custom", aggregate_id="slow", data=filler) for _ in range(100)])
             versions = [e["version"] for e in ws.events(100 * rounds)]
         self.assertEqual(versions, list(range(2, 2 + 100 * rounds)))

@@ -124,7 +124,8 @@ class Service:
 
     @staticmethod
     def _parsed(status, headers, content):
-        if "json" in (headers.get("Content-Type") or "") and content:
+        kind = headers.get("Content-Type") or ""
+        if "json" in kind and "ndjson" not in kind and content:
             return status, headers, json.loads(content)
         return status, headers, content
 

@@ -192,9 +192,10 @@ static struct status find_or_make(struct embedded_store *store)
     const struct status status = store_identity_read(store->files, store->id, &store->identity);
     if (status.code == STATUS_OK)
         return open_state(store);
-    if (status.code != STATUS_NOT_FOUND || store->options.read_only)
+    if (status.code != STATUS_NOT_FOUND)
         return status;
-    return make_store(store);
+    return store->options.read_only ? status_prefix(status, "there is no store \"%s\" here", store->id)
+                                    : make_store(store);
 }
 
 static struct status make_parts(struct embedded_store *store)

@@ -3,7 +3,7 @@
  * everything else its projection. Answers come after fdatasync.
  *
  * Ownership  Borrows files, clock, entropy; they outlive the store.
- * Threads    As event_store.h; one sync thread of its own.
+ * Threads    As event_store.h; two of its own: one writes and syncs, one prepares space and keeps house.
  */
 #pragma once
 

@@ -185,15 +185,18 @@ static struct round plan_round(struct segment_log *log)
     return round;
 }
 
+static bool has_work(struct round round)
+{
+    return round.target_end > round.prepared_end || round.next_target > round.next_prepared;
+}
+
+/* One piece a round, so that an append which waits for some space need not wait for all. */
 static struct status extend(struct file *file, uint64_t from, uint64_t to, uint64_t *ret_end)
 {
-    while (from < to) {
-        const uint64_t piece_end = smaller(to, from + PREPARE_PIECE_BYTES);
-        STATUS_TRY(file_allocate(file, piece_end));
-        STATUS_TRY(file_sync(file));
-        from = piece_end;
-        *ret_end = from;
-    }
+    const uint64_t piece_end = smaller(to, from + PREPARE_PIECE_BYTES);
+    STATUS_TRY(file_allocate(file, piece_end));
+    STATUS_TRY(file_sync(file));
+    *ret_end = piece_end;
     return status_ok();
 }
 
@@ -272,6 +275,7 @@ void segment_log_prepare(struct segment_log *log)
         space->broken.code == STATUS_OK)
         space->broken = trouble;
     space->served = round.asked;
+    space->poked = space->poked || (trouble.code == STATUS_OK && has_work(plan_round(log)));
     pthread_cond_broadcast(&space->ready);
     pthread_mutex_unlock(&space->lock);
 }
@@ -329,13 +333,14 @@ static struct status demand_end(struct segment_log *log, uint64_t end)
     struct space *space = &log->space;
     struct status status = status_ok();
     pthread_mutex_lock(&space->lock);
-    if (space->prepared_end < end) {
-        space->needed_end = end;
+    space->needed_end = end;
+    while (space->prepared_end < end && status.code == STATUS_OK) {
         demand_round(log);
-        space->needed_end = 0;
-        if (space->prepared_end < end)
-            status = space->trouble;
+        status = space->trouble;
     }
+    space->needed_end = 0;
+    if (space->prepared_end >= end)
+        status = status_ok(); /* what more was tried ahead of need is not this append's trouble */
     assert(status.code != STATUS_OK || space->prepared_end >= end);
     pthread_mutex_unlock(&space->lock);
     return status;
@@ -347,13 +352,14 @@ static struct status take_next(struct segment_log *log, uint64_t size, uint64_t 
     struct space *space = &log->space;
     struct status status = status_ok();
     pthread_mutex_lock(&space->lock);
-    if (space->next_prepared < size) {
-        space->next_needed = size;
+    space->next_needed = size;
+    while (space->next_prepared < size && status.code == STATUS_OK) {
         demand_round(log);
-        space->next_needed = 0;
-        if (space->next_prepared < size)
-            status = space->trouble;
+        status = space->trouble;
     }
+    space->next_needed = 0;
+    if (space->next_prepared >= size)
+        status = status_ok();
     assert(status.code != STATUS_OK || space->next_prepared >= size);
     if (status.code == STATUS_OK) {
         *ret_size = space->next_prepared;
@@ -440,8 +446,7 @@ static void note_appended(struct segment_log *log, struct segment *segment, size
     segment->end += size;
     segment->event_count += events;
     space->used_end = segment->end;
-    const struct round round = plan_round(log);
-    if (round.target_end > round.prepared_end || round.next_target > round.next_prepared) {
+    if (has_work(plan_round(log))) {
         space->poked = true;
         pthread_cond_signal(&space->wanted);
     }

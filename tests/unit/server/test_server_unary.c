@@ -242,16 +242,58 @@ static void test_a_taken_port_is_refused_by_name(void **state)
     const struct status status = server_start(&options, &second);
     assert_int_equal(status.code, STATUS_UNAVAILABLE);
     assert_non_null(strstr(status.message, bind));
+    assert_non_null(strstr(status.message, "in use"));
     assert_null(second);
 }
 
-static void test_an_address_without_a_port_is_refused(void **state)
+static void test_what_is_no_address_is_refused(void **state)
+{
+    static const char *const addresses[] = {"localhost", "127.0.0.1:", ":50051", "::1:50051",
+                                            "127.0.0.1:http"};
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+        const struct server_options options = {
+            .bind = addresses[i], .table = fixture->table, .clock = &system_clock};
+        struct server *second = NULL;
+        const struct status status = server_start(&options, &second);
+        if (status.code != STATUS_INVALID_ARGUMENT || strstr(status.message, addresses[i]) == NULL)
+            fail_msg("%s: %d %s", addresses[i], status.code, status.message);
+    }
+}
+
+static void test_connections_are_bounded_and_a_closed_one_makes_room(void **state)
 {
     struct fixture *fixture = *state;
     const struct server_options options = {
-        .bind = "localhost", .table = fixture->table, .clock = &system_clock};
-    struct server *second = NULL;
-    assert_status(server_start(&options, &second), STATUS_INVALID_ARGUMENT);
+        .bind = "127.0.0.1:0", .table = fixture->table, .clock = &system_clock, .max_connections = 2};
+    struct server *server = NULL;
+    assert_status_ok(server_start(&options, &server));
+    struct grpc_client *clients[3];
+    struct buffer request = buffer_make(0);
+    for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+        struct client_reply reply;
+        clients[i] = grpc_client_new(server_port(server), NULL);
+        grpc_client_call(clients[i], PUBLISH, publish_request(&request, "echo", "x"), 0, NULL, &reply);
+        if (reply.code != (i < 2 ? STATUS_OK : STATUS_UNAVAILABLE))
+            fail_msg("connection %zu: %d %s", i, reply.code, reply.message);
+        client_reply_done(&reply);
+    }
+    grpc_client_free(clients[0]);
+    grpc_client_free(clients[2]);
+    int code = STATUS_UNAVAILABLE;
+    for (int attempt = 0; attempt < 1000 && code != STATUS_OK;
+         attempt++) { /* until the server has seen the close */
+        struct client_reply reply;
+        struct grpc_client *client = grpc_client_new(server_port(server), NULL);
+        grpc_client_call(client, PUBLISH, publish_request(&request, "echo", "x"), 0, NULL, &reply);
+        code = reply.code;
+        client_reply_done(&reply);
+        grpc_client_free(client);
+    }
+    assert_int_equal(code, STATUS_OK);
+    grpc_client_free(clients[1]);
+    server_stop(server, 0);
+    buffer_done(&request);
 }
 
 static void test_stopping_cancels_what_does_not_end_in_time(void **state)
@@ -293,7 +335,8 @@ int main(void)
         WITH_SERVER(test_a_call_without_a_request_is_refused),
         WITH_SERVER(test_an_unknown_method_is_unimplemented),
         WITH_SERVER(test_a_taken_port_is_refused_by_name),
-        WITH_SERVER(test_an_address_without_a_port_is_refused),
+        WITH_SERVER(test_what_is_no_address_is_refused),
+        WITH_SERVER(test_connections_are_bounded_and_a_closed_one_makes_room),
         WITH_SERVER(test_stopping_cancels_what_does_not_end_in_time),
     };
     return cmocka_run_group_tests_name("server_unary", tests, NULL, NULL);

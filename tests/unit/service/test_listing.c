@@ -1,6 +1,8 @@
 /* GetEvent, ListEvents and ReadEvents. */
 #include "world.h"
 
+#include "support/manual_clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -209,6 +211,30 @@ static void test_get_event_by_id(void **state)
     assert_int_equal(status.reason, REASON_EVENT_UNKNOWN);
 }
 
+/* The checkpoint of the bus's dispatcher says what is processed, and its journal when it was. */
+static void test_events_are_processed_once_the_checkpoint_passed(void **state)
+{
+    (void)state;
+    struct world world;
+    struct manual_clock clock = manual_clock_at_us(INT64_C(1700000000000000));
+    world_open_at(&world, NULL, &clock.clock);
+    Strata__V1__PublishEventRequest publishing = publish_request("custom", "a", "custom", "{}");
+    publishing.id = T("event-1");
+    Strata__V1__PublishEventResponse *published = publish(&world, &publishing, NULL);
+    assert_false(published->event->processed);
+    test_message_free(published);
+    manual_clock_advance_ms(&clock, 1500);
+    while (bus_checkpoint(world.bus) < 1)
+        bus_wake(world.bus);
+    Strata__V1__ListEventsRequest request = STRATA__V1__LIST_EVENTS_REQUEST__INIT;
+    Strata__V1__ListEventsResponse *page = list(&world, &request, NULL);
+    assert_true(page->events[0]->processed);
+    assert_int_equal(page->events[0]->processed_at->seconds, 1700000001);
+    assert_int_equal(page->events[0]->processed_at->nanos, 500000000);
+    test_message_free(page);
+    world_close(&world);
+}
+
 /* --- ReadEvents --- */
 
 static void assert_read(struct world *world, const Strata__V1__ReadEventsRequest *request, size_t window,
@@ -292,6 +318,7 @@ int main(void)
         CASE(test_list_refuses_by_name),
         CASE(test_a_page_ends_at_two_mebibytes),
         CASE(test_get_event_by_id),
+        CASE(test_events_are_processed_once_the_checkpoint_passed),
         CASE(test_read_streams_all_in_batches_to_slow_clients_too),
         CASE(test_a_read_filters_and_tells_how_far_it_came),
         CASE(test_a_cancelled_read_ends),

@@ -147,6 +147,34 @@ static void test_a_save_compares_too(void **state)
     assert_int_equal(stored.state, SNAPSHOT_VERIFIED);
 }
 
+static void test_a_distant_one_is_compared_by_a_job(void **state)
+{
+    struct world *world = *state;
+    Strata__V1__NewEvent event = STRATA__V1__NEW_EVENT__INIT;
+    event.type = T("custom");
+    event.aggregate_id = T("a");
+    event.aggregate_type = T("custom");
+    Strata__V1__NewEvent *events[600];
+    for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+        events[i] = &event;
+    Strata__V1__AppendEventsRequest request = STRATA__V1__APPEND_EVENTS_REQUEST__INIT;
+    request.events = events;
+    request.n_events = ARRAY_SIZE(events);
+    (void)publish_custom(world, "a", "{\"n\":1}");
+    assert_taken(world, "a", 1100, "{\"n\":1}", 1100, PENDING);
+    for (int i = 0; i < 2; i++)
+        test_message_free(call_method_of(world, METHOD_EVENT_SERVICE_APPEND_EVENTS, &request.base,
+                                         &strata__v1__append_events_response__descriptor, NULL));
+    test_message_free(latest(world, "a", NULL)); /* asks for it */
+    service_stop(world->service);
+    struct snapshot stored;
+    bool found = false;
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    assert_status_ok(world->snapshots->ops->get(world->snapshots, BYTES_LITERAL("a"), SNAPSHOT_PICK_EXACT,
+                                                1100, arena, &stored, &found));
+    assert_int_equal(stored.state, SNAPSHOT_VERIFIED);
+}
+
 static void test_no_more_than_sixteen_may_wait(void **state)
 {
     struct world *world = *state;
@@ -197,10 +225,11 @@ static void test_a_snapshot_of_another_history_is_not_used(void **state)
     digest[0] ^= 1;
     forged.event_digest = bytes_of(digest, 32);
     Strata__V1__Aggregate *other = get_state(world, "a");
+    const ProtobufCBinaryData true_state = other->state;
     other->state = json("{\"n\":666}");
     uint8_t packed[512];
     forged.folded = bytes_of(packed, strata__v1__aggregate__pack(other, packed));
-    other->state = json(NULL);
+    other->state = true_state;
     test_message_free(other);
     assert_status_ok(world->snapshots->ops->put(world->snapshots, &forged));
     assert_status_ok(world->cache->ops->put(world->cache, &forged));
@@ -295,6 +324,7 @@ int main(void)
         CASE(test_given_data_is_compared_as_json_values),
         CASE(test_a_pending_one_is_compared_when_the_aggregate_gets_there),
         CASE(test_a_save_compares_too),
+        CASE(test_a_distant_one_is_compared_by_a_job),
         CASE(test_no_more_than_sixteen_may_wait),
         CASE(test_refusals_say_which_thing_is_missing),
         CASE(test_a_snapshot_of_another_history_is_not_used),

@@ -98,6 +98,16 @@ static void test_stats_count_events_apart_from_the_systems(void **state)
     assert_int_equal(stats->event_store->appends, 3);
     assert_int_equal(stats->bus->handlers, 1);
     test_message_free(stats);
+    request.exact = 1; /* counted, with the same outcome */
+    stats = call_method_of(&world, METHOD_SYSTEM_SERVICE_GET_STATS, &request.base,
+                           &strata__v1__stats__descriptor, NULL);
+    assert_int_equal(stats->event_count, 2);
+    assert_int_equal(stats->system_event_count, 1);
+    assert_int_equal(stats->n_events_by_type, 1);
+    assert_int_equal(stats->events_by_type[0]->value, 2);
+    assert_int_equal(stats->n_aggregates_by_type, 1);
+    assert_int_equal(stats->aggregates_by_type[0]->value, 2);
+    test_message_free(stats);
     world_close(&world);
 }
 

@@ -10,6 +10,11 @@ static void on_commit(void *context, const struct store_head *head)
 
 void world_open(struct world *world, const struct service_options *options)
 {
+    world_open_at(world, options, &system_clock);
+}
+
+void world_open_at(struct world *world, const struct service_options *options, const struct clock *clock)
+{
     static const struct domain_options domain = {.validation_enabled = true};
     const struct service_options plain = {.name = "test",
                                           .version = "1",
@@ -23,11 +28,11 @@ void world_open(struct world *world, const struct service_options *options)
     assert_status_ok(memory_snapshots_open(0, &world->snapshots));
     assert_status_ok(memory_snapshots_open(1000, &world->cache));
     assert_status_ok(domain_new(&domain, &world->domain));
-    assert_status_ok(bus_new(world->store, &system_clock, NULL, &world->bus));
+    assert_status_ok(bus_new(world->store, clock, NULL, &world->bus));
     assert_status_ok(bus_start(world->bus));
     const struct writer_options writing = {
         .limits = options->limits, .on_commit = on_commit, .on_commit_context = world->bus};
-    assert_status_ok(writer_start(world->store, &writing, &system_clock, &system_entropy, &world->writer));
+    assert_status_ok(writer_start(world->store, &writing, clock, &system_entropy, &world->writer));
     const struct service_parts parts = {
         .store = world->store,
         .writer = world->writer,
@@ -35,7 +40,7 @@ void world_open(struct world *world, const struct service_options *options)
         .cache = world->cache,
         .bus = world->bus,
         .domain = world->domain,
-        .clock = &system_clock,
+        .clock = clock,
         .entropy = &system_entropy,
     };
     assert_status_ok(service_new(&parts, options, &world->service));

@@ -33,6 +33,8 @@ struct world {
 
 /* NULL = plain options. */
 void world_open(struct world *world, const struct service_options *options);
+/* The same with a clock of the test's. */
+void world_open_at(struct world *world, const struct service_options *options, const struct clock *clock);
 void world_close(struct world *world);
 
 /* --- requests --- */

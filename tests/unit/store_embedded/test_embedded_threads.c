@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #include "support/cmocka.h"
-#include "support/faulty_files.h"
 #include "support/memory_files.h"
+
+#include "fault/traced_files.h"
 
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -216,6 +217,21 @@ static void test_writers_and_readers_beside_each_other_in_memory(void **state)
     memory_files_done(&disk);
 }
 
+/* The interleavings of threads that a fast disk hardly ever shows. */
+static void test_writers_and_readers_on_a_disk_that_answers_late(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct memory_files disk = memory_files_empty();
+        struct faulty_files faulty = faulty_files_over(&disk.files, 0, FAULT_NONE);
+        struct traced_files late = traced_files_over(&faulty);
+        late.jitter = seed;
+        run_to_the_end(&late.files);
+        assert_int_equal(memory_files_open_count(&disk), 0);
+        memory_files_done(&disk);
+    }
+}
+
 static void remove_tree(const char *path)
 {
     char command[300];
@@ -267,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_writers_and_readers_beside_each_other_in_memory),
+        cmocka_unit_test(test_writers_and_readers_on_a_disk_that_answers_late),
         cmocka_unit_test(test_writers_and_readers_beside_each_other_on_the_real_disk),
         cmocka_unit_test(test_a_disk_that_dies_under_load_loses_nothing_acknowledged),
     };

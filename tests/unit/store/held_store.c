@@ -1,0 +1,165 @@
+#include "unit/store/held_store.h"
+
+#include <assert.h>
+
+static struct held_store *of(struct event_store *store)
+{
+    return (struct held_store *)store;
+}
+
+static struct status held_facts(struct event_store *store, const struct facts_request *request,
+                                struct arena *arena, struct facts *ret)
+{
+    struct held_store *held = of(store);
+    pthread_mutex_lock(&held->lock);
+    held->facts_begun++;
+    held->overlapped = held->overlapped || held->batch != NULL;
+    pthread_cond_broadcast(&held->changed);
+    while (held->hold_facts)
+        pthread_cond_wait(&held->changed, &held->lock);
+    const struct status status = held->facts_status;
+    held->facts_status = status_ok();
+    pthread_mutex_unlock(&held->lock);
+    STATUS_TRY(status);
+    return held->inner->ops->facts(held->inner, request, arena, ret);
+}
+
+static void held_commit(struct event_store *store, const struct commit_batch *batch, commit_done done,
+                        void *context)
+{
+    struct held_store *held = of(store);
+    pthread_mutex_lock(&held->lock);
+    assert(held->batch == NULL); /* one at a time is the writer's promise */
+    assert(held->commits_begun < HELD_COMMITS_MAX);
+    held->commit_appends[held->commits_begun++] = batch->append_count;
+    held->batch = batch;
+    held->done = done;
+    held->done_context = context;
+    pthread_cond_broadcast(&held->changed);
+    pthread_mutex_unlock(&held->lock);
+}
+
+static void copy_status(void *context, const struct status *status)
+{
+    *(struct status *)context = *status; /* the inner engine answers before it returns */
+}
+
+static void *answer_commits(void *context)
+{
+    struct held_store *held = context;
+    pthread_mutex_lock(&held->lock);
+    while (!held->stopping) {
+        if (held->batch == NULL || held->hold_commits) {
+            pthread_cond_wait(&held->changed, &held->lock);
+            continue;
+        }
+        const struct commit_batch *batch = held->batch;
+        struct status status = held->commit_status;
+        held->commit_status = status_ok();
+        const bool reaches = status.code == STATUS_OK || held->commit_anyway;
+        pthread_mutex_unlock(&held->lock);
+        struct status inner = status_ok();
+        if (reaches)
+            held->inner->ops->commit(held->inner, batch, copy_status, &inner);
+        if (status.code == STATUS_OK)
+            status = inner;
+        pthread_mutex_lock(&held->lock);
+        held->batch = NULL; /* before the answer: the next commit may follow at once */
+        const commit_done done = held->done;
+        void *done_context = held->done_context;
+        pthread_mutex_unlock(&held->lock);
+        done(done_context, &status);
+        pthread_mutex_lock(&held->lock);
+    }
+    pthread_mutex_unlock(&held->lock);
+    return NULL;
+}
+
+static struct status held_read(struct event_store *store, const struct read_query *query, record_sink sink,
+                               void *context)
+{
+    return of(store)->inner->ops->read(of(store)->inner, query, sink, context);
+}
+
+static struct status held_head(struct event_store *store, struct store_head *ret)
+{
+    return of(store)->inner->ops->head(of(store)->inner, ret);
+}
+
+static struct status held_health(struct event_store *store)
+{
+    return of(store)->inner->ops->health(of(store)->inner);
+}
+
+/* What a writer needs; nothing else is called. */
+static const struct event_store_ops held_ops = {
+    .facts = held_facts,
+    .commit = held_commit,
+    .read = held_read,
+    .head = held_head,
+    .health = held_health,
+};
+
+void held_store_init(struct held_store *held, struct event_store *inner)
+{
+    *held = (struct held_store){
+        .store = {&held_ops, true},
+        .inner = inner,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .changed = PTHREAD_COND_INITIALIZER,
+        .facts_status = status_ok(),
+        .commit_status = status_ok(),
+    };
+    const int failed = pthread_create(&held->thread, NULL, answer_commits, held);
+    assert(failed == 0);
+    (void)failed;
+}
+
+void held_store_done(struct held_store *held)
+{
+    pthread_mutex_lock(&held->lock);
+    held->stopping = true;
+    pthread_cond_broadcast(&held->changed);
+    pthread_mutex_unlock(&held->lock);
+    (void)pthread_join(held->thread, NULL);
+}
+
+void held_store_hold(struct held_store *held, bool facts, bool commits)
+{
+    pthread_mutex_lock(&held->lock);
+    held->hold_facts = facts;
+    held->hold_commits = commits;
+    pthread_cond_broadcast(&held->changed);
+    pthread_mutex_unlock(&held->lock);
+}
+
+void held_store_fail_commit(struct held_store *held, struct status status, bool anyway)
+{
+    pthread_mutex_lock(&held->lock);
+    held->commit_status = status;
+    held->commit_anyway = anyway;
+    pthread_mutex_unlock(&held->lock);
+}
+
+void held_store_fail_facts(struct held_store *held, struct status status)
+{
+    pthread_mutex_lock(&held->lock);
+    held->facts_status = status;
+    pthread_mutex_unlock(&held->lock);
+}
+
+void held_store_await_facts(struct held_store *held, int count)
+{
+    pthread_mutex_lock(&held->lock);
+    while (held->facts_begun < count)
+        pthread_cond_wait(&held->changed, &held->lock);
+    pthread_mutex_unlock(&held->lock);
+}
+
+void held_store_await_commits(struct held_store *held, int count)
+{
+    pthread_mutex_lock(&held->lock);
+    while (held->commits_begun < count)
+        pthread_cond_wait(&held->changed, &held->lock);
+    pthread_mutex_unlock(&held->lock);
+}

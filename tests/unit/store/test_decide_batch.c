@@ -1,0 +1,238 @@
+/* Several appends in one decision, and a decision beside a batch that is not durable yet. */
+#include "support/cmocka.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "contract/store_driver.h"
+
+#include "store/memory/memory_store.h"
+
+struct fixture {
+    struct event_store *store;
+    struct store_driver driver;
+    struct overlay *overlays[4]; /* freed at the end */
+    size_t overlay_count;
+};
+
+static int open_store(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    assert_non_null(fixture);
+    assert_status_ok(memory_store_open(&fixture->store));
+    store_driver_init(&fixture->driver, fixture->store);
+    *state = fixture;
+    return 0;
+}
+
+static int close_store(void **state)
+{
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < fixture->overlay_count; i++)
+        overlay_free(fixture->overlays[i]);
+    store_driver_done(&fixture->driver);
+    event_store_close(fixture->store);
+    free(fixture);
+    return 0;
+}
+
+/* Decides on facts taken when the store was empty, beside `in_flight`. */
+static struct decision decide_beside(struct fixture *fixture, const struct append *const *appends,
+                                     size_t count, const struct overlay *in_flight)
+{
+    const struct bytes aggregates[] = {BYTES_LITERAL("a"), BYTES_LITERAL("b"), BYTES_LITERAL("c")};
+    struct aggregate_head heads[3] = {{0}};
+    struct bytes ids[8];
+    struct earlier_append earlier[8] = {{0}};
+    size_t id_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < appends[i]->event_count; j++) {
+            bool known = false;
+            for (size_t k = 0; k < id_count; k++)
+                known = known || bytes_equal(ids[k], appends[i]->events[j].id);
+            if (!known)
+                ids[id_count++] = appends[i]->events[j].id;
+        }
+    }
+    const struct facts_request request = {aggregates, ARRAY_SIZE(aggregates), ids, id_count};
+    const struct facts facts = {.heads = heads, .earlier = earlier};
+    const int64_t no_hits[4] = {0};
+    const struct decide_input input = {
+        .appends = appends,
+        .append_count = count,
+        .request = &request,
+        .facts = &facts,
+        .condition_hit = no_hits,
+        .in_flight = in_flight,
+        .now_us = clock_now_us(&fixture->driver.clock.clock),
+        .limits = &fixture->driver.limits,
+        .entropy = &fixture->driver.entropy.entropy,
+    };
+    struct decision decision = {0};
+    assert_status_ok(decide(&input, fixture->driver.arena, &decision));
+    fixture->overlays[fixture->overlay_count++] = decision.overlay;
+    return decision;
+}
+
+static struct append expecting(const struct append_event *event, const struct expectation *expectation)
+{
+    struct append append = sample_append(event, 1);
+    append.expectations = expectation;
+    append.expectation_count = 1;
+    return append;
+}
+
+static void test_later_appends_see_earlier_ones(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct append_event events[] = {
+        sample_event("e1", "a", "changed", "user"), sample_event("e2", "a", "changed", ""),
+        sample_event("e3", "a", "changed", ""), sample_event("e1", "a", "changed", "user")};
+    const struct expectation at_0 = {BYTES_LITERAL("a"), EXPECT_VERSION, 0};
+    const struct expectation at_1 = {BYTES_LITERAL("a"), EXPECT_VERSION, 1};
+    const struct append appends[] = {expecting(&events[0], &at_0), expecting(&events[1], &at_0),
+                                     expecting(&events[2], &at_1), expecting(&events[3], &at_0)};
+    const struct append *const list[] = {&appends[0], &appends[1], &appends[2], &appends[3]};
+    const struct decision decision = decide_beside(fixture, list, 4, NULL);
+    assert_int_equal(decision.outcomes[0].kind, APPEND_ACCEPTED);
+    assert_int_equal(decision.outcomes[1].kind, APPEND_REFUSED); /* the first has moved it to 1 */
+    assert_int_equal(decision.outcomes[1].status.current_version, 1);
+    assert_int_equal(decision.outcomes[2].kind, APPEND_ACCEPTED);
+    assert_int_equal(decision.outcomes[3].kind, APPEND_REPLAYED); /* a repetition in the same batch */
+    assert_int_equal(decision.outcomes[3].first_position, 1);
+    assert_int_equal(decision.batch.append_count, 2);
+    assert_int_equal(decision.batch.record_count, 2);
+    assert_int_equal(decision.batch.after.position, 2);
+    assert_int_equal(decision.batch.after.aggregate_count, 1);
+}
+
+static void test_a_refused_append_leaves_no_trace(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct append_event refused[] = {sample_event("e1", "a", "changed", "user"),
+                                           sample_event("e2", "b", "changed", "")}; /* b has no type */
+    const struct append_event after[] = {sample_event("e1", "b", "changed", "order"),
+                                         sample_event("e3", "a", "changed", "order")};
+    const struct append appends[] = {sample_append(refused, 2), sample_append(after, 2)};
+    const struct append *const list[] = {&appends[0], &appends[1]};
+    const struct decision decision = decide_beside(fixture, list, 2, NULL);
+    assert_int_equal(decision.outcomes[0].kind, APPEND_REFUSED);
+    assert_int_equal(decision.outcomes[1].kind, APPEND_ACCEPTED); /* neither id, type nor version was taken */
+    assert_int_equal(decision.outcomes[1].first_position, 1);
+    assert_int_equal(decision.outcomes[1].heads[1].version, 1);
+}
+
+static void test_validate_only_answers_and_leaves_no_trace(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct append_event event = sample_event("e1", "a", "changed", "user");
+    struct append appends[] = {sample_append(&event, 1), sample_append(&event, 1)};
+    appends[0].validate_only = true;
+    const struct append *const list[] = {&appends[0], &appends[1]};
+    const struct decision decision = decide_beside(fixture, list, 2, NULL);
+    assert_int_equal(decision.outcomes[0].kind, APPEND_ACCEPTED);
+    assert_int_equal(decision.outcomes[0].first_position, 1);
+    assert_int_equal(decision.outcomes[0].heads[0].version, 1);
+    assert_int_equal(decision.outcomes[1].kind, APPEND_ACCEPTED); /* not a replay of the first */
+    assert_int_equal(decision.batch.record_count, 1);
+    assert_int_equal(decision.batch.record_bytes, decision.batch.appends[0].records[0].bytes.size_bytes);
+}
+
+static void test_the_batch_in_flight_is_seen_before_the_facts_know_it(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct append_event first = sample_event("e1", "a", "changed", "user");
+    const struct append one = sample_append(&first, 1);
+    const struct append *list[3] = {&one};
+    const struct decision flying = decide_beside(fixture, list, 1, NULL);
+
+    const struct append_event mismatch = sample_event("e2", "a", "changed", "order");
+    const struct append_event next = sample_event("e3", "a", "changed", "");
+    const struct append other = sample_append(&mismatch, 1);
+    const struct append third = sample_append(&next, 1);
+    list[0] = &one;
+    list[1] = &other;
+    list[2] = &third;
+    const struct decision decision =
+        decide_beside(fixture, list, 3, fixture->overlays[fixture->overlay_count - 1]);
+    assert_int_equal(decision.outcomes[0].kind, APPEND_REPLAYED);
+    assert_int_equal(decision.outcomes[1].status.reason, REASON_TYPE_MISMATCH);
+    assert_int_equal(decision.outcomes[2].kind, APPEND_ACCEPTED);
+    assert_int_equal(decision.outcomes[2].first_position, 2);
+    assert_int_equal(decision.outcomes[2].heads[0].version, 2);
+    assert_int_equal(decision.batch.before.position, 1);
+    assert_memory_equal(&decision.batch.before.chain, &flying.batch.after.chain, sizeof(struct sha256));
+    assert_true(decision.batch.after.timestamp_us > flying.batch.after.timestamp_us);
+}
+
+static void test_a_condition_looks_at_the_batch_and_the_one_in_flight(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct append_event red = sample_event("e1", "a", "red", "user");
+    const struct append_event green = sample_event("e2", "b", "green", "user");
+    const struct append_event blue = sample_event("e3", "c", "blue", "user");
+    const struct append before = sample_append(&red, 1);
+    const struct append *list[3] = {&before};
+    (void)decide_beside(fixture, list, 1, NULL);
+
+    const struct bytes red_or_green[] = {BYTES_LITERAL("red"), BYTES_LITERAL("green")};
+    const struct query_item no_red = {.types = {red_or_green, 1}};
+    const struct query_item no_green = {.types = {red_or_green + 1, 1}};
+    const struct append_condition conditions[] = {
+        {{&no_red, 1}, 0, 0},   /* in flight, at 1 */
+        {{&no_red, 1}, 1, 1},   /* only what follows 1 counts */
+        {{&no_green, 1}, 0, 0}, /* in this batch, at 2 */
+    };
+    struct append appends[3];
+    const struct append_event *const events[] = {&blue, &green, &blue};
+    for (size_t i = 0; i < 3; i++) {
+        appends[i] = sample_append(events[i], 1);
+        appends[i].condition = &conditions[i];
+        list[i] = &appends[i];
+    }
+    const struct decision decision = decide_beside(fixture, list, 3, fixture->overlays[0]);
+    assert_int_equal(decision.outcomes[0].status.reason, REASON_CONDITION_FAILED);
+    assert_int_equal(decision.outcomes[0].status.code, STATUS_ABORTED);
+    assert_non_null(strstr(decision.outcomes[0].status.message, "position 1"));
+    assert_int_equal(decision.outcomes[1].kind, APPEND_ACCEPTED);
+    assert_int_equal(decision.outcomes[2].status.reason, REASON_CONDITION_FAILED);
+    assert_non_null(strstr(decision.outcomes[2].status.message, "position 2"));
+}
+
+/* One link for each append, over the leaves of its events, from 32 zero bytes. */
+static void test_the_chain_has_a_link_for_each_append(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct append_event events[] = {sample_event("e1", "a", "changed", "user"),
+                                          sample_event("e2", "b", "changed", "user"),
+                                          sample_event("e3", "a", "changed", "")};
+    const struct append appends[] = {sample_append(events, 2), sample_append(&events[2], 1)};
+    const struct append *const list[] = {&appends[0], &appends[1]};
+    const struct decision decision = decide_beside(fixture, list, 2, NULL);
+    struct sha256 chain = {{0}};
+    for (size_t i = 0; i < 2; i++) {
+        const struct commit_append *append = &decision.batch.appends[i];
+        struct sha256 leaves[2];
+        for (size_t j = 0; j < append->count; j++)
+            leaves[j] = record_leaf(append->records[j]);
+        chain = chain_next(&chain, append->first_position, leaves, append->count);
+        assert_memory_equal(&chain, &append->chain_after, sizeof chain);
+    }
+    assert_memory_equal(&chain, &decision.batch.after.chain, sizeof chain);
+    assert_int_equal(decision.batch.appends[1].fields[0].version, 2);
+    assert_true(decision.outcomes[1].timestamp_us > decision.outcomes[0].timestamp_us);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, open_store, close_store)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_later_appends_see_earlier_ones),
+        TEST(test_a_refused_append_leaves_no_trace),
+        TEST(test_validate_only_answers_and_leaves_no_trace),
+        TEST(test_the_batch_in_flight_is_seen_before_the_facts_know_it),
+        TEST(test_a_condition_looks_at_the_batch_and_the_one_in_flight),
+        TEST(test_the_chain_has_a_link_for_each_append),
+    };
+    return cmocka_run_group_tests_name("decide_batch", tests, NULL, NULL);
+}
