@@ -194,7 +194,8 @@ static bool pump_in(struct ws_connection *connection)
         return true;
     }
     connection->heard_us = clock_monotonic_us(server->clock);
-    if (connection->failing || connection->lws_finished)
+    /* Behind a breach nothing can be read; the answer to a close frame of ours must reach libwebsockets, which ends then. */
+    if ((connection->failing && connection->fail_code != 0) || connection->lws_finished)
         return true; /* read and dropped */
     uint16_t code = 0;
     const struct bytes bytes = {server->scratch, (size_t)size};

@@ -7,8 +7,8 @@
 
 #include "config/config_internal.h"
 
-#define PATH_MAX_BYTES  128U
-#define ITEMS_MAX       1000
+#define PATH_MAX_BYTES 128U
+#define ITEMS_MAX      1000
 
 struct reading {
     struct config *config;
@@ -37,8 +37,9 @@ static struct status read_items(const struct reading *reading, enum config_key k
 {
     const int count = fy_node_sequence_item_count(node);
     if (count < 0 || count > ITEMS_MAX)
-        return at_line(reading, key_node, status_error(STATUS_INVALID_ARGUMENT, "%s has more than %d entries",
-                                                       config_key_path(key), ITEMS_MAX));
+        return at_line(reading, key_node,
+                       status_error(STATUS_INVALID_ARGUMENT, "%s has more than %d entries",
+                                    config_key_path(key), ITEMS_MAX));
     const char **items = arena_array(reading->config->arena, (size_t)count, sizeof *items);
     if (items == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the configuration");
@@ -59,8 +60,9 @@ static struct status read_map(const struct reading *reading, enum config_key key
 {
     const int count = fy_node_mapping_item_count(node);
     if (count < 0 || count > ITEMS_MAX)
-        return at_line(reading, key_node, status_error(STATUS_INVALID_ARGUMENT, "%s has more than %d entries",
-                                                       config_key_path(key), ITEMS_MAX));
+        return at_line(reading, key_node,
+                       status_error(STATUS_INVALID_ARGUMENT, "%s has more than %d entries",
+                                    config_key_path(key), ITEMS_MAX));
     struct config_pair *pairs = arena_array(reading->config->arena, (size_t)count, sizeof *pairs);
     if (pairs == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the configuration");
@@ -70,8 +72,9 @@ static struct status read_map(const struct reading *reading, enum config_key key
         struct fy_node *value = fy_node_pair_value(pair);
         if (!fy_node_is_scalar(name) || value == NULL || !fy_node_is_scalar(value) || fy_node_is_alias(value))
             return at_line(reading, key_node,
-                           status_error(STATUS_INVALID_ARGUMENT, "%s: entry %d is not a name with a plain value",
-                                        config_key_path(key), i + 1));
+                           status_error(STATUS_INVALID_ARGUMENT,
+                                        "%s: entry %d is not a name with a plain value", config_key_path(key),
+                                        i + 1));
         pairs[i] = (struct config_pair){scalar_text(reading, name), scalar_text(reading, value)};
         if (pairs[i].name == NULL || pairs[i].value == NULL)
             return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the configuration");
@@ -121,7 +124,8 @@ static struct status read_pair(const struct reading *reading, const char *prefix
     if (name == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the configuration");
     char path[PATH_MAX_BYTES];
-    (void)snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "", name); /* a cut path is unknown */
+    (void)snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "",
+                   name); /* a cut path is unknown */
     for (enum config_key key = 0; key < CONFIG_KEY_COUNT; key++)
         if (strcmp(path, config_key_path(key)) == 0)
             return read_key(reading, key, key_node, value);
@@ -132,10 +136,12 @@ static struct status read_pair(const struct reading *reading, const char *prefix
     if (value == NULL || !fy_node_is_mapping(value)) {
         /* A section whose keys are all commented out reads as null. */
         const char *text = value != NULL && fy_node_is_scalar(value) ? scalar_text(reading, value) : "";
-        if (value == NULL || (text != NULL && (text[0] == '\0' || strcmp(text, "null") == 0 || strcmp(text, "~") == 0)))
+        if (value == NULL ||
+            (text != NULL && (text[0] == '\0' || strcmp(text, "null") == 0 || strcmp(text, "~") == 0)))
             return status_ok();
         return at_line(reading, key_node,
-                       status_error(STATUS_INVALID_ARGUMENT, "%s is a section; write its keys below it, indented", path));
+                       status_error(STATUS_INVALID_ARGUMENT,
+                                    "%s is a section; write its keys below it, indented", path));
     }
     return read_section(reading, path, value);
 }
@@ -149,11 +155,43 @@ static struct status read_section(const struct reading *reading, const char *pre
     return status_ok();
 }
 
-/* libfyaml writes its complaint to a stream; it becomes the message. */
-static struct status parse_error(const char *file, const char *complaint)
+/* The key that a line of the text begins with. */
+static struct bytes key_at(const char *text, size_t size, unsigned long line)
 {
-    const size_t length = strcspn(complaint, "\n");
-    return status_error(STATUS_INVALID_ARGUMENT, "%s: not usable YAML: %.*s", file, (int)length, complaint);
+    const char *at = text;
+    const char *end = text + size;
+    for (; line > 1; line--) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        if (at == NULL)
+            return BYTES_NONE;
+        at++;
+    }
+    while (at < end && (*at == ' ' || *at == '-'))
+        at++;
+    const char *colon = at;
+    while (colon < end && *colon != ':' && *colon != '\n')
+        colon++;
+    return bytes_of(at, (size_t)(colon - at));
+}
+
+/* libfyaml writes its complaint to a stream, as "<memory-…>:LINE:COLUMN: error: WHAT". */
+static struct status parse_error(const char *file, const char *text, size_t size, const char *complaint)
+{
+    const char *place = strstr(complaint, ">:");
+    const char *what = strstr(complaint, "error: ");
+    if (place == NULL || what == NULL)
+        return status_error(STATUS_INVALID_ARGUMENT, "%s: not usable YAML: %.*s", file,
+                            (int)strcspn(complaint, "\n"), complaint);
+    const unsigned long line = strtoul(place + 2, NULL, 10);
+    what += strlen("error: ");
+    const int length = (int)strcspn(what, "\n");
+    if (strncmp(what, "duplicate key", strlen("duplicate key")) != 0)
+        return status_error(STATUS_INVALID_ARGUMENT, "%s:%lu: not usable YAML: %.*s", file, line, length,
+                            what);
+    const struct bytes key = key_at(text, size, line);
+    return status_error(STATUS_INVALID_ARGUMENT,
+                        "%s:%lu: duplicate key %.*s: it stands further up already; keep one of the two", file,
+                        line, BYTES_FORMAT(key));
 }
 
 struct status config_read_yaml(struct config *config, const char *file, const char *text, size_t size)
@@ -163,7 +201,8 @@ struct status config_read_yaml(struct config *config, const char *file, const ch
     FILE *stream = open_memstream(&complaint, &complaint_size);
     if (stream == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the configuration");
-    const struct fy_diag_cfg diag_cfg = {.fp = stream, .level = FYET_ERROR, .module_mask = ~0U, .show_position = true};
+    const struct fy_diag_cfg diag_cfg = {
+        .fp = stream, .level = FYET_ERROR, .module_mask = ~0U, .show_position = true};
     struct fy_diag *diag = fy_diag_create(&diag_cfg);
     const struct fy_parse_cfg cfg = {.flags = FYPCF_DEFAULT_DOC & ~FYPCF_RESOLVE_DOCUMENT, .diag = diag};
     struct fy_document *document = fy_document_build_from_string(&cfg, text, size);
@@ -171,9 +210,10 @@ struct status config_read_yaml(struct config *config, const char *file, const ch
     struct status status = status_ok();
     struct fy_node *root = document != NULL ? fy_document_root(document) : NULL;
     if (document == NULL) {
-        status = size == 0 ? status_ok() : parse_error(file, complaint);
+        status = size == 0 ? status_ok() : parse_error(file, text, size, complaint);
     } else if (root != NULL && !fy_node_is_mapping(root)) {
-        status = status_error(STATUS_INVALID_ARGUMENT, "%s: the file is not a list of keys with values", file);
+        status =
+            status_error(STATUS_INVALID_ARGUMENT, "%s: the file is not a list of keys with values", file);
     } else if (root != NULL) {
         const struct reading reading = {config, file};
         status = read_section(&reading, "", root);

@@ -1,4 +1,5 @@
 /* The composition root: which command, and for `serve` which rooms with which options (serve.c). */
+#include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static void print_help(FILE *to)
 
 int main(int argc, char **argv)
 {
+    argp_err_exit_status = CLI_USAGE;
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

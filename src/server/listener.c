@@ -31,7 +31,7 @@ struct connection {
 };
 
 struct listener {
-    struct listener_options options;
+    struct grpc_listener_options options;
     int fd;
     uint16_t port;
     pthread_t thread;
@@ -165,7 +165,7 @@ static bool admit(struct listener *listener, int fd, const struct sockaddr_stora
     return admitted;
 }
 
-struct bytes listener_peer(struct listener *listener, int fd, char text[PEER_MAX_BYTES])
+struct bytes grpc_listener_peer(struct listener *listener, int fd, char text[PEER_MAX_BYTES])
 {
     size_t size_bytes = 0;
     pthread_mutex_lock(&listener->lock);
@@ -221,7 +221,7 @@ static uint32_t descriptor_slots(void)
     return (uint32_t)limit.rlim_cur;
 }
 
-struct status listener_open(const struct listener_options *options, struct listener **ret)
+struct status grpc_listener_open(const struct grpc_listener_options *options, struct listener **ret)
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL)
@@ -236,19 +236,19 @@ struct status listener_open(const struct listener_options *options, struct liste
             ? status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the gRPC listener")
             : bind_socket(listener, options->bind);
     if (!status_is_ok(&status)) {
-        listener_free(listener);
+        grpc_listener_free(listener);
         return status;
     }
     *ret = listener;
     return status_ok();
 }
 
-uint16_t listener_port(const struct listener *listener)
+uint16_t grpc_listener_port(const struct listener *listener)
 {
     return listener->port;
 }
 
-struct status listener_start(struct listener *listener)
+struct status grpc_listener_start(struct listener *listener)
 {
     if (pthread_create(&listener->thread, NULL, accept_main, listener) != 0)
         return status_error(STATUS_RESOURCE_EXHAUSTED,
@@ -257,7 +257,7 @@ struct status listener_start(struct listener *listener)
     return status_ok();
 }
 
-void listener_stop(struct listener *listener)
+void grpc_listener_stop(struct listener *listener)
 {
     if (!listener->started)
         return;
@@ -269,7 +269,7 @@ void listener_stop(struct listener *listener)
     listener->fd = -1;
 }
 
-void listener_free(struct listener *listener)
+void grpc_listener_free(struct listener *listener)
 {
     if (listener == NULL)
         return;

@@ -40,7 +40,7 @@ static struct bytes peer_text(struct exchange *exchange, char text[PEER_MAX_BYTE
     char *uri = grpc_call_get_peer(exchange->call);
     const int fd = strncmp(uri, prefix, sizeof prefix - 1) == 0 ? atoi(uri + sizeof prefix - 1) : -1;
     gpr_free(uri);
-    return listener_peer(exchange->server->listener, fd, text);
+    return grpc_listener_peer(exchange->server->listener, fd, text);
 }
 
 static bool key_is(const grpc_slice *key, const char *name, size_t length)

@@ -316,7 +316,7 @@ static void server_free(struct server *server)
         exchange_free(server->free_exchanges);
         server->free_exchanges = next;
     }
-    listener_free(server->listener);
+    grpc_listener_free(server->listener);
     descriptor_index_free(server->descriptors);
     pthread_cond_destroy(&server->stop_changed);
     pthread_mutex_destroy(&server->stop_lock);
@@ -350,14 +350,14 @@ static void connection_accepted(void *context, int fd)
 
 static struct status listen_on(struct server *server, const char *bind)
 {
-    const struct listener_options options = {
+    const struct grpc_listener_options options = {
         .bind = bind,
         .max_connections = server->options.max_connections,
         .log = server->options.log,
         .accepted = connection_accepted,
         .context = server,
     };
-    return listener_open(&options, &server->listener);
+    return grpc_listener_open(&options, &server->listener);
 }
 
 /* The polling thread last: what it has begun could not be abandoned. */
@@ -368,12 +368,12 @@ static struct status start_threads(struct server *server)
     if (pthread_create(&server->send_thread, NULL, send_main, server) != 0)
         return status;
     grpc_server_start(server->grpc);
-    const struct status listening = listener_start(server->listener);
+    const struct status listening = grpc_listener_start(server->listener);
     if (!status_is_ok(&listening))
         status = listening;
     else if (pthread_create(&server->poll_thread, NULL, poll_main, server) == 0)
         return status_ok();
-    listener_stop(server->listener);
+    grpc_listener_stop(server->listener);
     stop_sending(server);
     return status;
 }
@@ -414,7 +414,7 @@ struct status server_start(const struct server_options *options, struct server *
 
 uint16_t server_port(const struct server *server)
 {
-    return listener_port(server->listener);
+    return grpc_listener_port(server->listener);
 }
 
 /* --- while it runs, and its end --- */
@@ -446,7 +446,7 @@ void server_stop(struct server *server, int64_t drain_ms)
     const int64_t until_ns = until.tv_nsec + drain_ms % 1000 * 1000000;
     until.tv_sec += drain_ms / 1000 + until_ns / 1000000000;
     until.tv_nsec = until_ns % 1000000000;
-    listener_stop(server->listener);
+    grpc_listener_stop(server->listener);
     health_set(server, false, true);
     grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
     if (!wait_stopped(server, &until)) {

@@ -128,8 +128,8 @@ static void list_build(struct faults *faults, const char *prefix, const char *na
     *ret = (struct bytes_list){items, count};
 }
 
-void query_item_build(struct faults *faults, const char *prefix, const struct flat_query *from,
-                      struct query_item *ret)
+void event_query_item_build(struct faults *faults, const char *prefix, const struct flat_query *from,
+                            struct query_item *ret)
 {
     list_build(faults, prefix, "types", from->types, from->type_count, id_check, &ret->types);
     list_build(faults, prefix, "tags", from->tags, from->tag_count, id_check, &ret->tags);
@@ -148,8 +148,8 @@ void query_item_build(struct faults *faults, const char *prefix, const struct fl
     }
 }
 
-void query_build(struct faults *faults, const char *field, const Strata__V1__EventQuery *from,
-                 bool prefixes_allowed, struct event_query *ret)
+void event_query_build(struct faults *faults, const char *field, const Strata__V1__EventQuery *from,
+                       bool prefixes_allowed, struct event_query *ret)
 {
     *ret = (struct event_query){NULL, 0};
     if (from == NULL || from->n_items == 0)
@@ -179,7 +179,7 @@ void query_build(struct faults *faults, const char *field, const Strata__V1__Eve
             .aggregate_id_prefix_count = item->n_aggregate_id_prefixes,
             .correlation_id = item->correlation_id,
         };
-        query_item_build(faults, prefix, &flat, &items[i]);
+        event_query_item_build(faults, prefix, &flat, &items[i]);
         if (!prefixes_allowed && item->n_aggregate_id_prefixes > 0)
             faults_add(faults, prefix,
                        status_reason(

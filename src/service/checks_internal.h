@@ -39,16 +39,16 @@ STATUS_MUST_CHECK struct status time_check(const char *field, const Google__Prot
 STATUS_MUST_CHECK struct status page_size_check(int32_t given, size_t *ret);
 
 /* A query of at most QUERY_ITEMS_MAX items; NULL = everything. Texts are borrowed. */
-void query_build(struct faults *faults, const char *field, const Strata__V1__EventQuery *from,
-                 bool prefixes_allowed, struct event_query *ret);
+void event_query_build(struct faults *faults, const char *field, const Strata__V1__EventQuery *from,
+                       bool prefixes_allowed, struct event_query *ret);
 /* One item from flat fields. */
 struct flat_query {
     char **types, **tags, **aggregate_types, **aggregate_ids, **aggregate_id_prefixes;
     size_t type_count, tag_count, aggregate_type_count, aggregate_id_count, aggregate_id_prefix_count;
     const char *correlation_id;
 };
-void query_item_build(struct faults *faults, const char *prefix, const struct flat_query *from,
-                      struct query_item *ret);
+void event_query_item_build(struct faults *faults, const char *prefix, const struct flat_query *from,
+                            struct query_item *ret);
 
 /* Type names have no '/': they stand in paths as they are. */
 STATUS_MUST_CHECK struct status type_check(const char *field, struct bytes type, enum id_rule rule);

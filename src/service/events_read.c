@@ -150,7 +150,7 @@ static void check_filter(struct faults *faults, const Strata__V1__ListEventsRequ
         .tag_count = request->n_tags,
         .correlation_id = request->correlation_id,
     };
-    query_item_build(faults, "", &flat, &listing->item);
+    event_query_item_build(faults, "", &flat, &listing->item);
     listing->filter = (struct event_query){&listing->item, 1};
     if (request->direction != STRATA__V1__DIRECTION__DIRECTION_UNSPECIFIED &&
         request->direction != STRATA__V1__DIRECTION__FORWARD &&

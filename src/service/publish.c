@@ -193,8 +193,8 @@ static struct status condition_build(struct append_builder *builder, const Strat
     struct append_condition *condition = arena_zalloc(builder->arena, sizeof *condition);
     if (condition == NULL)
         return no_memory();
-    query_build(&builder->faults, "condition.fail_if_match", from->fail_if_match, false,
-                &condition->fail_if_match);
+    event_query_build(&builder->faults, "condition.fail_if_match", from->fail_if_match, false,
+                      &condition->fail_if_match);
     if (from->fail_if_match == NULL || from->fail_if_match->n_items == 0)
         faults_add(&builder->faults, "condition.fail_if_match",
                    status_reason(REASON_INVALID_FIELD,

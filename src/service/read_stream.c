@@ -180,7 +180,7 @@ static struct status reading_build(struct reading *reading, const Strata__V1__Re
     struct service *service = reading->service;
     struct faults faults;
     faults_init(&faults, call_arena(reading->call));
-    query_build(&faults, "query", request->query, true, &reading->filter);
+    event_query_build(&faults, "query", request->query, true, &reading->filter);
     if (request->after_position < 0)
         faults_add(&faults, "after_position",
                    status_reason(REASON_INVALID_FIELD, "after_position is %lld; give 0 or more",

@@ -186,7 +186,7 @@ static void build_query(struct faults *faults, const Strata__V1__SubscribeReques
                                  "query and single filters are both given; put the filters into "
                                  "the query's items"));
     if (!flat_given) {
-        query_build(faults, "query", request->query, true, ret);
+        event_query_build(faults, "query", request->query, true, ret);
         return;
     }
     const struct flat_query flat = {
@@ -202,7 +202,7 @@ static void build_query(struct faults *faults, const Strata__V1__SubscribeReques
         .aggregate_id_prefix_count = request->n_aggregate_id_prefixes,
         .correlation_id = request->correlation_id,
     };
-    query_item_build(faults, "", &flat, item);
+    event_query_item_build(faults, "", &flat, item);
     *ret = (struct event_query){item, 1};
 }
 

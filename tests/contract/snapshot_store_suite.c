@@ -210,11 +210,13 @@ static bool list_one(void *context, const struct snapshot *snapshot)
     return listed->count < listed->most;
 }
 
-static void fill(struct fixture *fixture)
+/* `stride` has no divisor in common with LIST_AGGREGATES: another order of arrival, the same snapshots. */
+static void fill(struct fixture *fixture, int stride)
 {
-    for (int i = 0; i < LIST_AGGREGATES; i++) {
+    for (int n = 0; n < LIST_AGGREGATES; n++) {
+        const int i = n * stride % LIST_AGGREGATES;
         char id[32];
-        (void)snprintf(id, sizeof id, "%s-%d", i % 4 == 0 ? "order" : "user", i * 7 % LIST_AGGREGATES);
+        (void)snprintf(id, sizeof id, "%s-%d", i % 4 == 0 ? "order" : "user", i);
         for (int32_t version = LIST_VERSIONS; version >= 1; version--)
             put(fixture, id, version, SNAPSHOT_VERIFIED);
     }
@@ -233,9 +235,13 @@ static size_t list(struct fixture *fixture, struct listed *listed)
 static void test_a_list_is_ordered_filtered_and_can_be_continued(void **state)
 {
     struct fixture *fixture = *state;
-    fill(fixture);
-    struct listed all = {.most = SIZE_MAX};
-    assert_int_equal(list(fixture, &all), LIST_AGGREGATES * LIST_VERSIONS);
+    static const int strides[] = {7, 11, 13, 17, 39, 1};
+    struct listed all;
+    for (size_t i = 0; i < ARRAY_SIZE(strides); i++) {
+        fill(fixture, strides[i]);
+        all = (struct listed){.most = SIZE_MAX};
+        assert_int_equal(list(fixture, &all), LIST_AGGREGATES * LIST_VERSIONS);
+    }
 
     struct listed pages = {0};
     while (pages.count < all.count) {
@@ -259,7 +265,7 @@ static void test_all_is_there_after_opening_again(void **state)
     struct fixture *fixture = *state;
     if (fixture->kind->reopen == NULL)
         skip();
-    fill(fixture);
+    fill(fixture, 7);
     put(fixture, "zebra", 10, SNAPSHOT_PENDING);
     fixture->store = fixture->kind->reopen(fixture->kind->context, fixture->store);
     struct snapshot got;

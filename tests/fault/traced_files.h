@@ -21,7 +21,7 @@ struct traced_files {
     char hit_call[160]; /* "" = no fault was hit yet */
     /* Not 0: every call gives way to other threads a random number of times, before and after. A seed. */
     _Atomic uint64_t jitter;
-    bool told;          /* that call reported the fault, and not one of its own */
+    bool told; /* that call reported the fault, and not one of its own */
 };
 
 struct traced_files traced_files_over(struct faulty_files *faulty);

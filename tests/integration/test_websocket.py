@@ -22,7 +22,8 @@ class Socket:
     """One connection; `take(type)` gives the next frame of that type and keeps those before it in `passed`."""
 
     def __init__(self, service, query="", **options):
-        self.manager = connect("ws://127.0.0.1:%d/ws%s" % (service.http_port, query), open_timeout=WAIT_S, **options)
+        self.manager = connect("ws://127.0.0.1:%d/ws%s" % (service.http_port, query), open_timeout=WAIT_S,
+                               close_timeout=0.2, **options)  # it does not read on while closing
         self.socket = self.manager.__enter__()
         self.passed = []
 

@@ -234,7 +234,8 @@ static struct status remove_leftovers(struct embedded_store *store)
         const char *name = entries[i].name;
         const size_t length = strlen(name);
         const bool temporary = length > 4 && strcmp(name + length - 4, ".tmp") == 0;
-        if (!temporary && strcmp(name, "next.pool") != 0)
+        const bool pool = length > 5 && strcmp(name + length - 5, ".pool") == 0;
+        if (!temporary && !pool)
             continue;
         char path[STORE_PATH_BYTES];
         path_of(store, name, "", path);

@@ -1,6 +1,7 @@
 #include "segment_log_internal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,10 @@
 #include "base/entropy.h"
 
 /* Zeros are written and synced in pieces, since a commit's sync may have to wait for one. */
-#define PREPARE_PIECE_BYTES (1024U * 1024U)
-#define NS_A_MS             1000000L
+#define PIECE_BYTES_MOST  (1024U * 1024U)
+#define PIECE_BYTES_LEAST 4096U
+#define PIECES_A_STEP     4U /* at least, so that tiny logs go the ways of large ones */
+#define NS_A_MS           1000000L
 
 /* What is kept ready ahead of the appending thread. */
 struct space {
@@ -25,7 +28,7 @@ struct space {
     uint64_t used_end;      /* of the last segment */
     uint64_t prepared_end;  /* of the last segment: frames may be written below it */
     uint64_t needed_end;    /* what an append waits for; 0 = nothing */
-    uint64_t next_prepared; /* size of next.pool; 0 = there is none */
+    uint64_t next_prepared; /* size of the next file; 0 = there is none */
     uint64_t next_needed;   /* likewise waited for */
     uint32_t next_taken;   /* counts up when the file is taken: a round under way then speaks of the former */
     struct status trouble; /* of the last round */
@@ -191,9 +194,12 @@ static bool has_work(struct round round)
 }
 
 /* One piece a round, so that an append which waits for some space need not wait for all. */
-static struct status extend(struct file *file, uint64_t from, uint64_t to, uint64_t *ret_end)
+static struct status extend(const struct segment_log *log, struct file *file, uint64_t from, uint64_t to,
+                            uint64_t *ret_end)
 {
-    const uint64_t piece_end = smaller(to, from + PREPARE_PIECE_BYTES);
+    const uint64_t piece =
+        larger(PIECE_BYTES_LEAST, smaller(PIECE_BYTES_MOST, log->options.step_bytes / PIECES_A_STEP));
+    const uint64_t piece_end = smaller(to, from + piece);
     STATUS_TRY(file_allocate(file, piece_end));
     STATUS_TRY(file_sync(file));
     *ret_end = piece_end;
@@ -210,7 +216,18 @@ static struct status extend_last(struct segment_log *log, struct round *round)
         STATUS_TRY(files_open(log->options.files, round->last->path, FILE_WRITE, &log->preparing));
         log->preparing_number = round->last_number;
     }
-    return extend(log->preparing, round->prepared_end, round->target_end, &round->prepared_end);
+    return extend(log, log->preparing, round->prepared_end, round->target_end, &round->prepared_end);
+}
+
+/*
+ * "next.7.pool". The appending thread may take the file while a round still extends it: more zeros do no harm. A round
+ * that begins afterwards must not find it under the same name.
+ */
+static void pool_path(const struct segment_log *log, uint32_t number, char ret[STORE_PATH_BYTES])
+{
+    char name[32];
+    snprintf(name, sizeof name, "next.%" PRIu32 ".pool", number);
+    path_in_log(log, name, ret);
 }
 
 static struct status make_next(struct segment_log *log, struct round *round)
@@ -218,12 +235,12 @@ static struct status make_next(struct segment_log *log, struct round *round)
     if (round->next_target <= round->next_prepared)
         return status_ok();
     char path[STORE_PATH_BYTES];
-    path_in_log(log, "next.pool", path);
+    pool_path(log, round->next_taken, path);
     CLEANUP(file_close_at) struct file *file = NULL;
     STATUS_TRY(files_open(log->options.files, path, FILE_WRITE | FILE_CREATE, &file));
     if (round->next_prepared == 0)
         STATUS_TRY(file_truncate(file, 0)); /* an attempt that failed may have left something */
-    return extend(file, round->next_prepared, round->next_target, &round->next_prepared);
+    return extend(log, file, round->next_prepared, round->next_target, &round->next_prepared);
 }
 
 /*
@@ -347,7 +364,8 @@ static struct status demand_end(struct segment_log *log, uint64_t end)
 }
 
 /* Takes a next file of at least `size` bytes. */
-static struct status take_next(struct segment_log *log, uint64_t size, uint64_t *ret_size)
+static struct status take_next(struct segment_log *log, uint64_t size, uint64_t *ret_size,
+                               char ret_path[STORE_PATH_BYTES])
 {
     struct space *space = &log->space;
     struct status status = status_ok();
@@ -363,6 +381,7 @@ static struct status take_next(struct segment_log *log, uint64_t size, uint64_t 
     assert(status.code != STATUS_OK || space->next_prepared >= size);
     if (status.code == STATUS_OK) {
         *ret_size = space->next_prepared;
+        pool_path(log, space->next_taken, ret_path);
         space->next_prepared = 0;
         space->next_taken++;
     }
@@ -384,7 +403,7 @@ static bool fits_last(const struct segment_log *log, size_t size, uint32_t event
 }
 
 /* Header and name for the prepared file, durable before the first frame is written into it. */
-static struct status begin_segment(struct segment_log *log, const struct log_point *before,
+static struct status begin_segment(struct segment_log *log, const struct log_point *before, const char *pool,
                                    uint64_t file_bytes)
 {
     struct segment_header header = {
@@ -399,11 +418,9 @@ static struct status begin_segment(struct segment_log *log, const struct log_poi
     uint8_t bytes[SEGMENT_HEADER_BYTES];
     segment_header_encode(&header, bytes);
 
-    char pool[STORE_PATH_BYTES];
     char folder[STORE_PATH_BYTES];
     char path[STORE_PATH_BYTES];
     char name[SEGMENT_NAME_BYTES];
-    path_in_log(log, "next.pool", pool);
     snprintf(folder, sizeof folder, "%s/log", log->options.store_id);
     segment_name_format(header.first_position, name);
     path_in_log(log, name, path);
@@ -421,8 +438,9 @@ static struct status begin_segment(struct segment_log *log, const struct log_poi
 static struct status roll(struct segment_log *log, size_t size, const struct log_point *before)
 {
     uint64_t file_bytes = 0;
-    STATUS_TRY(take_next(log, SEGMENT_HEADER_BYTES + size + FRAME_HEADER_BYTES, &file_bytes));
-    struct status status = begin_segment(log, before, file_bytes);
+    char pool[STORE_PATH_BYTES];
+    STATUS_TRY(take_next(log, SEGMENT_HEADER_BYTES + size + FRAME_HEADER_BYTES, &file_bytes, pool));
+    struct status status = begin_segment(log, before, pool, file_bytes);
     if (status.code == STATUS_RESOURCE_EXHAUSTED)
         status.code = STATUS_DATA_LOSS;
     return status;

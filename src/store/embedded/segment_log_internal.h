@@ -4,7 +4,7 @@
  *
  * Space is prepared (zero-filled and synced) by segment_log_prepare(), normally on the housekeeping thread:
  * overwriting such space syncs in half the time, and a full disk is noticed before a frame is begun. The file
- * of the next segment is prepared as log/next.pool and gets header and name when it is needed.
+ * of the next segment is prepared as log/next.N.pool and gets header and name when it is needed.
  *
  * Threads   append: one thread. prepare: one thread, also while an append is under way. Reading handles: any.
  * Locks     `space.lock` guards struct space; nothing else is locked under it.

@@ -180,7 +180,7 @@ static void test_a_condition_looks_at_the_batch_and_the_one_in_flight(void **sta
     const struct query_item no_green = {.types = {red_or_green + 1, 1}};
     const struct append_condition conditions[] = {
         {{&no_red, 1}, 0, 0},   /* in flight, at 1 */
-        {{&no_red, 1}, 1, 1},   /* only what follows 1 counts */
+        {{&no_red, 1}, 1, 0},   /* only what follows 1 counts */
         {{&no_green, 1}, 0, 0}, /* in this batch, at 2 */
     };
     struct append appends[3];

@@ -220,6 +220,25 @@ static void test_after_a_failed_sync_nothing_is_acknowledged_any_more(void **sta
     assert_reason(writer_submit(fixture->writer, &late->append), REASON_STORE_FAILED);
 }
 
+/* Only what was to be written is in doubt; a conflict beside it was certainly not executed. */
+static void test_a_failed_sync_leaves_in_doubt_only_what_was_to_be_written(void **state)
+{
+    struct fixture *fixture = *state;
+    held_store_hold(&fixture->held, true, true);
+    struct request *probe = prepare(fixture, "v", ANY); /* makes a batch of its own and no commit */
+    probe->append.validate_only = true;
+    assert_status_ok(writer_submit(fixture->writer, &probe->append));
+    held_store_await_facts(&fixture->held, 1);
+    struct request *written = submit(fixture, "a", 0);
+    struct request *conflict = submit(fixture, "b", 7);
+    held_store_fail_commit(&fixture->held, status_reason(REASON_OUTCOME_UNKNOWN, "fdatasync: EIO"), false);
+    held_store_hold(&fixture->held, false, false);
+    await_answer(conflict);
+    assert_int_equal(written->status.reason, REASON_OUTCOME_UNKNOWN);
+    assert_int_equal(written->status.code, STATUS_UNKNOWN);
+    assert_int_equal(conflict->status.reason, REASON_STORE_FAILED);
+}
+
 /* A disk that is full for a moment, a database out of reach: the engine knows that nothing was written. */
 static void test_a_commit_that_wrote_nothing_is_refused_and_the_next_decided_anew(void **state)
 {
@@ -252,15 +271,22 @@ static void test_an_engine_that_is_not_pipelined_is_asked_only_between_commits(v
     writer_stop(fixture->writer);
     fixture->held.store.pipelined = false;
     start_writer(fixture, (struct writer_options){0});
-    struct request *last = NULL;
-    for (int i = 0; i < 50; i++) {
-        char id[16];
-        (void)snprintf(id, sizeof id, "r%d", i);
-        last = submit(fixture, id, ANY);
+    held_store_hold(&fixture->held, false, true);
+    struct request *a = submit(fixture, "a", 0);
+    held_store_await_commits(&fixture->held, 1);
+    struct request *b = submit(fixture, "b", 1);
+    struct writer_stats stats = {.queue_depth = 1};
+    while (stats.queue_depth > 0) { /* until b is in a batch, which must wait */
+        (void)sched_yield();
+        writer_stats(fixture->writer, &stats);
     }
-    await_answer(last);
+    for (int i = 0; i < 100; i++)
+        (void)sched_yield(); /* a writer that asks too early gets the chance to */
+    held_store_hold(&fixture->held, false, false);
+    await_answer(b);
     assert_false(fixture->held.overlapped);
-    assert_int_equal(last->kind, APPEND_ACCEPTED);
+    assert_int_equal(a->kind, APPEND_ACCEPTED);
+    assert_int_equal(b->kind, APPEND_ACCEPTED);
 }
 
 static void test_a_full_queue_refuses_and_says_when_to_retry(void **state)
@@ -424,6 +450,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_nothing_of_the_next_batch_leaves_before_the_sync),
         TEST(test_after_a_failed_sync_nothing_is_acknowledged_any_more),
+        TEST(test_a_failed_sync_leaves_in_doubt_only_what_was_to_be_written),
         TEST(test_a_commit_that_wrote_nothing_is_refused_and_the_next_decided_anew),
         TEST(test_facts_that_cannot_be_had_refuse_only_their_batch),
         TEST(test_an_engine_that_is_not_pipelined_is_asked_only_between_commits),

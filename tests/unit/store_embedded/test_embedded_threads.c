@@ -259,8 +259,10 @@ static void test_a_disk_that_dies_under_load_loses_nothing_acknowledged(void **s
         struct memory_files disk = memory_files_empty();
         struct faulty_files faulty = faulty_files_over(&disk.files, 200 + (unsigned)seed * 17, FAULT_IO);
         faulty.sticky = true;
+        struct traced_files late = traced_files_over(&faulty);
+        late.jitter = seed;
         struct world world = {0};
-        open_world(&world, &faulty.files);
+        open_world(&world, &late.files);
         submit_from_threads(&world);
         assert_int_equal(world.accepted + world.failures, SUBMITTERS * APPENDS_EACH);
         assert_true(world.failures > 0);

@@ -241,7 +241,7 @@ static void test_names_carry_the_first_position(void **state)
     segment_name_format(250001, name);
     assert_string_equal(name, "00000000000000250001.seg");
     assert_int_equal(segment_name_parse(name), 250001);
-    static const char *const others[] = {"next.pool",
+    static const char *const others[] = {"next.0.pool",
                                          "00000000000000250001.seg.tmp",
                                          "00000000000000250001.torn",
                                          "0000000000000250001.seg",
