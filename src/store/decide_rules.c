@@ -290,8 +290,8 @@ struct status decide_rules(struct deciding *deciding, const struct append *appen
     landing->types = arena_array(deciding->arena, append->event_count, sizeof *landing->types);
     if (landing->versions == NULL || landing->types == NULL)
         return decide_no_memory();
-    STATUS_TRY(stage_events(deciding, append, place,
-                            landing)); /* memory and limits, which show while the heads move */
+    /* Fails for want of memory and for limits, which show only while the heads move; its other findings wait. */
+    STATUS_TRY(stage_events(deciding, append, place, landing));
     STATUS_TRY(landing->type_fault);
     STATUS_TRY(check_expectations(deciding, append));
     STATUS_TRY(landing->creation_fault); /* the expectation that came with it knows better what was meant */

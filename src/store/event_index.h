@@ -4,7 +4,8 @@
  * nothing by losing it. About 100 to 150 bytes an event.
  *
  * Ownership  Copies every text that it keeps.
- * Threads    Any; one adder at a time. A rwlock inside; a batch becomes visible as a whole. No call is made under it.
+ * Threads    Any; one adder at a time. A rwlock inside, which prefers a waiting adder; what one
+ *            call adds becomes visible as a whole. No call is made under it.
  * Blocking   Never, but for the lock.
  */
 #pragma once

@@ -1,0 +1,59 @@
+/*
+ * The two halves of the segment log: segment_log.c appends, segment_space.c keeps space ahead. Seen by them alone.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "segment_log_internal.h"
+
+/* What is kept ready ahead of the appending thread. */
+struct space {
+    pthread_mutex_t lock;
+    pthread_cond_t wanted; /* for the preparing thread */
+    pthread_cond_t ready;  /* for the appending thread */
+    bool poked;
+    uint64_t asked;         /* requests made and … */
+    uint64_t served;        /* … the last one that a finished round had seen */
+    uint64_t used_end;      /* of the last segment */
+    uint64_t prepared_end;  /* of the last segment: frames may be written below it */
+    uint64_t needed_end;    /* what an append waits for; 0 = nothing */
+    uint64_t next_prepared; /* size of the next file; 0 = there is none */
+    uint64_t next_needed;   /* likewise waited for */
+    uint32_t next_taken;   /* counts up when the file is taken: a round under way then speaks of the former */
+    struct status trouble; /* of the last round */
+    struct status broken;  /* the first trouble that was not one of space: appends have ended */
+};
+
+struct segment_log {
+    struct segment_log_options options;
+    /* Never moves, grows at its end: a reader that knows a number may use it without a lock. */
+    struct segment **segments;
+    _Atomic uint32_t count;
+    _Atomic uint64_t bytes;
+    bool threaded;
+    struct space space;
+
+    /* The preparing thread's own. */
+    struct file *preparing; /* a second handle of the last segment */
+    uint32_t preparing_number;
+};
+
+/* By the appending thread, or with space.lock held. */
+static inline struct segment *last_segment(const struct segment_log *log)
+{
+    const uint32_t count = atomic_load_explicit(&log->count, memory_order_acquire);
+    return count == 0 ? NULL : log->segments[count - 1];
+}
+
+void segment_path(const struct segment_log *log, const char *name, char ret[STORE_PATH_BYTES]);
+
+/* Space up to `end` in the last segment; RESOURCE_EXHAUSTED when the disk is full. */
+STATUS_MUST_CHECK struct status space_demand_end(struct segment_log *log, uint64_t end);
+
+/* Takes a prepared file of at least `size` bytes for the next segment; its size and path. */
+STATUS_MUST_CHECK struct status space_take_next(struct segment_log *log, uint64_t size, uint64_t *ret_size,
+                                                char ret_path[STORE_PATH_BYTES]);
+
+/* After a frame was appended: `segment` has grown. */
+void space_note_appended(struct segment_log *log, struct segment *segment, size_t size, uint32_t events);
