@@ -1,8 +1,9 @@
 /* The upstream that is this process: an edge of rpc like the gRPC server. */
+#include "gateway/upstream/upstream.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "gateway/upstream/upstream.h"
 #include "rpc/call.h"
 #include "rpc/table.h"
 
@@ -40,7 +41,8 @@ static bool local_send(void *edge, struct call *call, struct bytes message)
     return local->events->on_message(local->context, message);
 }
 
-static void local_finish(void *edge, struct call *call, const struct status *status, struct bytes reply, int http_status)
+static void local_finish(void *edge, struct call *call, const struct status *status, struct bytes reply,
+                         int http_status)
 {
     (void)call; /* known through the edge */
     struct local_call *local = edge;
@@ -85,9 +87,10 @@ static struct upstream_call *local_make(struct upstream *upstream, const struct 
     return &local->base;
 }
 
+/* The reference keeps the call over its end, and over a start that is still running when it has ended. */
 static void local_begin(struct upstream_call *call, struct bytes message)
 {
-    local_ref(call);
+    local_ref(call); /* local_finish gives it back */
     rpc_call_start(((struct local_call *)call)->call, message);
 }
 
@@ -101,8 +104,8 @@ static void local_cancel(struct upstream_call *call)
     rpc_call_cancel(((struct local_call *)call)->call);
 }
 
-static const struct upstream_ops local_ops = {local_make, local_begin, local_writable, local_cancel,
-                                               local_ref, local_release};
+static const struct upstream_ops local_ops = {local_make,   local_begin, local_writable,
+                                              local_cancel, local_ref,   local_release};
 
 struct upstream *upstream_local_new(struct rpc_table *table)
 {

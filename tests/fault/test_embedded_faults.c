@@ -185,7 +185,7 @@ static bool run_one(unsigned fail_at, enum fault_kind kind, enum ending ending)
 }
 
 /* The others take turns with the endings: they fit so many calls that each kind of call comes many times. */
-static const bool all_endings_for_few[FAULT_KIND_COUNT] = {
+static const bool takes_all_endings[FAULT_KIND_COUNT] = {
     [FAULT_TORN_WRITE] = true,
     [FAULT_NO_SPACE] = true,
     [FAULT_SYNC_LOST] = true,
@@ -199,17 +199,15 @@ static void sweep(enum fault_kind kind)
         (void)run_one(at, kind, (enum ending)(at % ENDING_COUNT)); /* replayed for a look: hit or not */
         return;
     }
+    const unsigned endings = takes_all_endings[kind] ? ENDING_COUNT : 1;
+    bool hit = true;
     unsigned fail_at = 1;
     for (; fail_at < CALLS_MAX; fail_at++) {
-        bool hit = true;
-        for (int i = 0; i < ENDING_COUNT && hit; i++) {
-            const enum ending ending = (enum ending)((fail_at + (unsigned)i) % ENDING_COUNT);
+        for (unsigned i = 0; i < endings && hit; i++) {
+            const enum ending ending = (enum ending)((fail_at + i) % ENDING_COUNT);
             fprintf(stderr, "\r%s at %u, then %s            ", fault_kind_name(kind), fail_at,
                     ending_names[ending]);
             hit = run_one(fail_at, kind, ending);
-            if (all_endings_for_few[kind])
-                continue;
-            break;
         }
         if (!hit)
             break;

@@ -54,7 +54,6 @@ struct embedded_store {
     struct embedded_recovery recovery;
     uint64_t writer_epoch; /* counts the openings for writing */
     int64_t lost_position; /* what the head was, when its loss was accepted at this start; else 0 */
-    bool stepped;          /* no threads: commit does all inline, embedded_store_step() the rest */
 
     pthread_rwlock_t view_lock; /* guards what is published: */
     struct event_index *index;

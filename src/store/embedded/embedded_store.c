@@ -276,7 +276,6 @@ static struct status open_store(struct files *files, const struct embedded_optio
     CLEANUP(embedded_free_at) struct embedded_store *store = new_store(files, clock, entropy, log);
     if (store == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the store");
-    store->stepped = stepped;
     STATUS_TRY(fill_options(store, options));
     STATUS_TRY(store_lock(files, store->id, !store->options.read_only, &store->lock_file));
     STATUS_TRY(find_or_make(store));

@@ -20,7 +20,8 @@ struct space {
     uint64_t needed_end;    /* what an append waits for; 0 = nothing */
     uint64_t next_prepared; /* size of the next file; 0 = there is none */
     uint64_t next_needed;   /* likewise waited for */
-    uint32_t next_taken;   /* counts up when the file is taken: a round under way then speaks of the former */
+    uint32_t
+        next_taken; /* counts up when the file is taken; in its name, so that none is touched once taken */
     struct status trouble; /* of the last round */
     struct status broken;  /* the first trouble that was not one of space: appends have ended */
 };

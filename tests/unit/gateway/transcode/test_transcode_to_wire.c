@@ -50,9 +50,9 @@ static const struct {
     {"enums by number", "Health.Component", "{\"state\":3}",
      "{\"name\":\"\",\"state\":\"UNHEALTHY\",\"reason\":\"\",\"required\":false}"},
     {"decimals as numbers keep their digits", "OrderItem", "{\"unit_price\":10.10}",
-     "{\"product_id\":\"\",\"product_name\":\"\",\"quantity\":0,\"unit_price\":\"10.10\"}"},
+     "{\"product_id\":\"\",\"name\":\"\",\"quantity\":0,\"unit_price\":\"10.10\"}"},
     {"decimals as strings", "OrderItem", "{\"unit_price\":\"0.000000000000000000001\"}",
-     "{\"product_id\":\"\",\"product_name\":\"\",\"quantity\":0,\"unit_price\":\"0.000000000000000000001\"}"},
+     "{\"product_id\":\"\",\"name\":\"\",\"quantity\":0,\"unit_price\":\"0.000000000000000000001\"}"},
     {"lists of strings and of messages", "EventQuery",
      "{\"items\":[{\"types\":[\"a\",\"b\"]},{},{\"tags\":[]}]}",
      "{\"items\":[{\"types\":[\"a\",\"b\"],\"tags\":[],\"aggregate_types\":[],\"aggregate_ids\":[],"
