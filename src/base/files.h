@@ -13,7 +13,7 @@
  *            UNAVAILABLE (locked by another process; the message names it when known),
  *            FAILED_PRECONDITION (permission, read-only file system, folder not empty, a folder where a
  *            file is wanted), INVALID_ARGUMENT (a path that leaves the root),
- *            DATA_LOSS (an I/O error; the message carries the path and the system's word).
+ *            DATA_LOSS (an I/O error, any failed sync; the message carries the path and the system's word).
  */
 #pragma once
 
@@ -48,7 +48,8 @@ struct files_ops {
     struct status (*read_at)(struct file *file, uint64_t offset, void *memory, size_t size, size_t *ret_size);
     /* All or an error; after an error any part may have been written. */
     struct status (*write_at)(struct file *file, uint64_t offset, const void *memory, size_t size);
-    /* Data and the size needed to read it are durable (fdatasync). A failed sync is never to be repeated. */
+    /* Data and the size needed to read it are durable (fdatasync). A sync that fails is DATA_LOSS whatever the cause,
+     * a full disk included, and never to be repeated: the next one may lie. */
     struct status (*sync)(struct file *file);
     /* Reserves space from the end of the file up to `size` and writes zeros there, so that overwriting it
      * later changes no metadata; the size becomes at least `size`. On failure the size is as before. Not
@@ -64,7 +65,8 @@ struct files_ops {
     struct status (*list)(struct files *files, const char *path, struct arena *arena, struct file_entry **ret,
                           size_t *ret_count);
     struct status (*mkdir)(struct files *files, const char *path); /* one level; there already is OK */
-    /* Makes creations, renames and removals in the folder durable. */
+    /* Makes creations, renames and removals in the folder durable. Fails as `sync` does once it has begun; a folder that
+     * cannot be opened is no failed sync. */
     struct status (*sync_dir)(struct files *files, const char *path);
     /* Exclusive, for the whole process, released by close or by its death. */
     struct status (*lock)(struct file *file);

@@ -179,17 +179,20 @@ static struct status posix_write_at(struct file *base, uint64_t offset, const vo
     return error == 0 ? status_ok() : fail_file(file, "writing", error);
 }
 
+/*
+ * Whatever the cause, even a full disk: the kernel may have dropped the pages that it could not write, and would then call
+ * the next sync a success. So nobody repeats one, not even after EINTR.
+ */
+static struct status sync_failed(struct status status)
+{
+    status.code = STATUS_DATA_LOSS;
+    return status;
+}
+
 static struct status posix_sync(struct file *base)
 {
     const struct posix_file *file = of_file(base);
-    /* Not repeated, not even after EINTR: the kernel may have dropped the pages that it could not write. */
-    if (fdatasync(file->fd) != 0) {
-        struct status status = fail_file(file, "syncing", errno);
-        if (status.code != STATUS_RESOURCE_EXHAUSTED)
-            status.code = STATUS_DATA_LOSS;
-        return status;
-    }
-    return status_ok();
+    return fdatasync(file->fd) == 0 ? status_ok() : sync_failed(fail_file(file, "syncing", errno));
 }
 
 static int write_zeros(int fd, uint64_t from, uint64_t to)
@@ -379,7 +382,7 @@ static struct status posix_sync_dir(struct files *base, const char *path)
         return fail(files, path, "syncing the folder", errno);
     const int error = fsync(fd) == 0 ? 0 : errno;
     (void)close(fd); /* only synced */
-    return error == 0 ? status_ok() : fail(files, path, "syncing the folder", error);
+    return error == 0 ? status_ok() : sync_failed(fail(files, path, "syncing the folder", error));
 }
 
 /* The process that holds the flock, from /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF". 0 =

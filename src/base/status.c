@@ -9,8 +9,9 @@ static const struct {
     const char *name;
     enum status_code code;
     int http;
-} reasons[STATUS_REASON_COUNT] = {[STATUS_REASON_NONE] = {"", STATUS_UNKNOWN, 500},
-#define X(id, canonical, status) [REASON_##id] = {#id, STATUS_##canonical, status},
+    int32_t retry_after_ms;
+} reasons[STATUS_REASON_COUNT] = {[STATUS_REASON_NONE] = {"", STATUS_UNKNOWN, 500, 0},
+#define X(id, canonical, status, retry_ms) [REASON_##id] = {#id, STATUS_##canonical, status, retry_ms},
                                   STATUS_REASON_TABLE(X)
 #undef X
 };
@@ -72,6 +73,7 @@ struct status status_reason(enum status_reason reason, const char *format, ...)
     struct status status = status_ok();
     status.code = reasons[reason].code;
     status.reason = reason;
+    status.retry_after_ms = reasons[reason].retry_after_ms;
     va_list arguments;
     va_start(arguments, format);
     status_format(&status, format, arguments);

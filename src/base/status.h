@@ -32,49 +32,52 @@ enum status_code {
     STATUS_UNAUTHENTICATED = 16,
 };
 
-/* Reason, canonical code, HTTP status. The names travel in google.rpc.ErrorInfo and problem+json. */
+/*
+ * Reason, canonical code, HTTP status, and after how many ms the same request may succeed (0 = no advice: not before
+ * somebody changes something). The names travel in google.rpc.ErrorInfo and problem+json.
+ */
 #define STATUS_REASON_TABLE(X)                                                                               \
-    X(INVALID_ID, INVALID_ARGUMENT, 400)                                                                     \
-    X(INVALID_JSON, INVALID_ARGUMENT, 400)                                                                   \
-    X(INVALID_FIELD, INVALID_ARGUMENT, 400)                                                                  \
-    X(UNKNOWN_FIELD, INVALID_ARGUMENT, 400)                                                                  \
-    X(TYPE_NOT_ALLOWED, INVALID_ARGUMENT, 400)                                                               \
-    X(VERSION_ZERO, INVALID_ARGUMENT, 400)                                                                   \
-    X(EVENT_TOO_LARGE, INVALID_ARGUMENT, 413)                                                                \
-    X(APPEND_TOO_LARGE, INVALID_ARGUMENT, 413)                                                               \
-    X(VERSION_CONFLICT, ABORTED, 409)                                                                        \
-    X(CONDITION_FAILED, ABORTED, 409)                                                                        \
-    X(REVALIDATE_EXHAUSTED, ABORTED, 409)                                                                    \
-    X(IF_MATCH_FAILED, ABORTED, 412)                                                                         \
-    X(AGGREGATE_EXISTS, ALREADY_EXISTS, 409)                                                                 \
-    X(EVENT_ID_USED, ALREADY_EXISTS, 409)                                                                    \
-    X(EVENT_ERASED, ALREADY_EXISTS, 409)                                                                     \
-    X(SNAPSHOT_EXISTS, ALREADY_EXISTS, 409)                                                                  \
-    X(TRANSITION_REFUSED, FAILED_PRECONDITION, 400)                                                          \
-    X(TYPE_MISMATCH, FAILED_PRECONDITION, 400)                                                               \
-    X(PENDING_TOO_MANY, FAILED_PRECONDITION, 400)                                                            \
-    X(EVENTS_TOO_MANY, FAILED_PRECONDITION, 400)                                                             \
-    X(PRECONDITION_REQUIRED, FAILED_PRECONDITION, 428)                                                       \
-    X(AGGREGATE_UNKNOWN, NOT_FOUND, 404)                                                                     \
-    X(EVENT_UNKNOWN, NOT_FOUND, 404)                                                                         \
-    X(SNAPSHOT_NONE, NOT_FOUND, 404)                                                                         \
-    X(UNAUTHENTICATED, UNAUTHENTICATED, 401)                                                                 \
-    X(PERMISSION_DENIED, PERMISSION_DENIED, 403)                                                             \
-    X(LIMIT_EVENTS, RESOURCE_EXHAUSTED, 429)                                                                 \
-    X(LIMIT_AGGREGATES, RESOURCE_EXHAUSTED, 429)                                                             \
-    X(LIMIT_AGGREGATE_EVENTS, RESOURCE_EXHAUSTED, 429)                                                       \
-    X(RATE_LIMITED, RESOURCE_EXHAUSTED, 429)                                                                 \
-    X(QUEUE_FULL, UNAVAILABLE, 503)                                                                          \
-    X(STORE_UNREACHABLE, UNAVAILABLE, 503)                                                                   \
-    X(STORE_FAILED, UNAVAILABLE, 503)                                                                        \
-    X(BEHIND, UNAVAILABLE, 503)                                                                              \
-    X(OUTCOME_UNKNOWN, UNKNOWN, 500)                                                                         \
-    X(POSITION_MISSING, DATA_LOSS, 500)                                                                      \
-    X(DAMAGED, DATA_LOSS, 500)
+    X(INVALID_ID, INVALID_ARGUMENT, 400, 0)                                                                  \
+    X(INVALID_JSON, INVALID_ARGUMENT, 400, 0)                                                                \
+    X(INVALID_FIELD, INVALID_ARGUMENT, 400, 0)                                                               \
+    X(UNKNOWN_FIELD, INVALID_ARGUMENT, 400, 0)                                                               \
+    X(TYPE_NOT_ALLOWED, INVALID_ARGUMENT, 400, 0)                                                            \
+    X(VERSION_ZERO, INVALID_ARGUMENT, 400, 0)                                                                \
+    X(EVENT_TOO_LARGE, INVALID_ARGUMENT, 413, 0)                                                             \
+    X(APPEND_TOO_LARGE, INVALID_ARGUMENT, 413, 0)                                                            \
+    X(VERSION_CONFLICT, ABORTED, 409, 0)                                                                     \
+    X(CONDITION_FAILED, ABORTED, 409, 0)                                                                     \
+    X(REVALIDATE_EXHAUSTED, ABORTED, 409, 0)                                                                 \
+    X(IF_MATCH_FAILED, ABORTED, 412, 0)                                                                      \
+    X(AGGREGATE_EXISTS, ALREADY_EXISTS, 409, 0)                                                              \
+    X(EVENT_ID_USED, ALREADY_EXISTS, 409, 0)                                                                 \
+    X(EVENT_ERASED, ALREADY_EXISTS, 409, 0)                                                                  \
+    X(SNAPSHOT_EXISTS, ALREADY_EXISTS, 409, 0)                                                               \
+    X(TRANSITION_REFUSED, FAILED_PRECONDITION, 400, 0)                                                       \
+    X(TYPE_MISMATCH, FAILED_PRECONDITION, 400, 0)                                                            \
+    X(PENDING_TOO_MANY, FAILED_PRECONDITION, 400, 0)                                                         \
+    X(EVENTS_TOO_MANY, FAILED_PRECONDITION, 400, 0)                                                          \
+    X(PRECONDITION_REQUIRED, FAILED_PRECONDITION, 428, 0)                                                    \
+    X(AGGREGATE_UNKNOWN, NOT_FOUND, 404, 0)                                                                  \
+    X(EVENT_UNKNOWN, NOT_FOUND, 404, 0)                                                                      \
+    X(SNAPSHOT_NONE, NOT_FOUND, 404, 0)                                                                      \
+    X(UNAUTHENTICATED, UNAUTHENTICATED, 401, 0)                                                              \
+    X(PERMISSION_DENIED, PERMISSION_DENIED, 403, 0)                                                          \
+    X(LIMIT_EVENTS, RESOURCE_EXHAUSTED, 429, 0)                                                              \
+    X(LIMIT_AGGREGATES, RESOURCE_EXHAUSTED, 429, 0)                                                          \
+    X(LIMIT_AGGREGATE_EVENTS, RESOURCE_EXHAUSTED, 429, 0)                                                    \
+    X(RATE_LIMITED, RESOURCE_EXHAUSTED, 429, 1000)                                                           \
+    X(QUEUE_FULL, UNAVAILABLE, 503, 50)                                                                      \
+    X(STORE_UNREACHABLE, UNAVAILABLE, 503, 1000)                                                             \
+    X(STORE_FAILED, UNAVAILABLE, 503, 1000)                                                                  \
+    X(BEHIND, UNAVAILABLE, 503, 1000)                                                                        \
+    X(OUTCOME_UNKNOWN, UNKNOWN, 500, 0)                                                                      \
+    X(POSITION_MISSING, DATA_LOSS, 500, 0)                                                                   \
+    X(DAMAGED, DATA_LOSS, 500, 0)
 
 enum status_reason {
     STATUS_REASON_NONE,
-#define X(id, code, http) REASON_##id,
+#define X(id, code, http, retry_ms) REASON_##id,
     STATUS_REASON_TABLE(X)
 #undef X
         STATUS_REASON_COUNT
@@ -128,7 +131,7 @@ static inline bool status_is_ok(const struct status *status)
 __attribute__((format(printf, 2, 3))) STATUS_MUST_CHECK struct status status_error(enum status_code code,
                                                                                    const char *format, ...);
 
-/* A failure with a reason; its code comes from the table. */
+/* A failure with a reason; its code and retry_after_ms come from the table. */
 __attribute__((format(printf, 2, 3))) STATUS_MUST_CHECK struct status status_reason(enum status_reason reason,
                                                                                     const char *format, ...);
 

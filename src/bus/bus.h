@@ -29,6 +29,8 @@ struct log;
 
 /* A position that does not come within this time is reported as lost (DESIGN §3). */
 #define BUS_MISSING_AFTER_US INT64_C(5000000)
+/* How soon it is looked for again meanwhile. */
+#define BUS_MISSING_RETRY_US INT64_C(20000)
 
 /* Reads the head and the dispatcher's checkpoint from the store. */
 STATUS_MUST_CHECK struct status bus_new(struct event_store *store, const struct clock *clock, struct log *log,

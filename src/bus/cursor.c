@@ -9,9 +9,6 @@
 #define LOOKED_AT_MAX 2048
 #define TAKEN_MAX     1024
 
-/* How soon a missing position is looked for again. */
-#define MISSING_RETRY_US INT64_C(20000)
-
 /* --- copying the query --- */
 
 static bool copy_list(struct arena *arena, const struct bytes_list *from, struct bytes_list *ret)
@@ -237,8 +234,8 @@ static struct status judge_missing(struct cursor *cursor, bool missing)
             REASON_POSITION_MISSING,
             "position %lld is missing although the head is %lld; run strata verify on the store",
             (long long)cursor->position + 1, (long long)cursor->bus->pass_head);
-    if (cursor->wake_at_us == 0 || cursor->wake_at_us > now_us + MISSING_RETRY_US)
-        cursor->wake_at_us = now_us + MISSING_RETRY_US;
+    if (cursor->wake_at_us == 0 || cursor->wake_at_us > now_us + BUS_MISSING_RETRY_US)
+        cursor->wake_at_us = now_us + BUS_MISSING_RETRY_US;
     return status_ok();
 }
 

@@ -50,6 +50,8 @@ static const struct argp verify_argp = {
     .args_doc = "[DIR]",
     .doc = "Re-reads the embedded store in DIR (default data) and checks every checksum, every digest, the versions and the "
            "chain. Writes nothing; the service must not be running on it.\v"
+           "DIR is what database.embedded.path of the service says. Neither a configuration nor STRATA_DATABASE_EMBEDDED_PATH "
+           "is read here, so that what is proved is what was named.\n"
            "The chain that it prints identifies the whole history: two stores with equal chains hold equal events, and a "
            "copy of position and chain kept elsewhere proves later that nothing was rolled back.\n",
 };

@@ -51,6 +51,9 @@ const char *const *domain_aggregate_types(const struct domain *domain, size_t *r
 STATUS_MUST_CHECK struct status domain_check_types(const struct domain *domain, struct bytes event_type,
                                                    struct bytes aggregate_type);
 
+/* The only aggregate type that an event type fits, by its prefix; empty = any. A literal. */
+struct bytes domain_fitting_type(struct bytes event_type);
+
 /* Whether appends of this event type to this aggregate type need a check against the aggregate's state. Also asked
  * for system types: "$aggregate_created" and "$state_replaced" need one in some kinds of aggregates. aggregate_type
  * empty = not known yet: what the event type suggests. */
@@ -61,10 +64,17 @@ bool domain_needs_check(const struct domain *domain, struct bytes event_type, st
  * named (at most 100, the message has the number). `field` is the path of the data, e.g. "data" or "events[2].data".
  * INVALID_FIELD with faults; UNKNOWN_FIELD when strict and nothing else is wrong; INVALID_JSON. Types that have no
  * message pass unread. Empty data counts as "{}". `data` is JSON: another content type is not to be asked about.
+ * `aggregate_id` is the event's, which the payload must not contradict; empty = not known.
  */
 STATUS_MUST_CHECK struct status domain_check_payload(const struct domain *domain, struct arena *arena,
                                                      const char *field, struct bytes event_type,
-                                                     struct bytes data);
+                                                     struct bytes aggregate_id, struct bytes data);
+
+/* The same for a whole state, initial or new: what its type's creating event would carry has those types, nothing is
+ * required, and strict does not count. Types that are not built in pass unread. */
+STATUS_MUST_CHECK struct status domain_check_state(const struct domain *domain, struct arena *arena,
+                                                   const char *field, struct bytes aggregate_type,
+                                                   struct bytes state);
 
 /* An aggregate as its events made it. */
 struct aggregate_state {

@@ -25,6 +25,7 @@ struct member_rule {
     const char *name;
     enum member_kind kind;
     bool required; /* present, not null, and not empty when it is a string */
+    bool own_id;   /* the id of the aggregate that the event belongs to */
     const struct shape *of;
     const struct lifecycle *lifecycle;
 };
@@ -56,7 +57,7 @@ static const struct member_rule item_members[] = {
 static const struct shape item_shape = SHAPE("an order item", item_members);
 
 static const struct member_rule user_created_members[] = {
-    {.name = "user_id", .kind = MEMBER_STRING, .required = true},
+    {.name = "user_id", .kind = MEMBER_STRING, .required = true, .own_id = true},
     {.name = "email", .kind = MEMBER_STRING},
     {.name = "name", .kind = MEMBER_STRING},
     {.name = "first_name", .kind = MEMBER_STRING},
@@ -64,7 +65,7 @@ static const struct member_rule user_created_members[] = {
     {.name = "role", .kind = MEMBER_STRING},
 };
 static const struct member_rule user_updated_members[] = {
-    {.name = "user_id", .kind = MEMBER_STRING},
+    {.name = "user_id", .kind = MEMBER_STRING, .own_id = true},
     {.name = "changes", .kind = MEMBER_LIST, .of = &change_shape},
     {.name = "email", .kind = MEMBER_STRING},
     {.name = "name", .kind = MEMBER_STRING},
@@ -73,12 +74,12 @@ static const struct member_rule user_updated_members[] = {
     {.name = "role", .kind = MEMBER_STRING},
 };
 static const struct member_rule user_deleted_members[] = {
-    {.name = "user_id", .kind = MEMBER_STRING},
+    {.name = "user_id", .kind = MEMBER_STRING, .own_id = true},
     {.name = "reason", .kind = MEMBER_STRING},
     {.name = "deleted_by", .kind = MEMBER_STRING},
 };
 static const struct member_rule order_created_members[] = {
-    {.name = "order_id", .kind = MEMBER_STRING, .required = true},
+    {.name = "order_id", .kind = MEMBER_STRING, .required = true, .own_id = true},
     {.name = "user_id", .kind = MEMBER_STRING},
     {.name = "items", .kind = MEMBER_LIST, .of = &item_shape},
     {.name = "total_amount", .kind = MEMBER_DECIMAL},
@@ -86,14 +87,14 @@ static const struct member_rule order_created_members[] = {
     {.name = "status", .kind = MEMBER_STATUS, .lifecycle = &order_lifecycle},
 };
 static const struct member_rule order_status_changed_members[] = {
-    {.name = "order_id", .kind = MEMBER_STRING},
+    {.name = "order_id", .kind = MEMBER_STRING, .own_id = true},
     {.name = "old_status", .kind = MEMBER_STRING},
     {.name = "new_status", .kind = MEMBER_STATUS, .required = true, .lifecycle = &order_lifecycle},
     {.name = "reason", .kind = MEMBER_STRING},
     {.name = "changed_by", .kind = MEMBER_STRING},
 };
 static const struct member_rule payment_processed_members[] = {
-    {.name = "payment_id", .kind = MEMBER_STRING, .required = true},
+    {.name = "payment_id", .kind = MEMBER_STRING, .required = true, .own_id = true},
     {.name = "order_id", .kind = MEMBER_STRING},
     {.name = "user_id", .kind = MEMBER_STRING},
     {.name = "amount", .kind = MEMBER_DECIMAL},
@@ -113,6 +114,13 @@ static const struct shape event_shapes[EVENT_KIND_COUNT] = {
     [EVENT_PAYMENT_PROCESSED] = SHAPE("payment_processed", payment_processed_members),
 };
 
+/* A state begins with what its creating event carries. */
+static const struct shape state_shapes[AGGREGATE_KIND_COUNT] = {
+    [AGGREGATE_USER] = SHAPE("user", user_created_members),
+    [AGGREGATE_ORDER] = SHAPE("order", order_created_members),
+    [AGGREGATE_PAYMENT] = SHAPE("payment", payment_processed_members),
+};
+
 /* --- what is wrong with one --- */
 
 #define FAULTS_MAX    100U /* named; the rest is only counted */
@@ -128,8 +136,10 @@ struct path {
 struct inspection {
     struct arena *arena;
     struct json_reader *reader;
-    const char *root; /* the caller's name of the payload */
+    const char *root;          /* the caller's name of the payload */
+    struct bytes aggregate_id; /* empty = not compared */
     bool strict;
+    bool state; /* not a payload but a state: nothing is required of it */
     bool exhausted;
     size_t fault_count;
     size_t unknown_count; /* of the faults: members that no shape names */
@@ -189,7 +199,7 @@ static const char *kind_name(enum json_kind kind)
     }
 }
 
-/* --- values; none of these shows what was sent: a payload is nobody else's --- */
+/* --- values; but for an aggregate's id none of these shows what was sent: a payload is nobody else's --- */
 
 static bool is_digit(uint8_t byte)
 {
@@ -250,11 +260,28 @@ static bool is_currency(struct bytes text)
     return true;
 }
 
+static const char *ellipsis(struct bytes whole)
+{
+    return shortened(whole).size_bytes < whole.size_bytes ? "…" : "";
+}
+
+static void check_own_id(struct inspection *inspection, const struct path *path, struct bytes content)
+{
+    const struct bytes own = inspection->aggregate_id;
+    if (own.size_bytes == 0 || bytes_equal(content, own))
+        return;
+    fault(inspection, path,
+          "is \"%.*s%s\" and the event belongs to aggregate \"%.*s%s\"; give that id, or correct aggregate_id",
+          BYTES_FORMAT(shortened(content)), ellipsis(content), BYTES_FORMAT(shortened(own)), ellipsis(own));
+}
+
 static void check_string(struct inspection *inspection, const struct path *path,
                          const struct member_rule *rule, struct bytes content)
 {
-    if (rule->required && content.size_bytes == 0)
+    if (rule->required && !inspection->state && content.size_bytes == 0)
         fault(inspection, path, "is empty; it is required");
+    else if (rule->own_id)
+        check_own_id(inspection, path, content);
     else if (rule->kind == MEMBER_DECIMAL && !is_decimal(content))
         fault(inspection, path, "is a string that holds no decimal; write it like \"12.50\"");
     else if (rule->kind == MEMBER_CURRENCY && !is_currency(content))
@@ -390,7 +417,7 @@ static struct status check_object(struct inspection *inspection, const struct pa
     }
     for (size_t i = 0; i < shape->member_count; i++) {
         const struct path member = {.parent = path, .name = bytes_of_text(shape->members[i].name)};
-        if (shape->members[i].required && (seen & (1U << i)) == 0)
+        if (shape->members[i].required && !inspection->state && (seen & (1U << i)) == 0)
             fault(inspection, &member, "is missing; it is required in %s", shape->noun);
     }
     return status_ok();
@@ -425,14 +452,28 @@ static struct status outcome(const struct inspection *inspection, const struct s
     struct status status =
         inspection->fault_count == 1
             ? status_reason(reason, "%s %s", first->field, first->message)
-            : status_reason(reason, "%zu fields of the %s payload are wrong; the first: %s %s",
+            : status_reason(reason,
+                            inspection->state ? "%zu members of the %s's state are wrong; the first: %s %s"
+                                              : "%zu fields of the %s payload are wrong; the first: %s %s",
                             inspection->fault_count, shape->noun, first->field, first->message);
     status.faults = faults;
     return status;
 }
 
+static struct status check_shape(struct inspection *inspection, const struct shape *shape, struct bytes json)
+{
+    inspection->reader =
+        json_reader_new(inspection->arena, json.size_bytes == 0 ? BYTES_LITERAL("{}") : json);
+    if (inspection->reader == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory left for checking a payload");
+    const struct status status = inspect(inspection, shape);
+    if (!status_is_ok(&status))
+        return status_prefix(status, "%s", inspection->root);
+    return outcome(inspection, shape);
+}
+
 struct status domain_check_payload(const struct domain *domain, struct arena *arena, const char *field,
-                                   struct bytes event_type, struct bytes data)
+                                   struct bytes event_type, struct bytes aggregate_id, struct bytes data)
 {
     const enum event_kind kind = event_kind_of(event_type, aggregate_kind_of_event(event_type));
     const struct shape *shape = &event_shapes[kind];
@@ -440,14 +481,19 @@ struct status domain_check_payload(const struct domain *domain, struct arena *ar
         return status_ok();
     struct inspection inspection = {
         .arena = arena,
-        .reader = json_reader_new(arena, data.size_bytes == 0 ? BYTES_LITERAL("{}") : data),
         .root = field,
+        .aggregate_id = aggregate_id,
         .strict = domain->strict,
     };
-    if (inspection.reader == NULL)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory left for checking a payload");
-    const struct status status = inspect(&inspection, shape);
-    if (!status_is_ok(&status))
-        return status_prefix(status, "%s", field);
-    return outcome(&inspection, shape);
+    return check_shape(&inspection, shape, data);
+}
+
+struct status domain_check_state(const struct domain *domain, struct arena *arena, const char *field,
+                                 struct bytes aggregate_type, struct bytes state)
+{
+    const struct shape *shape = &state_shapes[aggregate_kind_of(aggregate_type)];
+    if (!domain->validation_enabled || shape->noun == NULL)
+        return status_ok();
+    struct inspection inspection = {.arena = arena, .root = field, .state = true};
+    return check_shape(&inspection, shape, state);
 }

@@ -214,3 +214,9 @@ struct status domain_check_types(const struct domain *domain, struct bytes event
         BYTES_FORMAT(event_type), BYTES_FORMAT(aggregate_type), kind_names[wanted].prefix,
         kind_names[wanted].type);
 }
+
+struct bytes domain_fitting_type(struct bytes event_type)
+{
+    const enum aggregate_kind kind = aggregate_kind_of_event(event_type);
+    return kind == AGGREGATE_CUSTOM ? BYTES_NONE : bytes_of_text(kind_names[kind].type);
+}

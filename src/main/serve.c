@@ -30,6 +30,7 @@
 /* Everything that runs; a member is NULL until it was built. */
 struct running {
     const struct config *config;
+    const struct serve_options *options;
     struct log *log;
     int log_fd;
     struct files *files;
@@ -97,6 +98,11 @@ static struct status open_stores(struct running *running)
 {
     const struct config *config = running->config;
     const size_t snapshots_max = (size_t)config_int(config, CONFIG_MAX_SNAPSHOTS);
+    const struct serve_options *once = running->options;
+    if (is_memory(config, CONFIG_EVENT_STORE) && (once->accept_data_loss || once->accept_state_loss))
+        return status_error(STATUS_INVALID_ARGUMENT,
+                            "%s is about the embedded store and database.event_store is \"memory\"; leave it out",
+                            once->accept_data_loss ? "--accept-data-loss" : "--accept-state-loss");
     if (is_memory(config, CONFIG_EVENT_STORE)) {
         STATUS_TRY(memory_store_open(&running->store));
         return memory_snapshots_open(snapshots_max, &running->snapshots);
@@ -105,6 +111,8 @@ static struct status open_stores(struct running *running)
     const struct embedded_options options = {
         .store_id = config_text(config, CONFIG_EMBEDDED_STORE_ID),
         .segment_max_bytes = (uint64_t)config_int(config, CONFIG_EMBEDDED_SEGMENT_SIZE),
+        .accept_data_loss = once->accept_data_loss,
+        .accept_state_loss = once->accept_state_loss,
     };
     STATUS_TRY(posix_files_new(path, &running->files));
     struct status status = embedded_store_open(running->files, &options, &system_clock, &system_entropy, running->log,
@@ -314,7 +322,7 @@ static void wait_for_signal(const sigset_t *signals, struct log *log)
     log_info(log, "stopping", LOG_TEXT("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
 }
 
-struct status serve_run(const struct config *config)
+struct status serve_run(const struct config *config, const struct serve_options *options)
 {
     sigset_t signals;
     (void)sigemptyset(&signals); /* a set and valid signals cannot fail */
@@ -322,7 +330,7 @@ struct status serve_run(const struct config *config)
     (void)sigaddset(&signals, SIGTERM);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread, so that all inherit it */
     (void)signal(SIGPIPE, SIG_IGN);
-    struct running running = {.config = config, .log_fd = -1};
+    struct running running = {.config = config, .options = options, .log_fd = -1};
     struct status status = build(&running);
     if (status.code == STATUS_OK) {
         log_recovery(&running);

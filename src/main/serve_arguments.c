@@ -12,15 +12,23 @@ struct serve_arguments {
     const char *config_file;
     bool check_only;
     bool embedded;
+    struct serve_options once;
 };
 
-enum { OPTION_CHECK = 0x100, OPTION_EMBEDDED, OPTION_KEYS };
+enum { OPTION_CHECK = 0x100, OPTION_EMBEDDED, OPTION_KEYS, OPTION_DATA_LOSS, OPTION_STATE_LOSS };
 
 static const struct argp_option options[] = {
     {"config", 'c', "FILE", 0, "YAML configuration; configs/config.yaml shows every key", 0},
     {"check-config", OPTION_CHECK, NULL, 0, "say whether the configuration is good, start nothing", 0},
     {"embedded", OPTION_EMBEDDED, NULL, 0, "use the embedded store whatever the database sections say", 0},
     {"keys", OPTION_KEYS, NULL, 0, "list every configuration key", 0},
+    {NULL, 0, NULL, 0, "After a loss, for one start, when a message asks for it:", 1},
+    {"accept-data-loss", OPTION_DATA_LOSS, NULL, 0,
+     "go on although the log ends before, or differs from, what was remembered; the loss is recorded as an event "
+     "$data_loss_accepted",
+     1},
+    {"accept-state-loss", OPTION_STATE_LOSS, NULL, 0,
+     "go on without state/: snapshots and checkpoints are gone, events are not", 1},
     {0},
 };
 
@@ -43,6 +51,12 @@ static error_t take_option(int key, char *value, struct argp_state *state)
     case OPTION_EMBEDDED:
         arguments->embedded = true;
         return 0;
+    case OPTION_DATA_LOSS:
+        arguments->once.accept_data_loss = true;
+        return 0;
+    case OPTION_STATE_LOSS:
+        arguments->once.accept_state_loss = true;
+        return 0;
     case OPTION_KEYS:
         print_keys();
         exit(0); /* as argp itself does after --help */
@@ -57,10 +71,11 @@ static error_t take_option(int key, char *value, struct argp_state *state)
 static const struct argp serve_argp = {
     .options = options,
     .parser = take_option,
-    .doc = "Runs the service until SIGINT or SIGTERM.\v"
-           "Every key can be set in the environment: STRATA_ and its path, such as STRATA_SERVER_HTTP_PORT=8081.\n"
-           "Without a configuration file the defaults serve REST on 127.0.0.1:8080 and gRPC on 127.0.0.1:50051 from an\n"
-           "embedded store in ./data.\n",
+    .doc =
+        "Runs the service until SIGINT or SIGTERM.\v"
+        "Every key can be set in the environment: STRATA_ and its path, such as STRATA_SERVER_HTTP_PORT=8081.\n"
+        "Without a configuration file the defaults serve REST on 127.0.0.1:8080 and gRPC on 127.0.0.1:50051 from an\n"
+        "embedded store in ./data.\n",
 };
 
 static struct status force_embedded(struct config *config)
@@ -83,7 +98,7 @@ static struct status serve(const struct serve_arguments *arguments, struct confi
     STATUS_TRY(config_check_built(config, arguments->embedded));
     if (arguments->embedded)
         STATUS_TRY(force_embedded(config));
-    return serve_run(config);
+    return serve_run(config, &arguments->once);
 }
 
 int serve_main(int argc, char **argv)

@@ -6,5 +6,11 @@
 
 int serve_main(int argc, char **argv);
 
+/* What is said for one start only, so never in a configuration. */
+struct serve_options {
+    bool accept_data_loss;  /* as embedded_options */
+    bool accept_state_loss; /* likewise */
+};
+
 /* Builds and runs the service until SIGINT or SIGTERM; blocks. */
-struct status serve_run(const struct config *config);
+struct status serve_run(const struct config *config, const struct serve_options *options);

@@ -65,13 +65,20 @@ static void aggregate_append_finish(struct pool_task *task)
     struct status status = rehearsal ? fold_rehearsal(append, &state) : load_result(append, &state);
     struct buffer reply = buffer_in(append->job.arena, 0);
     if (status_is_ok(&status)) {
-        const struct aggregate_reply extras = {.replayed = append->kind == APPEND_REPLAYED};
+        const struct aggregate_reply extras = {
+            .without_etag = rehearsal,
+            .replayed = append->kind == APPEND_REPLAYED,
+        };
+        if (rehearsal)
+            state.position = 0; /* one that nothing has must not be waited for */
         wire_put_aggregate(&reply, &state, &extras);
         for (size_t i = 0; rehearsal && i < append->record_count; i++)
             wire_put_event(&reply, FIELD_AGGREGATE_EVENTS, service, append->first_position + (int64_t)i,
                            append->records[i]);
         status = buffer_status(&reply);
     }
+    if (status_is_ok(&status) && append->job.append.validate_only)
+        call_set_http_status(call, HTTP_STATUS_VALIDATED);
     if (status_is_ok(&status))
         service_reply_bytes(service, call, buffer_bytes(&reply));
     else

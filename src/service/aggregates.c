@@ -60,7 +60,7 @@ static struct status create_build(struct service *service, struct call *call,
         faults_add(&builder.faults, "type",
                    domain_check_types(service->parts.domain, BYTES_LITERAL(TYPE_AGGREGATE_CREATED), type));
     const struct bytes state =
-        append_builder_object(&builder, "initial_state", bytes_of_blob(request->initial_state));
+        append_builder_state(&builder, "initial_state", type, bytes_of_blob(request->initial_state));
     const struct bytes metadata =
         append_builder_object(&builder, "metadata", bytes_of_blob(request->metadata));
     append_builder_add_system(&builder, TYPE_AGGREGATE_CREATED, id, type, state, metadata);
@@ -435,7 +435,7 @@ static struct status list_aggregates_run(struct service *service, struct call *c
     same.page_size = 0;
     same.page_token = (char *)protobuf_c_empty_string;
     uint64_t filter = 0;
-    STATUS_TRY(page_filter(&same.base, arena, &filter));
+    STATUS_TRY(page_filter(service, &same.base, arena, &filter));
     struct store_head head;
     STATUS_TRY(service->parts.store->ops->head(service->parts.store, &head));
     struct page_token token = {.head = head.position};

@@ -81,11 +81,30 @@ struct bytes append_builder_object(struct append_builder *builder, const char *f
     return text.size_bytes == 0 ? BYTES_NONE : compact_object(builder, -1, field, text);
 }
 
+struct bytes append_builder_state(struct append_builder *builder, const char *field,
+                                  struct bytes aggregate_type, struct bytes text)
+{
+    const size_t before = builder->faults.count;
+    const struct bytes state = append_builder_object(builder, field, text);
+    if (state.size_bytes > 0 && builder->faults.count == before)
+        faults_add(&builder->faults, field,
+                   domain_check_state(builder->service->parts.domain, builder->arena, field, aggregate_type,
+                                      state));
+    return state;
+}
+
 /* One of metadata's two ids becomes the event's, or agrees with it. */
 static void take_metadata_id(struct append_builder *builder, int index, const char *field,
                              const struct json_token *value, struct bytes *id)
 {
     struct bytes text = BYTES_NONE;
+    if (value->kind != JSON_STRING) {
+        if (value->kind != JSON_NULL) /* which is as good as absent */
+            event_fault(builder, index, field,
+                        status_reason(REASON_INVALID_FIELD, "%s is no string; give a string, or leave it out",
+                                      field));
+        return;
+    }
     struct status status = json_unescape(builder->arena, value, &text);
     if (status_is_ok(&status) && id->size_bytes == 0) {
         status = id_check(field, text, ID_OPTIONAL);
@@ -117,15 +136,12 @@ static void take_metadata_ids(struct append_builder *builder, int index, struct 
             status = json_next(reader, &token);
         if (!status_is_ok(&status))
             return;
-        const bool correlation = bytes_equal(name, BYTES_LITERAL("correlation_id"));
-        if (token.kind == JSON_STRING && correlation) {
+        if (bytes_equal(name, BYTES_LITERAL("correlation_id")))
             take_metadata_id(builder, index, "metadata.correlation_id", &token, &event->correlation_id);
-        } else if (token.kind == JSON_STRING && bytes_equal(name, BYTES_LITERAL("causation_id"))) {
+        else if (bytes_equal(name, BYTES_LITERAL("causation_id")))
             take_metadata_id(builder, index, "metadata.causation_id", &token, &event->causation_id);
-        } else {
-            struct bytes skipped;
-            status = json_skip_value(reader, &token, &skipped);
-        }
+        struct bytes skipped;
+        status = json_skip_value(reader, &token, &skipped);
     }
 }
 
@@ -191,7 +207,7 @@ static void check_payload(struct append_builder *builder, int index, const struc
     if (event->content_type.size_bytes > 0) {
         /* Opaque bytes have no shape; a type that asks for one must not get them. */
         const struct status empty =
-            domain_check_payload(domain, builder->arena, "data", event->type, BYTES_LITERAL("{}"));
+            domain_check_payload(domain, builder->arena, "data", event->type, BYTES_NONE, BYTES_LITERAL("{}"));
         if (!status_is_ok(&empty))
             event_fault(
                 builder, index, "content_type",
@@ -202,13 +218,15 @@ static void check_payload(struct append_builder *builder, int index, const struc
                     BYTES_FORMAT(event->content_type), BYTES_FORMAT(event->type)));
         return;
     }
-    struct status status = domain_check_payload(domain, builder->arena, "data", event->type, event->data);
+    struct status status = domain_check_payload(domain, builder->arena, "data", event->type,
+                                                event->aggregate_id, event->data);
     if (status_is_ok(&status))
         return;
     if (index >= 0) { /* again with the path that the caller knows */
         char path[48];
         snprintf(path, sizeof path, "events[%d].data", index);
-        status = domain_check_payload(domain, builder->arena, path, event->type, event->data);
+        status = domain_check_payload(domain, builder->arena, path, event->type, event->aggregate_id,
+                                      event->data);
     }
     event_fault(builder, index, "data", status);
 }
@@ -233,6 +251,7 @@ static void take_types(struct append_builder *builder, int index, const Strata__
                        struct append_event *event)
 {
     event->type = bytes_of_text(from->type);
+    event->fitting_type = domain_fitting_type(event->type);
     const size_t faults_before = builder->faults.count;
     event_fault(builder, index, "type", type_check("type", event->type, ID_REQUIRED));
     event_fault(builder, index, "aggregate_id", id_check("aggregate_id", event->aggregate_id, ID_REQUIRED));

@@ -8,6 +8,9 @@
 #include "service/lanes_internal.h"
 #include "service/service_internal.h"
 
+/* Of a good answer to validate_only: 201 would say that something was made, and be followed by its Location. */
+#define HTTP_STATUS_VALIDATED 200
+
 struct append_job {
     struct append append; /* first: the writer's callback finds the job from it */
     struct service *service;
@@ -56,6 +59,9 @@ void append_builder_add_system(struct append_builder *builder, const char *type,
                                struct bytes aggregate_type, struct bytes data, struct bytes metadata);
 /* Compacts a JSON object of the request; a fault is collected and gives "{}". Empty stays empty. */
 struct bytes append_builder_object(struct append_builder *builder, const char *field, struct bytes text);
+/* The same for the state of an aggregate, which must have the shape of its type. */
+struct bytes append_builder_state(struct append_builder *builder, const char *field,
+                                  struct bytes aggregate_type, struct bytes text);
 /* Ids, sizes, actor: fills `job`, or says what is wrong with the request. */
 STATUS_MUST_CHECK struct status append_builder_finish(struct append_builder *builder, struct append_job *job);
 

@@ -82,7 +82,8 @@ struct listing {
     size_t count;
     size_t record_bytes;
     int64_t looked_at;
-    int64_t last; /* looked at */
+    int64_t last;    /* looked at, or the end at which the interval begins */
+    int64_t missing; /* a position that should have come; 0 = none */
     bool more;
     struct status status;
 };
@@ -182,14 +183,14 @@ static struct status narrow_by_time(const Strata__V1__ListEventsRequest *request
     return status_ok();
 }
 
-static struct status listing_filter(const Strata__V1__ListEventsRequest *request, struct arena *arena,
-                                    uint64_t *ret)
+static struct status listing_filter(struct service *service, const Strata__V1__ListEventsRequest *request,
+                                    struct arena *arena, uint64_t *ret)
 {
     Strata__V1__ListEventsRequest same = *request;
     same.page_size = 0;
     same.page_token = (char *)protobuf_c_empty_string;
     same.min_position = 0;
-    return page_filter(&same.base, arena, ret);
+    return page_filter(service, &same.base, arena, ret);
 }
 
 static struct status listing_build(const Strata__V1__ListEventsRequest *request, uint64_t filter,
@@ -235,9 +236,20 @@ static struct status listing_build(const Strata__V1__ListEventsRequest *request,
 
 /* --- ListEvents: what is answered --- */
 
+/* Of a read by position every position must come: a page never steps over one. */
+static bool is_next(struct listing *listing, int64_t position)
+{
+    const int64_t expected = listing->read.backward ? listing->last - 1 : listing->last + 1;
+    if (listing->read.by == READ_BY_POSITION && position != expected)
+        listing->missing = expected;
+    return listing->missing == 0;
+}
+
 static bool list_take(void *context, int64_t position, struct record record)
 {
     struct listing *listing = context;
+    if (!is_next(listing, position))
+        return false;
     struct event_fields header;
     listing->status = record_decode_header(record, &header);
     if (!status_is_ok(&listing->status))
@@ -264,6 +276,20 @@ static bool list_take(void *context, int64_t position, struct record record)
     return !listing->more;
 }
 
+static struct status list_fill(struct event_store *store, struct listing *listing)
+{
+    const struct read_query *read = &listing->read;
+    listing->last = read->backward ? read->to_position + 1 : read->after_position;
+    STATUS_TRY(store->ops->read(store, read, list_take, listing));
+    STATUS_TRY(listing->status);
+    if (!listing->more) /* it came to its end, which must be the interval's */
+        (void)is_next(listing, read->backward ? read->after_position : read->to_position + 1);
+    if (listing->missing > 0 && listing->looked_at == 0)
+        return status_position_missing(listing->missing);
+    listing->more = listing->more || listing->missing > 0; /* the next page waits for it */
+    return status_ok();
+}
+
 static struct status list_events_run(struct service *service, struct call *call, const void *request,
                                      struct reply *ret)
 {
@@ -278,7 +304,7 @@ static struct status list_events_run(struct service *service, struct call *call,
     listing->status = status_ok();
     listing->reply = buffer_in(arena, 0);
     uint64_t filter = 0;
-    STATUS_TRY(listing_filter(list, arena, &filter));
+    STATUS_TRY(listing_filter(service, list, arena, &filter));
     STATUS_TRY(listing_build(list, filter, listing));
     if (list->aggregate_id[0] != '\0') {
         struct aggregate_head head = {0};
@@ -286,10 +312,8 @@ static struct status list_events_run(struct service *service, struct call *call,
         if (!head.exists)
             return status_aggregate_unknown(bytes_of_text(list->aggregate_id));
     }
-    if (!listing->empty) {
-        STATUS_TRY(store->ops->read(store, &listing->read, list_take, listing));
-        STATUS_TRY(listing->status);
-    }
+    if (!listing->empty)
+        STATUS_TRY(list_fill(store, listing));
     if (listing->more) {
         const struct page_token next = {.head = listing->head, .at = listing->last};
         const char *token = page_token_write(arena, filter, &next);

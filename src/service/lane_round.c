@@ -1,4 +1,6 @@
 /* What a round does: every ticket judged on what its predecessors will have made of the state, and submitted. */
+#include <stdlib.h>
+
 #include "bus/read_plan.h"
 #include "service/lane_round_internal.h"
 
@@ -90,16 +92,20 @@ static struct status judge(struct service *service, struct append_job *job)
         STATUS_TRY(lane_state_try(service, lane->id, &lane->state, append, &trials[i]));
         if (!trials[i].expectations_hold || !status_is_ok(&trials[i].verdict))
             ticket->predicted_change = false;
-        if (trials[i].checked)
-            verdicts[append->verdict_count++] = (struct append_verdict){
-                .aggregate_id = lane->id,
-                .validated_at = lane->state.exists ? lane->state.version : STATUS_VERSION_NONE,
-                .status = trials[i].verdict,
-            };
+        /* Also about what no check looks at: it must not overtake a predecessor that has to be judged again. */
+        verdicts[append->verdict_count++] = (struct append_verdict){
+            .aggregate_id = lane->id,
+            .validated_at = lane->state.exists ? lane->state.version : STATUS_VERSION_NONE,
+            .status = trials[i].verdict,
+        };
     }
-    for (size_t i = 0; i < ticket->link_count && ticket->predicted_change; i++)
-        if (ticket->links[i].lane->state.known)
-            STATUS_TRY(lane_state_adopt(&ticket->links[i].lane->state, append, &trials[i]));
+    for (size_t i = 0; i < ticket->link_count && ticket->predicted_change; i++) {
+        struct lane_state *state = &ticket->links[i].lane->state;
+        if (!state->known)
+            continue;
+        STATUS_TRY(lane_state_adopt(state, append, &trials[i]));
+        ticket->links[i].predicted_version = state->version;
+    }
     return status_ok();
 }
 
@@ -146,9 +152,28 @@ static void retry_later(struct round *round, struct lane_ticket *ticket)
     pthread_mutex_unlock(&round->lanes->lock);
 }
 
-static void note_prediction(struct round *round, const struct lane_ticket *ticket, bool changed)
+static int compare_link(const void *id, const void *link)
 {
-    if (changed == ticket->predicted_change)
+    return bytes_compare(*(const struct bytes *)id, ((const struct lane_link *)link)->lane->id);
+}
+
+/* An append without a verdict is accepted at any version. At another than predicted a foreign event stands before it,
+ * which the lane's state has not folded in and would never look for again. */
+static bool came_as_predicted(const struct lane_ticket *ticket, const struct append_outcome *outcome)
+{
+    for (size_t i = 0; i < outcome->head_count; i++) {
+        const struct aggregate_head_change *head = &outcome->heads[i];
+        const struct lane_link *link = bsearch(&head->aggregate_id, ticket->links, ticket->link_count,
+                                               sizeof *ticket->links, compare_link);
+        if (link == NULL || (link->lane->state.known && link->predicted_version != head->version))
+            return false;
+    }
+    return true;
+}
+
+static void note_prediction(struct round *round, bool as_predicted)
+{
+    if (as_predicted)
         return;
     pthread_mutex_lock(&round->lanes->lock);
     round->mispredicted = true;
@@ -157,7 +182,7 @@ static void note_prediction(struct round *round, const struct lane_ticket *ticke
 
 static void ticket_refuse(struct round *round, struct lane_ticket *ticket, const struct status *status)
 {
-    note_prediction(round, ticket, false);
+    note_prediction(round, !ticket->predicted_change);
     append_job_refuse(job_of(ticket), status);
     round_answered(round);
 }
@@ -183,7 +208,9 @@ static void ticket_done(struct append *append, const struct append_outcome *outc
         ticket_refuse(round, ticket, &status);
         return;
     }
-    note_prediction(round, ticket, outcome->kind == APPEND_ACCEPTED && !append->validate_only);
+    const bool changed = outcome->kind == APPEND_ACCEPTED && !append->validate_only;
+    note_prediction(round, changed == ticket->predicted_change &&
+                               (!changed || came_as_predicted(ticket, outcome)));
     append_job_answer(job, outcome);
     round_answered(round);
 }

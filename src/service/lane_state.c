@@ -183,6 +183,16 @@ static struct status try_many(struct service *service, struct bytes id, struct l
     return status_ok();
 }
 
+/* Whether decide will be content with the types; only a prediction. */
+static bool type_will_do(const struct append_event *event, const struct lane_state *state)
+{
+    if (!state->exists)
+        return true;
+    const struct bytes type = bytes_of_text(state->type);
+    return (event->aggregate_type.size_bytes == 0 || bytes_equal(event->aggregate_type, type)) &&
+           (event->fitting_type.size_bytes == 0 || bytes_equal(event->fitting_type, type));
+}
+
 struct status lane_state_try(struct service *service, struct bytes id, struct lane_state *state,
                              const struct append *append, struct lane_trial *ret)
 {
@@ -197,6 +207,8 @@ struct status lane_state_try(struct service *service, struct bytes id, struct la
             continue;
         ret->single = event;
         ret->event_count++;
+        if (!type_will_do(event, state))
+            ret->expectations_hold = false;
         ret->checked = ret->checked || event_is_checked(service, event, bytes_of_text(state->type));
     }
     if (ret->event_count > 1)

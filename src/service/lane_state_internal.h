@@ -25,7 +25,7 @@ STATUS_MUST_CHECK struct status lane_state_refresh(struct service *service, stru
 
 /* What an append would do to one lane's aggregate. */
 struct lane_trial {
-    bool checked; /* a verdict is needed */
+    bool checked; /* one of its events is looked at by a check */
     bool expectations_hold;
     struct status verdict;
     struct fold *fold; /* the state after it, or NULL: `single` is still to be folded in */

@@ -28,11 +28,12 @@ struct lane_ticket;
 struct lane_link {
     struct lane *lane;
     struct lane_ticket *ticket;
-    struct lane_link *next; /* behind it in the lane */
+    struct lane_link *next;    /* behind it in the lane */
+    int32_t predicted_version; /* of the lane's aggregate after the append; while predicted_change */
 };
 
 struct lane_ticket {
-    struct lane_link *links; /* one a lane; in the job's arena */
+    struct lane_link *links; /* one a lane, by aggregate id; in the job's arena */
     size_t link_count;
     uint64_t arrival;
     struct lane_ticket *next; /* in its round */

@@ -203,8 +203,10 @@ static void find_base(struct service *service, const struct load_request *reques
     if (ret->found && version - ret->snapshot.version <= CACHE_NEAR_EVENTS)
         return;
     const struct status status = find_in(service->parts.snapshots, request, version, arena, ret, &found);
-    if (status_is_ok(&status) && found)
+    if (status_is_ok(&status) && found) {
         ret->cached = false;
+        snapshots_used(service, request->id);
+    }
     if (!status_is_ok(&status))
         log_warn(service->parts.log, "the snapshot store did not answer, folding from the events",
                  LOG_TEXT("reason", status.message));

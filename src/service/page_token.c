@@ -13,15 +13,64 @@
 #define CRC_BYTES   4U
 #define TOKEN_MAX   (FIXED_BYTES + ID_MAX_BYTES + CRC_BYTES)
 
-struct status page_filter(const ProtobufCMessage *request, struct arena *arena, uint64_t *ret)
+struct first_event {
+    struct sha256 leaf;
+    bool found;
+};
+
+static bool take_first(void *context, int64_t position, struct record record)
+{
+    struct first_event *first = context;
+    first->found = position == 1;
+    if (first->found)
+        first->leaf = record_leaf(record);
+    return false;
+}
+
+/* The leaf of the first event tells stores apart, whatever they are called: a random salt is in it. Zeros while there
+ * is none, and so no second page of anything. */
+static struct status store_origin(struct service *service, struct sha256 *ret)
+{
+    pthread_mutex_lock(&service->origin_lock);
+    const bool known = service->origin_known;
+    *ret = service->origin;
+    pthread_mutex_unlock(&service->origin_lock);
+    struct event_store *store = service->parts.store;
+    struct store_head head = {0};
+    if (!known)
+        STATUS_TRY(store->ops->head(store, &head));
+    if (known || head.position == 0)
+        return status_ok();
+    struct first_event first = {.found = false};
+    const struct read_query query = {.by = READ_BY_POSITION, .to_position = 1, .to_version = INT32_MAX};
+    STATUS_TRY(store->ops->read(store, &query, take_first, &first));
+    if (!first.found)
+        return status_position_missing(1);
+    pthread_mutex_lock(&service->origin_lock);
+    service->origin = first.leaf;
+    service->origin_known = true;
+    pthread_mutex_unlock(&service->origin_lock);
+    *ret = first.leaf;
+    return status_ok();
+}
+
+struct status page_filter(struct service *service, const ProtobufCMessage *request, struct arena *arena,
+                          uint64_t *ret)
 {
     const size_t size_bytes = protobuf_c_message_get_packed_size(request);
     uint8_t *packed = arena_alloc(arena, size_bytes);
     if (packed == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the page token");
     (void)protobuf_c_message_pack(request, packed); /* writes exactly what it has just counted */
-    const struct bytes part = bytes_of(packed, size_bytes);
-    const struct sha256 digest = sha256_of(&part, 1);
+    struct sha256 origin;
+    STATUS_TRY(store_origin(service, &origin));
+    const struct bytes parts[] = {
+        bytes_of(origin.bytes, sizeof origin.bytes),
+        bytes_of_text(request->descriptor->name),
+        bytes_of("", 1), /* ends the name */
+        bytes_of(packed, size_bytes),
+    };
+    const struct sha256 digest = sha256_of(parts, ARRAY_COUNT(parts));
     *ret = get_u64_le(digest.bytes);
     return status_ok();
 }
@@ -87,8 +136,8 @@ struct status page_token_read(const char *text, uint64_t filter, int64_t head, s
     if (get_u64_le(bytes) != filter)
         return status_reason(
             REASON_INVALID_FIELD,
-            "page_token belongs to a listing with other filters; repeat the request of its first page, "
-            "or leave it out to begin anew");
+            "page_token belongs to another store, or to a listing with other filters; repeat the request of "
+            "its first page, or leave it out to begin anew");
     ret->head = (int64_t)get_u64_le(bytes + 8);
     ret->at = (int64_t)get_u64_le(bytes + 16);
     ret->version = (int32_t)get_u32_le(bytes + 24);

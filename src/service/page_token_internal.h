@@ -1,6 +1,6 @@
 /*
- * Page tokens: where a listing goes on. Opaque to the client, bound to the filter and to the head of the first page,
- * so that all pages together are one reading of the store at one moment.
+ * Page tokens: where a listing goes on. Opaque to the client, bound to the method, the filter, the store and the head
+ * of the first page, so that all pages together are one reading of one store at one moment.
  */
 #pragma once
 
@@ -13,10 +13,10 @@ struct page_token {
     int32_t version; /* and this version */
 };
 
-/* The digest of a request's filter: the request packed with the fields that may change between pages at their
- * defaults; the caller has cleared them in `request`, a copy of its own. */
-STATUS_MUST_CHECK struct status page_filter(const ProtobufCMessage *request, struct arena *arena,
-                                            uint64_t *ret);
+/* The digest of a listing: the store, the message's name and the request packed with the fields that may change
+ * between pages at their defaults; the caller has cleared them in `request`, a copy of its own. Blocks on the store. */
+STATUS_MUST_CHECK struct status page_filter(struct service *service, const ProtobufCMessage *request,
+                                            struct arena *arena, uint64_t *ret);
 
 /* NULL when out of memory. */
 char *page_token_write(struct arena *arena, uint64_t filter, const struct page_token *token);

@@ -1,5 +1,7 @@
 /* PublishEvent and AppendEvents: from the request straight into the writer, answered from the writer's thread. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "service/append_internal.h"
 #include "service/replies_internal.h"
@@ -13,6 +15,8 @@ static void finish_append(struct append_job *job, const struct status *status, c
 {
     struct service *service = job->service;
     const struct status built = status_is_ok(status) ? buffer_status(reply) : *status;
+    if (status_is_ok(&built) && job->append.validate_only)
+        call_set_http_status(job->call, HTTP_STATUS_VALIDATED);
     if (status_is_ok(&built))
         service_reply_bytes(service, job->call, buffer_bytes(reply));
     else
@@ -163,6 +167,34 @@ static void expectation_build(struct faults *faults, size_t index, const Strata_
     }
 }
 
+static int compare_aggregates(const void *a, const void *b)
+{
+    return bytes_compare(((const struct expectation *)a)->aggregate_id,
+                         ((const struct expectation *)b)->aggregate_id);
+}
+
+/* Two about one aggregate say the same, or contradict each other. */
+static struct status check_repeated_expectations(struct append_builder *builder, const struct append *append)
+{
+    if (append->expectation_count < 2)
+        return status_ok();
+    struct expectation *sorted = arena_array(builder->arena, append->expectation_count, sizeof *sorted);
+    if (sorted == NULL)
+        return no_memory();
+    memcpy(sorted, append->expectations, append->expectation_count * sizeof *sorted);
+    qsort(sorted, append->expectation_count, sizeof *sorted, compare_aggregates);
+    for (size_t i = 1; i < append->expectation_count; i++)
+        if (bytes_equal(sorted[i - 1].aggregate_id, sorted[i].aggregate_id)) {
+            faults_add(
+                &builder->faults, "expectations",
+                status_reason(REASON_INVALID_FIELD,
+                              "two expectations are about aggregate \"%.*s\"; give one for an aggregate",
+                              BYTES_FORMAT(sorted[i].aggregate_id)));
+            break;
+        }
+    return status_ok();
+}
+
 static struct status expectations_build(struct append_builder *builder,
                                         const Strata__V1__AppendEventsRequest *request, struct append *append)
 {
@@ -182,7 +214,7 @@ static struct status expectations_build(struct append_builder *builder,
         expectation_build(&builder->faults, i, request->expectations[i], &expectations[i]);
     append->expectations = expectations;
     append->expectation_count = request->n_expectations;
-    return status_ok();
+    return check_repeated_expectations(builder, append);
 }
 
 static struct status condition_build(struct append_builder *builder, const Strata__V1__AppendCondition *from,

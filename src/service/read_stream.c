@@ -3,7 +3,8 @@
  *
  *   running ──the client is slow──► parked ──writable, cancelled or stopping──► running … ──► finished
  *
- * Whoever takes it out of `parked` queues it, so only one thread ever runs it.
+ * Whoever takes it out of `parked` queues it, so only one thread ever runs it. Where a position is missing it waits on
+ * the bus's clock instead, and is queued again by that.
  */
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@
 struct reading {
     struct stream_link link; /* first: stop finds it */
     struct pool_task task;
+    struct bus_waiter waiter;
     struct service *service;
     struct call *call;
     struct event_query filter;
@@ -31,8 +33,10 @@ struct reading {
     struct buffer batch; /* the rest is the running step's */
     size_t count;
     int looked_at;
-    int64_t last; /* looked at */
-    bool stopped; /* before the end of the interval */
+    int64_t last;             /* looked at, or the end at which the interval begins */
+    int64_t missing;          /* a position that should have come; 0 = none */
+    int64_t missing_until_us; /* monotonic; 0 = none was missing at the last look */
+    bool stopped;             /* before the end of the interval */
     struct status status;
 };
 
@@ -47,15 +51,20 @@ static void reading_finish(struct reading *reading, const struct status *status)
     service_leave(service);
 }
 
+/* Of a read by position every position must come. */
+static bool is_next(struct reading *reading, int64_t position)
+{
+    const int64_t expected = reading->read.backward ? reading->last - 1 : reading->last + 1;
+    if (reading->read.by == READ_BY_POSITION && position != expected)
+        reading->missing = expected;
+    return reading->missing == 0;
+}
+
 static bool take_record(void *context, int64_t position, struct record record)
 {
     struct reading *reading = context;
-    if (reading->read.by == READ_BY_POSITION && !reading->read.backward && position != reading->last + 1) {
-        reading->status =
-            status_reason(REASON_POSITION_MISSING, "position %lld is missing; run strata verify",
-                          (long long)reading->last + 1);
+    if (!is_next(reading, position))
         return false;
-    }
     struct event_fields header;
     reading->status = record_decode_header(record, &header);
     if (!status_is_ok(&reading->status))
@@ -87,12 +96,16 @@ static struct status read_batch(struct reading *reading, bool *ret_end)
     reading->count = 0;
     reading->looked_at = 0;
     reading->stopped = false;
+    reading->missing = 0;
     reading->status = status_ok();
     reading->last = read->backward ? read->to_position + 1 : read->after_position;
     const bool empty = reading->begun_empty || read->to_position <= read->after_position;
     if (!empty) {
         STATUS_TRY(store->ops->read(store, read, take_record, reading));
         STATUS_TRY(reading->status);
+        if (!reading->stopped) /* it came to its end, which must be the interval's */
+            (void)is_next(reading, read->backward ? read->after_position : read->to_position + 1);
+        reading->stopped = reading->stopped || reading->missing > 0;
     }
     *ret_end = empty || !reading->stopped || reading->left == 0;
     int64_t reached = reading->last;
@@ -122,10 +135,41 @@ static bool reading_send(struct reading *reading)
     return go_on;
 }
 
+static void reading_again(struct bus_waiter *waiter, bool reached)
+{
+    (void)reached;
+    struct reading *reading = (struct reading *)((uint8_t *)waiter - offsetof(struct reading, waiter));
+    pool_resubmit(reading->service->pool, &reading->task);
+}
+
+/* True = the reading waits for the missing position (and may be gone already); POSITION_MISSING when it did so for
+ * long enough. */
+static struct status wait_for_missing(struct reading *reading, bool *ret_waits)
+{
+    struct service *service = reading->service;
+    const int64_t now_us = clock_monotonic_us(service->parts.clock);
+    *ret_waits = false;
+    if (reading->missing == 0 || reading->looked_at > 0) {
+        reading->missing_until_us = 0; /* what came before it is sent first */
+        return status_ok();
+    }
+    if (reading->missing_until_us == 0)
+        reading->missing_until_us = now_us + BUS_MISSING_AFTER_US;
+    if (now_us >= reading->missing_until_us)
+        return status_position_missing(reading->missing);
+    *ret_waits = true;
+    reading->waiter.position = INT64_MAX; /* never reached: only the deadline counts */
+    reading->waiter.deadline_us = now_us + BUS_MISSING_RETRY_US;
+    reading->waiter.done = reading_again;
+    bus_wait(service->parts.bus, &reading->waiter);
+    return status_ok();
+}
+
 static void reading_step(struct pool_task *task)
 {
     struct reading *reading = (struct reading *)((uint8_t *)task - offsetof(struct reading, task));
     for (int i = 0; i < BATCHES_A_STEP; i++) {
+        bool waits = false;
         struct status status = status_ok();
         bool end = false;
         if (call_cancelled(reading->call))
@@ -134,6 +178,10 @@ static void reading_step(struct pool_task *task)
             status = status_stopping();
         else
             status = read_batch(reading, &end);
+        if (status_is_ok(&status))
+            status = wait_for_missing(reading, &waits);
+        if (waits)
+            return;
         if (end && status_is_ok(&status)) {
             (void)call_send_bytes(reading->call,
                                   buffer_bytes(&reading->batch)); /* the last one: nothing to wait for */

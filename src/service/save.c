@@ -21,20 +21,34 @@ static bool gives_active(const Strata__V1__SaveAggregateRequest *request)
 
 /* --- preconditions --- */
 
+/* `"N"` as a read answers it, without leading zeros: an ETag is compared, not computed with. */
+static bool etag_read(const char *text, int32_t *ret_version)
+{
+    int64_t version = 0;
+    const char *at = text + 1;
+    if (text[0] != '"' || (at[0] == '0' && at[1] != '"'))
+        return false;
+    for (; *at >= '0' && *at <= '9' && version <= INT32_MAX; at++)
+        version = version * 10 + (*at - '0');
+    *ret_version = (int32_t)version;
+    return at > text + 1 && version <= INT32_MAX && at[0] == '"' && at[1] == '\0';
+}
+
 /* `"N"` or `*`; -1 stands for the latter. */
 static struct status if_match_read(const char *text, int32_t *ret_version)
 {
     *ret_version = -1;
     if (text[0] == '*' && text[1] == '\0')
         return status_ok();
-    char *end = NULL;
-    const bool quoted = text[0] == '"' && text[1] >= '0' && text[1] <= '9';
-    const long version = quoted ? strtol(text + 1, &end, 10) : -1;
-    if (version < 0 || version > INT32_MAX || end[0] != '"' || end[1] != '\0')
+    if (text[0] == 'W' && text[1] == '/')
+        return status_reason(REASON_INVALID_FIELD,
+                             "If-Match is %.40s, a weak validator, which never matches here (RFC 9110 13.1.1); "
+                             "give the ETag of a read as it is, as in \"3\", or *",
+                             text);
+    if (!etag_read(text, ret_version))
         return status_reason(
             REASON_INVALID_FIELD,
             "If-Match is %.40s; give one version in quotes, as in \"3\" (the ETag of a read), or *", text);
-    *ret_version = (int32_t)version;
     return status_ok();
 }
 
@@ -149,7 +163,7 @@ static struct status state_take(struct append_builder *builder,
                                 struct bytes type)
 {
     const size_t before = builder->faults.count;
-    struct bytes state = append_builder_object(builder, "state", bytes_of_blob(request->state));
+    struct bytes state = append_builder_state(builder, "state", type, bytes_of_blob(request->state));
     if (state.size_bytes == 0 || builder->faults.count > before)
         return status_ok();
     STATUS_TRY(state_clean(builder->arena, state, &state));

@@ -26,6 +26,7 @@ struct status service_new(const struct service_parts *parts, const struct servic
         service->options.limits.event_data_max_bytes = EVENT_DATA_MAX;
     if (service->options.min_position_wait_us == 0)
         service->options.min_position_wait_us = MIN_POSITION_WAIT_US;
+    pthread_mutex_init(&service->origin_lock, NULL);
     pthread_mutex_init(&service->rate_lock, NULL);
     streams_init(&service->streams);
     service->started_at_us = clock_now_us(parts->clock);
@@ -62,6 +63,7 @@ void service_free(struct service *service)
     snapshot_keeper_free(service->snapshots);
     streams_done(&service->streams);
     pthread_mutex_destroy(&service->rate_lock);
+    pthread_mutex_destroy(&service->origin_lock);
     free(service);
 }
 
@@ -145,6 +147,7 @@ void service_reply_bytes(struct service *service, struct call *call, struct byte
 struct pool_call {
     struct pool_task task; /* first: found from it */
     struct bus_waiter waiter;
+    int64_t missing_until_us; /* monotonic; 0 = no position was missing yet */
     struct service *service;
     struct call *call;
     const void *request;
@@ -157,6 +160,36 @@ struct status status_pool_full(void)
         status_reason(REASON_QUEUE_FULL, "too many reads are waiting for a worker; try again");
     status.retry_after_ms = RETRY_SOON_MS;
     return status;
+}
+
+struct status status_position_missing(int64_t position)
+{
+    return status_reason(REASON_POSITION_MISSING,
+                         "position %lld is missing although the head is beyond it; run strata verify",
+                         (long long)position);
+}
+
+static void pool_call_again(struct bus_waiter *waiter, bool reached)
+{
+    (void)reached;
+    struct pool_call *pooled = (struct pool_call *)((uint8_t *)waiter - offsetof(struct pool_call, waiter));
+    pool_resubmit(pooled->service->pool, &pooled->task);
+}
+
+/* True = the call waits for a position that should be there. */
+static bool wait_for_missing(struct pool_call *pooled)
+{
+    struct service *service = pooled->service;
+    const int64_t now_us = clock_monotonic_us(service->parts.clock);
+    if (pooled->missing_until_us == 0)
+        pooled->missing_until_us = now_us + BUS_MISSING_AFTER_US;
+    if (now_us >= pooled->missing_until_us || service_stopping(service))
+        return false;
+    pooled->waiter.position = INT64_MAX; /* never reached: only the deadline counts */
+    pooled->waiter.deadline_us = now_us + BUS_MISSING_RETRY_US;
+    pooled->waiter.done = pool_call_again;
+    bus_wait(service->parts.bus, &pooled->waiter);
+    return true;
 }
 
 static void pool_call_run(struct pool_task *task)
@@ -172,6 +205,8 @@ static void pool_call_run(struct pool_task *task)
     }
     struct reply reply = {0};
     const struct status status = pooled->run(service, call, pooled->request, &reply);
+    if (status.reason == REASON_POSITION_MISSING && wait_for_missing(pooled))
+        return;
     if (!status_is_ok(&status)) {
         service_finish(service, call, &status);
         return;

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/entropy.h"
 #include "base/log.h"
 #include "bus/bus.h"
@@ -64,6 +65,10 @@ struct service {
     atomic_int_fast64_t cache_hits;
     atomic_int_fast64_t cache_misses;
 
+    pthread_mutex_t origin_lock; /* a leaf; guards the two below */
+    bool origin_known;
+    struct sha256 origin; /* leaf of the store's first event */
+
     pthread_mutex_t rate_lock; /* a leaf; guards the three below */
     int64_t rate_at_us;
     int64_t rate_appends;
@@ -95,10 +100,12 @@ struct reply {
 /* On a worker. Memory comes from the call's arena. */
 typedef struct status (*service_run)(struct service *service, struct call *call, const void *request,
                                      struct reply *ret);
-/* Runs now, or when the store has reached `min_position` (0 = none), or answers BEHIND. */
+/* Runs now, or when the store has reached `min_position` (0 = none), or answers BEHIND. A run that answers
+ * POSITION_MISSING is run again until the position is there, for as long as the bus waits for one. */
 void service_start(struct service *service, struct call *call, const void *request, int64_t min_position,
                    service_run run);
 STATUS_MUST_CHECK struct status status_pool_full(void);
+STATUS_MUST_CHECK struct status status_position_missing(int64_t position);
 
 /* Work without a caller, dropped when there is too much: `run` gets `id` copied. */
 void service_background(struct service *service, struct bytes id,

@@ -117,7 +117,7 @@ struct status snapshot_put_compared(struct service *service, struct arena *arena
     STATUS_TRY(service->parts.snapshots->ops->put(service->parts.snapshots, &snapshot));
     if (equal && loaded->state.version == loaded->head.version)
         cache_put(service, loaded, snapshot.created_at_us, snapshot.folded);
-    snapshots_evict_soon(service);
+    snapshots_evict_soon(service, &snapshot);
     *ret = snapshot;
     return status_ok();
 }
@@ -126,7 +126,7 @@ struct status snapshot_put_pending(struct service *service, const struct snapsho
 {
     STATUS_TRY(service->parts.snapshots->ops->put(service->parts.snapshots, snapshot));
     pending_forget(service->snapshots, snapshot->aggregate_id); /* the next look finds it */
-    snapshots_evict_soon(service);
+    snapshots_evict_soon(service, snapshot);
     return status_ok();
 }
 

@@ -28,6 +28,10 @@ void snapshots_appended(struct service *service, const struct append_outcome *ou
  * logged: the next read tries again. */
 void snapshots_settle(struct service *service, struct arena *arena, struct bytes id, int32_t head_version);
 
+/* A snapshot of the aggregate was just of use: with max_snapshots, others go before its last one. Known until a
+ * restart. */
+void snapshots_used(struct service *service, struct bytes id);
+
 /* While held, nobody else changes snapshots: for "look, then put". Held over a write to the snapshot store, which has
  * one writer anyway; no event waits for it. */
 void snapshots_lock(struct service *service);

@@ -13,7 +13,7 @@ static struct status no_memory(void)
 
 /* --- what is known of PENDING ones --- */
 
-static uint64_t hash_of(const struct snapshot_keeper *keeper, struct bytes id)
+uint64_t keeper_hash(const struct snapshot_keeper *keeper, struct bytes id)
 {
     const uint64_t hash = XXH3_64bits_withSeed(id.data, id.size_bytes, keeper->seed);
     return hash == 0 ? 1 : hash;
@@ -21,7 +21,7 @@ static uint64_t hash_of(const struct snapshot_keeper *keeper, struct bytes id)
 
 static bool pending_known(struct snapshot_keeper *keeper, struct bytes id, int32_t *ret_lowest)
 {
-    const uint64_t hash = hash_of(keeper, id);
+    const uint64_t hash = keeper_hash(keeper, id);
     pthread_mutex_lock(&keeper->pending_lock);
     const struct pending_slot slot = keeper->pending[hash % PENDING_SLOTS];
     pthread_mutex_unlock(&keeper->pending_lock);
@@ -31,7 +31,7 @@ static bool pending_known(struct snapshot_keeper *keeper, struct bytes id, int32
 
 static void pending_note(struct snapshot_keeper *keeper, struct bytes id, int32_t lowest)
 {
-    const uint64_t hash = hash_of(keeper, id);
+    const uint64_t hash = keeper_hash(keeper, id);
     pthread_mutex_lock(&keeper->pending_lock);
     keeper->pending[hash % PENDING_SLOTS] = (struct pending_slot){hash, lowest};
     pthread_mutex_unlock(&keeper->pending_lock);
@@ -39,7 +39,7 @@ static void pending_note(struct snapshot_keeper *keeper, struct bytes id, int32_
 
 void pending_forget(struct snapshot_keeper *keeper, struct bytes id)
 {
-    const uint64_t hash = hash_of(keeper, id);
+    const uint64_t hash = keeper_hash(keeper, id);
     pthread_mutex_lock(&keeper->pending_lock);
     keeper->pending[hash % PENDING_SLOTS] = (struct pending_slot){0};
     pthread_mutex_unlock(&keeper->pending_lock);

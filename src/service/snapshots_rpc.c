@@ -271,6 +271,8 @@ static struct status get_snapshot_run(struct service *service, struct call *call
     STATUS_TRY(pick_usable(service, arena, id, version, &snapshot, &found));
     if (!found)
         STATUS_TRY(pick(service, arena, id, SNAPSHOT_PICK_LATEST, version, &snapshot, &found));
+    if (found)
+        snapshots_used(service, id);
     return found ? reply_snapshot(arena, &snapshot, ret) : status_no_snapshot(id);
 }
 
@@ -291,6 +293,8 @@ static struct status get_latest_run(struct service *service, struct call *call, 
     struct snapshot snapshot = {0};
     bool found = false;
     STATUS_TRY(pick(service, arena, id, SNAPSHOT_PICK_LATEST, INT32_MAX, &snapshot, &found));
+    if (found)
+        snapshots_used(service, id);
     return found ? reply_snapshot(arena, &snapshot, ret) : status_no_snapshot(id);
 }
 
@@ -360,11 +364,48 @@ static struct status list_total(struct service *service, const Strata__V1__ListS
     return status_ok();
 }
 
+static struct status list_page(struct service *service, const Strata__V1__ListSnapshotsRequest *request,
+                               const struct page_token *token, struct snapshot_listing *listing)
+{
+    struct snapshot_store *store = service->parts.snapshots;
+    listing->count = 0;
+    listing->size_bytes = 0;
+    listing->more = false;
+    STATUS_TRY(store->ops->list(store, bytes_of_text(request->aggregate_id),
+                                bytes_of_text(request->aggregate_type), token->id, token->version, list_take,
+                                listing));
+    return listing->failed ? no_memory() : status_ok();
+}
+
+/* Compares the PENDING ones of a page that their aggregates have reached; they come by aggregate. */
+static struct status list_settle(struct service *service, const struct snapshot_listing *listing,
+                                 bool *ret_settled)
+{
+    *ret_settled = false;
+    struct bytes settled = BYTES_NONE;
+    for (size_t i = 0; i < listing->count; i++) {
+        const Strata__V1__Snapshot *item = listing->items[i];
+        const struct bytes id = bytes_of_text(item->aggregate_id);
+        if (item->state != STRATA__V1__SNAPSHOT__STATE__PENDING || bytes_equal(id, settled))
+            continue;
+        CLEANUP(arena_free_at) struct arena *scratch = arena_new(0);
+        struct aggregate_head head = {0};
+        if (scratch == NULL)
+            return no_memory();
+        STATUS_TRY(service->parts.store->ops->aggregate(service->parts.store, id, scratch, &head));
+        if (!head.exists || head.version < item->version)
+            continue; /* the lowest of it is still ahead */
+        snapshots_settle(service, scratch, id, head.version);
+        settled = id;
+        *ret_settled = true;
+    }
+    return status_ok();
+}
+
 static struct status list_build(struct service *service, struct arena *arena,
                                 const Strata__V1__ListSnapshotsRequest *request, uint64_t filter,
                                 Strata__V1__ListSnapshotsResponse *ret)
 {
-    struct snapshot_store *store = service->parts.snapshots;
     struct snapshot_listing listing = {.arena = arena};
     STATUS_TRY(page_size_check(request->page_size, &listing.page_size));
     struct page_token token = {0};
@@ -373,11 +414,11 @@ static struct status list_build(struct service *service, struct arena *arena,
     listing.items = arena_array(arena, listing.page_size, sizeof(Strata__V1__Snapshot *));
     if (listing.items == NULL)
         return no_memory();
-    STATUS_TRY(store->ops->list(store, bytes_of_text(request->aggregate_id),
-                                bytes_of_text(request->aggregate_type), token.id, token.version, list_take,
-                                &listing));
-    if (listing.failed)
-        return no_memory();
+    bool settled = false;
+    STATUS_TRY(list_page(service, request, &token, &listing));
+    STATUS_TRY(list_settle(service, &listing, &settled));
+    if (settled) /* as they are now */
+        STATUS_TRY(list_page(service, request, &token, &listing));
     STATUS_TRY(list_total(service, request, &listing));
     ret->n_snapshots = listing.count;
     ret->snapshots = listing.items;
@@ -405,18 +446,11 @@ static struct status list_snapshots_run(struct service *service, struct call *ca
         &faults, "aggregate_type",
         id_check("aggregate_type", bytes_of_text(request->aggregate_type), ID_OPTIONAL | ID_SYSTEM_ALLOWED));
     STATUS_TRY(faults_status(&faults));
-    if (request->aggregate_id[0] != '\0') {
-        struct aggregate_head head = {0};
-        const struct bytes id = bytes_of_text(request->aggregate_id);
-        STATUS_TRY(service->parts.store->ops->aggregate(service->parts.store, id, arena, &head));
-        if (head.exists) /* what it has reached is compared before it is shown */
-            snapshots_settle(service, arena, id, head.version);
-    }
     Strata__V1__ListSnapshotsRequest same = *request;
     same.page_size = 0;
     same.page_token = (char *)protobuf_c_empty_string;
     uint64_t filter = 0;
-    STATUS_TRY(page_filter(&same.base, arena, &filter));
+    STATUS_TRY(page_filter(service, &same.base, arena, &filter));
     Strata__V1__ListSnapshotsResponse *response = arena_alloc(arena, sizeof *response);
     if (response == NULL)
         return no_memory();

@@ -40,24 +40,14 @@ static struct status removal_run(struct snapshot_store *store, const struct remo
 struct sweep {
     struct removal verified; /* the last VERIFIED one of the aggregate at hand */
     bool has_verified;
-    bool evict; /* only the first superseded, else a DIVERGENT, else the oldest */
     struct removal *superseded;
     size_t superseded_count;
-    struct removal divergent;
-    bool has_divergent;
-    struct removal oldest;
-    int64_t oldest_us;
-    bool has_oldest;
     int64_t expired_before_us; /* cache: entries put before this go; 0 = none */
 };
 
 static bool sweep_one(void *context, const struct snapshot *snapshot)
 {
     struct sweep *sweep = context;
-    if (snapshot->state == SNAPSHOT_DIVERGENT && !sweep->has_divergent) {
-        removal_set(&sweep->divergent, snapshot);
-        sweep->has_divergent = true;
-    }
     if (snapshot->state != SNAPSHOT_VERIFIED)
         return true;
     const bool same =
@@ -67,12 +57,83 @@ static bool sweep_one(void *context, const struct snapshot *snapshot)
         sweep->superseded[sweep->superseded_count++] = sweep->verified;
     removal_set(&sweep->verified, snapshot);
     sweep->has_verified = true;
-    if (!sweep->has_oldest || snapshot->created_at_us < sweep->oldest_us) {
-        removal_set(&sweep->oldest, snapshot);
-        sweep->oldest_us = snapshot->created_at_us;
-        sweep->has_oldest = true;
+    return sweep->superseded_count < REMOVE_AT_ONCE;
+}
+
+/* --- evicting --- */
+
+void snapshots_used(struct service *service, struct bytes id)
+{
+    if (service->options.snapshots_max <= 0)
+        return; /* nobody will ask */
+    struct snapshot_keeper *keeper = service->snapshots;
+    const uint64_t hash = keeper_hash(keeper, id);
+    const int64_t now_us = clock_now_us(service->parts.clock);
+    pthread_mutex_lock(&keeper->pending_lock);
+    keeper->used[hash % USED_SLOTS] = (struct used_slot){hash, now_us};
+    pthread_mutex_unlock(&keeper->pending_lock);
+}
+
+static int64_t used_at_us(struct snapshot_keeper *keeper, uint64_t hash, const struct snapshot *snapshot)
+{
+    pthread_mutex_lock(&keeper->pending_lock);
+    const struct used_slot slot = keeper->used[hash % USED_SLOTS];
+    pthread_mutex_unlock(&keeper->pending_lock);
+    return slot.id_hash == hash && slot.time_us > snapshot->created_at_us ? slot.time_us
+                                                                          : snapshot->created_at_us;
+}
+
+struct candidate {
+    struct removal removal;
+    int64_t time_us;
+    bool found;
+};
+
+/* Which one goes next. The one put last goes last: whoever was just told that it is stored must find it, as long as
+ * anything else may go. PENDING ones never go. */
+struct eviction {
+    struct snapshot_keeper *keeper;
+    struct candidate former; /* the VERIFIED one before, of the same or another aggregate; not the newest */
+    struct candidate superseded;
+    struct candidate divergent; /* the oldest */
+    struct candidate unused;    /* VERIFIED, the least recently used */
+    struct candidate newest;
+};
+
+static void candidate_offer(struct candidate *candidate, const struct snapshot *snapshot, int64_t time_us)
+{
+    if (candidate->found && candidate->time_us <= time_us)
+        return;
+    removal_set(&candidate->removal, snapshot);
+    candidate->time_us = time_us;
+    candidate->found = true;
+}
+
+static bool evict_look(void *context, const struct snapshot *snapshot)
+{
+    struct eviction *eviction = context;
+    struct snapshot_keeper *keeper = eviction->keeper;
+    if (snapshot->state == SNAPSHOT_PENDING)
+        return true;
+    const uint64_t hash = keeper_hash(keeper, snapshot->aggregate_id);
+    const bool newest = hash == keeper->newest_hash && snapshot->version == keeper->newest_version;
+    if (newest)
+        candidate_offer(&eviction->newest, snapshot, 0);
+    else if (snapshot->state == SNAPSHOT_DIVERGENT)
+        candidate_offer(&eviction->divergent, snapshot, snapshot->created_at_us);
+    else
+        candidate_offer(&eviction->unused, snapshot, used_at_us(keeper, hash, snapshot));
+    if (snapshot->state == SNAPSHOT_DIVERGENT)
+        return true;
+    const struct removal *former = &eviction->former.removal;
+    if (eviction->former.found && bytes_equal(bytes_of(former->id, former->id_bytes), snapshot->aggregate_id)) {
+        eviction->superseded = eviction->former;
+        return false;
     }
-    return sweep->superseded_count < (sweep->evict ? 1U : REMOVE_AT_ONCE);
+    eviction->former.found = false;
+    if (!newest)
+        candidate_offer(&eviction->former, snapshot, 0);
+    return true;
 }
 
 static struct status evict_one(struct service *service, bool *ret_done)
@@ -83,15 +144,13 @@ static struct status evict_one(struct service *service, bool *ret_done)
     *ret_done = stats.snapshot_count <= service->options.snapshots_max;
     if (*ret_done)
         return status_ok();
-    struct removal superseded;
-    struct sweep sweep = {.evict = true, .superseded = &superseded};
-    STATUS_TRY(store->ops->list(store, BYTES_NONE, BYTES_NONE, BYTES_NONE, 0, sweep_one, &sweep));
-    if (sweep.superseded_count > 0)
-        return removal_run(store, &superseded);
-    if (sweep.has_divergent)
-        return removal_run(store, &sweep.divergent);
-    if (sweep.has_oldest)
-        return removal_run(store, &sweep.oldest);
+    struct eviction eviction = {.keeper = service->snapshots};
+    STATUS_TRY(store->ops->list(store, BYTES_NONE, BYTES_NONE, BYTES_NONE, 0, evict_look, &eviction));
+    const struct candidate *order[] = {&eviction.superseded, &eviction.divergent, &eviction.unused,
+                                       &eviction.newest};
+    for (size_t i = 0; i < ARRAY_COUNT(order); i++)
+        if (order[i]->found)
+            return removal_run(store, &order[i]->removal);
     *ret_done = true; /* only PENDING ones are left, and those stay */
     return status_ok();
 }
@@ -154,8 +213,10 @@ static void cleanup_job(struct service *service, struct bytes none)
                  LOG_TEXT("reason", status.message));
 }
 
-void snapshots_evict_soon(struct service *service)
+void snapshots_evict_soon(struct service *service, const struct snapshot *put)
 {
+    service->snapshots->newest_hash = keeper_hash(service->snapshots, put->aggregate_id);
+    service->snapshots->newest_version = put->version;
     if (service->options.snapshots_max > 0 && !atomic_exchange(&service->snapshots->evicting, true))
         service_background(service, BYTES_NONE, evict_job);
 }

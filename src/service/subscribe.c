@@ -30,6 +30,7 @@ struct subscription {
     struct call *call;
     struct cursor *cursor;
     int64_t checkpoint_interval_us;
+    int64_t from_us; /* events recorded before are passed over: the position of a time to come is not known yet */
     atomic_bool writable;
 
     bool live; /* from here on the bus's thread's */
@@ -83,9 +84,21 @@ static void send_closing(struct subscription *subscription, const struct cursor 
 
 /* --- a turn --- */
 
+static bool is_too_early(const struct subscription *subscription, struct record record)
+{
+    struct event_fields header;
+    const struct status status = record_decode_header(record, &header);
+    return status_is_ok(&status) && header.timestamp_us < subscription->from_us;
+}
+
 static bool take_event(void *context, int64_t position, struct record record)
 {
     struct subscription *subscription = context;
+    if (subscription->from_us != INT64_MIN) {
+        if (is_too_early(subscription, record))
+            return true;
+        subscription->from_us = INT64_MIN; /* times never fall */
+    }
     if (subscription->batch_count == BATCH_EVENTS_MAX ||
         (subscription->batch_count > 0 &&
          subscription->batch.size_bytes + record.bytes.size_bytes > BATCH_BYTES_MAX))
@@ -223,16 +236,17 @@ static struct status interval_check(const Google__Protobuf__Duration *given, int
     return status_ok();
 }
 
-/* The position after which it begins. `from_end` is the head as it is now: what is committed from here on comes. */
+/* The position after which it begins, and the time. `from_end` is the head as it is now: what is committed from here
+ * on comes. */
 static struct status start_of(struct service *service, const Strata__V1__SubscribeRequest *request,
-                              int64_t *ret)
+                              int64_t *ret_after, int64_t *ret_from_us)
 {
     const int64_t head = bus_head(service->parts.bus);
-    int64_t time_us = 0;
-    *ret = head;
+    *ret_after = head;
+    *ret_from_us = INT64_MIN;
     switch (request->start_case) {
     case STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION:
-        *ret = request->after_position;
+        *ret_after = request->after_position;
         if (request->after_position < 0)
             return status_reason(REASON_INVALID_FIELD, "after_position is %lld; give 0 or more",
                                  (long long)request->after_position);
@@ -244,10 +258,10 @@ static struct status start_of(struct service *service, const Strata__V1__Subscri
                 (long long)request->after_position, (long long)head);
         return status_ok();
     case STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_TIMESTAMP:
-        STATUS_TRY(time_check("from_timestamp", request->from_timestamp, &time_us));
-        return service->parts.store->ops->find_time(service->parts.store, time_us - 1, ret);
+        STATUS_TRY(time_check("from_timestamp", request->from_timestamp, ret_from_us));
+        return service->parts.store->ops->find_time(service->parts.store, *ret_from_us - 1, ret_after);
     case STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_START:
-        *ret = request->from_start ? 0 : head;
+        *ret_after = request->from_start ? 0 : head;
         return status_ok();
     default:
         return status_ok();
@@ -264,7 +278,8 @@ static struct status subscription_build(struct subscription *subscription,
     build_query(&faults, request, item, query);
     faults_add(&faults, "checkpoint_interval",
                interval_check(request->checkpoint_interval, &subscription->checkpoint_interval_us));
-    faults_add(&faults, "start", start_of(subscription->service, request, &options->after_position));
+    faults_add(&faults, "start",
+               start_of(subscription->service, request, &options->after_position, &subscription->from_us));
     return faults_status(&faults);
 }
 

@@ -26,6 +26,7 @@ struct append_event {
     struct bytes type;
     struct bytes aggregate_id;
     struct bytes aggregate_type; /* may be empty when the aggregate exists: taken from its head */
+    struct bytes fitting_type;   /* the only aggregate type that the event's type fits; empty = any */
     struct bytes correlation_id;
     struct bytes causation_id;
     struct bytes content_type;
@@ -62,7 +63,8 @@ struct append_condition {
 
 /*
  * The domain check's word about one aggregate, given before the append was queued: it holds only if the
- * aggregate is at `validated_at` when the append is decided, else decide says REVALIDATE.
+ * aggregate is at `validated_at` when the append is decided, else decide says REVALIDATE. Appends of a lane that nothing
+ * checks carry one too (OK): it keeps them behind their predecessors.
  */
 struct append_verdict {
     struct bytes aggregate_id;

@@ -172,24 +172,17 @@ static struct status decide_one(struct deciding *deciding, size_t place, struct 
     const struct append *append = deciding->input->appends[place];
     bool settled = false;
     *outcome = (struct append_outcome){.status = status_ok()};
-    const struct status looked = decide_ids(deciding, append, outcome, &settled);
-    if (looked.reason == REASON_DAMAGED) {
-        /* An earlier append that cannot be read concerns only who repeats it, not the rest of the batch. */
-        outcome->kind = APPEND_REFUSED;
-        outcome->status = looked;
-        return status_ok();
-    }
-    STATUS_TRY(looked);
-    if (settled)
-        return status_ok();
     struct landing landing = {0};
     bool revalidate = false;
-    struct status status = decide_rules(deciding, append, place, &landing, &revalidate);
+    struct status status = decide_ids(deciding, append, outcome, &settled);
+    if (status.code == STATUS_OK && settled)
+        return status_ok();
+    if (status.code == STATUS_OK)
+        status = decide_rules(deciding, append, place, &landing, &revalidate);
     if (status.code == STATUS_RESOURCE_EXHAUSTED && status.reason == STATUS_REASON_NONE)
-        return status;
+        return status; /* want of memory alone is not about this append */
     if (status.code != STATUS_OK) {
-        outcome->kind = APPEND_REFUSED;
-        outcome->status = status;
+        *outcome = (struct append_outcome){.kind = APPEND_REFUSED, .status = status};
         return status_ok();
     }
     if (revalidate) {

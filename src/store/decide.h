@@ -22,14 +22,19 @@ struct overlay *overlay_new(void); /* NULL when out of memory */
 void overlay_free(struct overlay *overlay);
 DEFINE_CLEANUP(struct overlay, overlay_free);
 
+/* What the store says of an append's condition, in (checked_to, facts.head]. */
+struct condition_fact {
+    int64_t hit;                     /* where an event matches; 0 = nowhere */
+    const struct status *unreadable; /* NULL, or why that is not known: refuses this append alone */
+};
+
 struct decide_input {
     const struct append *const *appends;
     size_t append_count;
     const struct facts_request *request; /* what `facts` speaks of */
     const struct facts *facts;
-    const int64_t *
-        condition_hit; /* one an append: where the store holds a match in (checked_to, facts.head]; 0 = nowhere */
-    const struct overlay *in_flight; /* the batch before, not yet known durable; NULL = none */
+    const struct condition_fact *conditions; /* one an append */
+    const struct overlay *in_flight;         /* the batch before, not yet known durable; NULL = none */
     int64_t now_us;
     const struct append_limits *limits;
     const struct entropy *entropy; /* salts */

@@ -7,7 +7,8 @@
 struct earlier {
     const struct record *records;
     size_t count;
-    bool in_flight; /* its records go away with the batch before */
+    bool in_flight;                  /* its records go away with the batch before */
+    const struct status *unreadable; /* NULL, or why there are no records though the id is used */
 };
 
 static struct earlier find_earlier(const struct deciding *deciding, struct bytes event_id)
@@ -15,15 +16,16 @@ static struct earlier find_earlier(const struct deciding *deciding, struct bytes
     const struct decide_input *input = deciding->input;
     const struct commit_append *own = overlay_find_id(deciding->overlay, event_id);
     if (own != NULL)
-        return (struct earlier){own->records, own->count, false};
+        return (struct earlier){own->records, own->count, false, NULL};
     const struct commit_append *flying =
         input->in_flight == NULL ? NULL : overlay_find_id(input->in_flight, event_id);
     if (flying != NULL)
-        return (struct earlier){flying->records, flying->count, true};
+        return (struct earlier){flying->records, flying->count, true, NULL};
     const uint32_t place = decide_find_place(&deciding->facts_by_id, input->request->event_ids, event_id);
     if (place == HASH_NONE)
-        return (struct earlier){NULL, 0, false};
-    return (struct earlier){input->facts->earlier[place].records, input->facts->earlier[place].count, false};
+        return (struct earlier){0};
+    const struct earlier_append *known = &input->facts->earlier[place];
+    return (struct earlier){known->records, known->count, false, known->unreadable};
 }
 
 static bool same_tags(const struct append_event *event, const struct event_fields *stored)
@@ -125,9 +127,11 @@ struct status decide_heads(struct deciding *deciding, const struct event_fields 
 static struct status replay(struct deciding *deciding, const struct append *append,
                             const struct earlier *earlier, struct append_outcome *outcome)
 {
+    if (earlier->unreadable != NULL)
+        return *earlier->unreadable;
     const struct record *records = NULL;
     STATUS_TRY(keep_records(deciding, earlier, &records));
-    const struct earlier kept = {records, earlier->count, false};
+    const struct earlier kept = {records, earlier->count, false, NULL};
     struct event_fields *fields = NULL;
     STATUS_TRY(decode_earlier(deciding, &kept, &fields));
     for (size_t i = 0; i < earlier->count; i++) {
@@ -178,13 +182,14 @@ struct status decide_ids(struct deciding *deciding, const struct append *append,
         return status_ok();
     for (size_t i = 0; i < append->event_count; i++) {
         const struct earlier earlier = find_earlier(deciding, append->events[i].id);
-        if (earlier.count == 0 && !repeats_an_id(deciding, append->events[i].id))
+        const bool used = earlier.count > 0 || earlier.unreadable != NULL;
+        if (!used && !repeats_an_id(deciding, append->events[i].id))
             continue;
         *ret_settled = true;
         if (i == 0)
             return replay(deciding, append, &earlier, outcome);
         outcome->kind = APPEND_REFUSED;
-        outcome->status = id_used(append->events[i].id, earlier.count == 0 ? " by this very append" : "");
+        outcome->status = id_used(append->events[i].id, used ? "" : " by this very append");
         return status_ok();
     }
     return status_ok();

@@ -42,13 +42,18 @@ uint32_t decide_find_place(const struct hash_table *table, const struct bytes *i
 /* The aggregate as it stands before the append that is looked at; NULL when out of memory. */
 struct overlay_head *decide_head_of(struct deciding *deciding, struct bytes aggregate_id);
 
-/* Rule 1. *ret_settled: the ids alone settle the append, replayed or refused. */
+/*
+ * Rule 1. *ret_settled: the ids alone settle the append, replayed or refused. Failures as of decide_rules().
+ */
 STATUS_MUST_CHECK struct status decide_ids(struct deciding *deciding, const struct append *append,
                                            struct append_outcome *outcome, bool *ret_settled);
 /* The last event of each aggregate, in order of first mention, into the outcome. */
 STATUS_MUST_CHECK struct status decide_heads(struct deciding *deciding, const struct event_fields *fields,
                                              size_t count, struct append_outcome *outcome);
 
-/* Rules 2 to 6; a failure without a reason is for want of memory. `place` is the append's in the batch. */
+/*
+ * Rules 2 to 6. A failure is this append's refusal, but RESOURCE_EXHAUSTED without a reason is for want of memory.
+ * `place` is the append's in the batch.
+ */
 STATUS_MUST_CHECK struct status decide_rules(struct deciding *deciding, const struct append *append,
                                              size_t place, struct landing *landing, bool *ret_revalidate);

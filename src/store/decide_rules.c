@@ -66,6 +66,12 @@ static struct status check_type(const struct append_event *event, const struct a
                              "type is fixed by its first event",
                              BYTES_FORMAT(event->aggregate_id), BYTES_FORMAT(head->type),
                              BYTES_FORMAT(event->aggregate_type));
+    if (head->exists && event->fitting_type.size_bytes > 0 && !bytes_equal(event->fitting_type, head->type))
+        return status_reason(REASON_TYPE_MISMATCH,
+                             "aggregate \"%.*s\" is of type \"%.*s\" and \"%.*s\" fits aggregates of type "
+                             "\"%.*s\" only",
+                             BYTES_FORMAT(event->aggregate_id), BYTES_FORMAT(head->type),
+                             BYTES_FORMAT(event->type), BYTES_FORMAT(event->fitting_type));
     return status_ok();
 }
 
@@ -235,20 +241,20 @@ static struct status check_expectations(struct deciding *deciding, const struct 
 /* --- 5: condition --- */
 
 static struct status check_condition(const struct deciding *deciding, const struct append *append,
-                                     int64_t hit)
+                                     const struct condition_fact *known)
 {
     const struct append_condition *condition = append->condition;
     if (condition == NULL)
         return status_ok();
     const int64_t after =
         condition->after_position > condition->checked_to ? condition->after_position : condition->checked_to;
-    int64_t match = hit;
+    int64_t match = known->hit;
     if (match == 0 && deciding->input->in_flight != NULL)
         match = overlay_match(deciding->input->in_flight, &condition->fail_if_match, after);
     if (match == 0)
         match = overlay_match(deciding->overlay, &condition->fail_if_match, after);
     if (match == 0)
-        return status_ok();
+        return known->unreadable == NULL ? status_ok() : *known->unreadable;
     return status_reason(
         REASON_CONDITION_FAILED,
         "the event at position %lld matches condition.fail_if_match; read again, decide again and "
@@ -258,8 +264,10 @@ static struct status check_condition(const struct deciding *deciding, const stru
 
 /* --- 6: the domain check's verdict --- */
 
-static struct status check_verdicts(struct deciding *deciding, const struct append *append,
-                                    bool *ret_revalidate)
+/* Whether a verdict is about another version. That is asked before any other rule: what was to come first in the
+ * aggregate's lane has not come yet, and a refusal now would be about a state that the append was not meant for. */
+static struct status check_validated(struct deciding *deciding, const struct append *append,
+                                     bool *ret_revalidate)
 {
     *ret_revalidate = false;
     for (size_t i = 0; i < append->verdict_count; i++) {
@@ -273,6 +281,11 @@ static struct status check_verdicts(struct deciding *deciding, const struct appe
             return status_ok();
         }
     }
+    return status_ok();
+}
+
+static struct status check_verdicts(const struct append *append)
+{
     for (size_t i = 0; i < append->verdict_count; i++)
         STATUS_TRY(append->verdicts[i].status);
     return status_ok();
@@ -283,7 +296,9 @@ static struct status check_verdicts(struct deciding *deciding, const struct appe
 struct status decide_rules(struct deciding *deciding, const struct append *append, size_t place,
                            struct landing *landing, bool *ret_revalidate)
 {
-    *ret_revalidate = false;
+    STATUS_TRY(check_validated(deciding, append, ret_revalidate));
+    if (*ret_revalidate)
+        return status_ok();
     STATUS_TRY(check_sizes(append, deciding->input->limits));
     STATUS_TRY(check_store_limits(deciding, append));
     landing->versions = arena_array(deciding->arena, append->event_count, sizeof *landing->versions);
@@ -295,7 +310,6 @@ struct status decide_rules(struct deciding *deciding, const struct append *appen
     STATUS_TRY(landing->type_fault);
     STATUS_TRY(check_expectations(deciding, append));
     STATUS_TRY(landing->creation_fault); /* the expectation that came with it knows better what was meant */
-    STATUS_TRY(check_condition(deciding, append, deciding->input->condition_hit[place]));
-    STATUS_TRY(check_verdicts(deciding, append, ret_revalidate));
-    return status_ok();
+    STATUS_TRY(check_condition(deciding, append, &deciding->input->conditions[place]));
+    return check_verdicts(append);
 }

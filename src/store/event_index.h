@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "record/record.h"
@@ -23,12 +25,18 @@ void event_index_free(struct event_index *index); /* NULL is fine */
 DEFINE_CLEANUP(struct event_index, event_index_free);
 
 /*
- * Adds events that follow the last one: positions without a gap, visible together. RESOURCE_EXHAUSTED when out of memory
- * (the index is then incomplete and must be thrown away); DATA_LOSS/DAMAGED when position, version or id does not fit
- * what is there.
+ * Adds events that follow the last one: positions without a gap, visible together. RESOURCE_EXHAUSTED when out of memory,
+ * DATA_LOSS/DAMAGED when position, version or id does not fit what is there; a failure changes nothing.
  */
 STATUS_MUST_CHECK struct status event_index_add(struct event_index *index, const struct event_fields *fields,
                                                 size_t count);
+
+/*
+ * Takes back every event behind `last_position`, as if it had never been added: for an engine that could not enter the
+ * whole of a batch. Needs no memory; takes as long as there are terms and aggregates. The caller knows that nobody
+ * was shown what goes.
+ */
+void event_index_cut(struct event_index *index, int64_t last_position);
 
 int64_t event_index_last_position(struct event_index *index);
 int64_t event_index_aggregate_count(struct event_index *index);
@@ -56,10 +64,13 @@ STATUS_MUST_CHECK struct status event_index_aggregates(struct event_index *index
                                                        struct indexed_aggregate *ret, size_t max,
                                                        size_t *ret_count);
 
-/* The `aggregates` op of an engine: walks the same list in pieces, so that no lock is held while `sink` runs. */
-STATUS_MUST_CHECK struct status event_index_list(struct event_index *index, struct bytes type,
-                                                 int64_t after_first_position, aggregate_sink sink,
-                                                 void *context);
+/*
+ * The `aggregates` op of an engine: walks the same list in pieces, so that no lock is held while `sink` runs. Each piece is
+ * looked up with the engine's own lock held for reading, so that no half of a commit shows.
+ */
+STATUS_MUST_CHECK struct status event_index_list(struct event_index *index, pthread_rwlock_t *engine_lock,
+                                                 struct bytes type, int64_t after_first_position,
+                                                 aggregate_sink sink, void *context);
 
 /* Counts only; engine and size_bytes are left to the engine. */
 STATUS_MUST_CHECK struct status event_index_stats(struct event_index *index, struct arena *arena,

@@ -47,10 +47,16 @@ struct facts_request {
     size_t event_id_count;
 };
 
-/* An append that already holds a named event id: its records, all, in order. count 0 = the id is free. */
+/*
+ * An append that already holds a named event id: its records, all, in order. The id is free when there are none and
+ * nothing is said to be unreadable.
+ */
 struct earlier_append {
     const struct record *records;
     size_t count;
+    /* NULL, or why records of it cannot be read. Concerns who named the id and nobody else in the batch, so facts()
+     * answers OK all the same. From the arena. */
+    const struct status *unreadable;
 };
 
 struct facts {

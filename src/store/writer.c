@@ -15,7 +15,6 @@
 #define BATCH_BYTES_MAX   (4U * 1024U * 1024U)
 #define QUEUE_APPENDS_MAX 8192U
 #define QUEUE_BYTES_MAX   (64U * 1024U * 1024U)
-#define RETRY_AFTER_MS    50
 
 /*
  * A batch goes through: filled and decided by the writer's thread → committed (the engine's thread reports) → answered →
@@ -82,11 +81,10 @@ struct status writer_submit(struct writer *writer, struct append *append)
                      : status_reason(REASON_STORE_FAILED, "the service is stopping; send it again later");
     } else if (writer->queue_appends >= writer->options.queue_max_appends ||
                writer->queue_bytes + append->encoded_bytes > writer->options.queue_max_bytes) {
-        status =
-            status_reason(REASON_QUEUE_FULL,
-                          "%zu appends of %zu bytes wait to be written, which is the most; retry in %d ms",
-                          writer->queue_appends, writer->queue_bytes, RETRY_AFTER_MS);
-        status.retry_after_ms = RETRY_AFTER_MS;
+        status = status_reason(REASON_QUEUE_FULL,
+                               "%zu appends of %zu bytes wait to be written, which is the most; retry in a "
+                               "moment",
+                               writer->queue_appends, writer->queue_bytes);
     } else {
         *writer->last = append;
         writer->last = &append->next;
@@ -219,25 +217,42 @@ static bool match_condition(void *context, int64_t position, struct record recor
 }
 
 /* Looks from where service stopped to the head of the facts; later events are in the overlays. */
-static struct status look_for_conditions(struct writer *writer, struct batch *batch, int64_t *hits)
+static struct status look_for_condition(struct writer *writer, const struct batch *batch,
+                                        const struct append_condition *condition, int64_t *ret_hit)
+{
+    *ret_hit = 0;
+    if (condition == NULL)
+        return status_ok();
+    const int64_t after =
+        condition->checked_to > condition->after_position ? condition->checked_to : condition->after_position;
+    if (after >= batch->facts.head.position)
+        return status_ok();
+    struct condition_search search = {&condition->fail_if_match, status_ok(), 0};
+    const struct read_query query = {.by = READ_BY_POSITION,
+                                     .after_position = after,
+                                     .to_position = batch->facts.head.position,
+                                     .to_version = INT32_MAX};
+    STATUS_TRY(writer->store->ops->read(writer->store, &query, match_condition, &search));
+    STATUS_TRY(search.status);
+    *ret_hit = search.hit;
+    return status_ok();
+}
+
+/* What cannot be read refuses the append whose condition must know, and no other of the batch. */
+static struct status look_for_conditions(struct writer *writer, struct batch *batch,
+                                         struct condition_fact *facts)
 {
     for (size_t i = 0; i < batch->append_count; i++) {
-        const struct append_condition *condition = batch->appends[i]->condition;
-        hits[i] = 0;
-        if (condition == NULL)
+        facts[i] = (struct condition_fact){0};
+        const struct status status =
+            look_for_condition(writer, batch, batch->appends[i]->condition, &facts[i].hit);
+        if (status.code == STATUS_OK)
             continue;
-        const int64_t after = condition->checked_to > condition->after_position ? condition->checked_to
-                                                                                : condition->after_position;
-        if (after >= batch->facts.head.position)
-            continue;
-        struct condition_search search = {&condition->fail_if_match, status_ok(), 0};
-        const struct read_query query = {.by = READ_BY_POSITION,
-                                         .after_position = after,
-                                         .to_position = batch->facts.head.position,
-                                         .to_version = INT32_MAX};
-        STATUS_TRY(writer->store->ops->read(writer->store, &query, match_condition, &search));
-        STATUS_TRY(search.status);
-        hits[i] = search.hit;
+        struct status *kept = arena_alloc(batch->arena, sizeof *kept);
+        if (kept == NULL)
+            return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to look up a batch; retry");
+        *kept = status;
+        facts[i].unreadable = kept;
     }
     return status_ok();
 }
@@ -336,15 +351,15 @@ static bool wait_for(struct writer *writer, struct batch *batch)
 
 static struct status decide_batch(struct writer *writer, struct batch *batch, const struct batch *in_flight)
 {
-    int64_t hits[BATCH_APPENDS_MAX];
+    struct condition_fact conditions[BATCH_APPENDS_MAX];
     STATUS_TRY(request_facts(writer, batch));
-    STATUS_TRY(look_for_conditions(writer, batch, hits));
+    STATUS_TRY(look_for_conditions(writer, batch, conditions));
     const struct decide_input input = {
         .appends = (const struct append *const *)batch->appends,
         .append_count = batch->append_count,
         .request = &batch->request,
         .facts = &batch->facts,
-        .condition_hit = hits,
+        .conditions = conditions,
         .in_flight = in_flight == NULL ? NULL : in_flight->decision.overlay,
         .now_us = clock_now_us(writer->clock),
         .limits = &writer->options.limits,

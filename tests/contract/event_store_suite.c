@@ -391,6 +391,8 @@ static void test_facts_give_whole_earlier_appends(void **state)
     assert_false(facts.heads[1].exists);
     assert_int_equal(facts.heads[2].version, 2);
     assert_int_equal(facts.earlier[1].count, 0);
+    assert_null(facts.earlier[0].unreadable);
+    assert_null(facts.earlier[1].unreadable);
     assert_int_equal(facts.earlier[0].count, 3); /* the middle event stands for its whole append */
     for (size_t i = 0; i < 3; i++)
         assert_true(bytes_equal(facts.earlier[0].records[i].bytes, outcome.records[i].bytes));

@@ -63,14 +63,14 @@ struct decision store_driver_decide(struct store_driver *driver, const struct ap
     const struct facts_request request = request_for(driver, appends, count);
     struct facts facts = {0};
     assert_status_ok(driver->store->ops->facts(driver->store, &request, driver->arena, &facts));
-    const int64_t *no_hits = arena_array(driver->arena, count, sizeof *no_hits);
+    const struct condition_fact *no_hits = arena_array(driver->arena, count, sizeof *no_hits);
     assert_non_null(no_hits);
     const struct decide_input input = {
         .appends = appends,
         .append_count = count,
         .request = &request,
         .facts = &facts,
-        .condition_hit = no_hits,
+        .conditions = no_hits,
         .now_us = clock_now_us(&driver->clock.clock),
         .limits = &driver->limits,
         .entropy = &driver->entropy.entropy,

@@ -3,6 +3,7 @@
 import base64
 import json
 import queue
+import random
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import grpc
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 from support.strata_rpc import (Client, aggregate_service_pb2, event_pb2, event_service_pb2, failure_of,  # noqa: E402
                                 microseconds, snapshot_service_pb2, subscription_service_pb2, system_service_pb2)
-from support.strata_service import ROOT, Service  # noqa: E402
+from support.strata_service import ROOT, Service, scaled  # noqa: E402
 
 GRPCURL = ROOT / ".tools/bin/grpcurl"
 Publish = event_service_pb2.PublishEventRequest
@@ -259,6 +260,31 @@ class Grpc(unittest.TestCase):
         events = [e for m in self.client.events.ReadEvents(event_service_pb2.ReadEventsRequest(
             query=event_pb2.EventQuery(items=[event_pb2.QueryItem(aggregate_ids=["s-pay"])]))) for e in m.events]
         self.assertEqual([json.loads(e.data)["n"] for e in events], list(range(count)))
+
+    def test_a_refused_append_does_not_change_the_order_of_those_behind_it(self):
+        """Checked, unchecked and refused appends of the same aggregates, pipelined; some expect the exact version."""
+        source = random.Random(7)
+        for round_number in range(scaled(10, 3)):
+            versions, requests, expected = {}, [], []
+            for _ in range(400):
+                aggregate = "s-order-%d-%d" % (round_number, source.randrange(4))
+                version = versions.get(aggregate, 0)
+                event = NewEvent(type=source.choice(("payment_processed", "custom", "custom")), aggregate_id=aggregate,
+                                 aggregate_type="payment",
+                                 data=b'{"payment_id":"%s","status":"pending"}' % aggregate.encode())
+                append = Append(events=[event])
+                if version and source.random() < 0.1:
+                    event.type, event.aggregate_type = "custom", "custom"
+                    append = Append(events=[event])
+                    expected.append("TYPE_MISMATCH")
+                else:
+                    if source.random() < 0.3:
+                        append.expectations.append(Expectation(aggregate_id=aggregate, be_at_version=version))
+                    versions[aggregate] = version + 1
+                    expected.append(version + 1)
+                requests.append(event_service_pb2.AppendStreamRequest(append=append))
+            answers = self.client.events.AppendStream(iter(requests))
+            self.assertEqual([a.error.reason or a.appended.heads[0].version for a in answers], expected)
 
     def test_answers_come_while_the_stream_is_open(self):
         requests = queue.Queue()

@@ -162,6 +162,12 @@ SHAPES = {
                            "transaction_id": _string, "processor": _string, "amount": _decimal, "currency": _currency,
                            "status": _status_of(PAYMENT_MOVES)}, ("payment_id",)),
 }
+OWN_ID = {"user_created": "user_id", "user_updated": "user_id", "user_deleted": "user_id", "order_created": "order_id",
+          "order_status_changed": "order_id", "payment_processed": "payment_id"}
+STATE_SHAPES = {"user": (SHAPES["user_created"][0], ()), "order": (SHAPES["order_created"][0], ()),
+                "payment": (SHAPES["payment_processed"][0], ())}
+for _members, _own in (("user", "user_id"), ("order", "order_id"), ("payment", "payment_id")):
+    STATE_SHAPES[_members] = ({**STATE_SHAPES[_members][0], _own: _string}, ())
 
 
 def faults(shape, obj):
@@ -420,6 +426,10 @@ class Stored:
     def __init__(self, append_id, events):
         self.append_id, self.events, self.timestamp_us, self.replayed = append_id, events, None, False
 
+    def recorded_us(self):
+        """When its events were recorded; for a replay that is the first append's time."""
+        return self.events[0].append.timestamp_us
+
     def heads(self):
         """The last event of each aggregate, in the order of first mention."""
         last = {}
@@ -490,13 +500,17 @@ class Model:
         if event.content_type:
             return "INVALID_FIELD" if shape[1] else None
         found = faults(shape, event.data_object)
-        if "INVALID_FIELD" in found:
+        own = content(member(event.data_object, OWN_ID[event.type]))
+        if "INVALID_FIELD" in found or own not in (None, event.aggregate_id):
             return "INVALID_FIELD"
         return "UNKNOWN_FIELD" if self.strict and found else None
 
     def local_fault(self, append):
         """What is wrong with the request whatever is stored; None when nothing is."""
         for event in append.events:
+            if event.type in (CREATED, REPLACED) and self.validation and "INVALID_FIELD" in faults(
+                    STATE_SHAPES.get(kind_of(event.given_type), ({}, ())), event.data_object):
+                return Refused("INVALID_FIELD")
             if event.type.startswith("$"):
                 continue
             reason = self.check_types(event.type, event.given_type)
@@ -510,7 +524,8 @@ class Model:
                 reason = self.check_payload(event)
             if reason is not None:
                 return Refused(reason)
-        if append.key and any(event.id for event in append.events):
+        given = [event.id for event in append.events if event.id]
+        if (append.key and given) or len(set(given)) < len(given):
             return Refused("INVALID_FIELD")
         return None
 
@@ -565,7 +580,7 @@ class Model:
                     e.same_content(s) for e, s in zip(append.events, stored.events)):
                 return Refused("EVENT_ID_USED")
             answer = Stored(stored.append_id, stored.events)
-            answer.timestamp_us, answer.replayed = stored.timestamp_us, True
+            answer.replayed = True
             return answer
         return None
 
@@ -583,17 +598,15 @@ class Model:
             folded, verdict = trial.get(event.aggregate_id) or (self._now(event.aggregate_id).copy(), False)
             if not folded.exists and not event.given_type:
                 mismatched = mismatched or "INVALID_FIELD"
-                break
             wanted = kind_of_event(event.type)
             if folded.exists and (event.given_type not in ("", folded.type) or
                                   (wanted and wanted != kind_of(folded.type))):
                 mismatched = mismatched or "TYPE_MISMATCH"
-                break
             event.aggregate_type = folded.type if folded.exists else event.given_type
             created = event.type == CREATED
             event.version = (0 if created else 1) if not folded.exists else folded.version + 1
             new_aggregates += not folded.exists
-            if limits.aggregate_events and event.version > limits.aggregate_events and not (created and folded.exists):
+            if limits.aggregate_events and event.version > limits.aggregate_events:
                 limited = limited or "LIMIT_AGGREGATE_EVENTS"
             if self.validation and not verdict:
                 verdict = refused(kind_of(event.aggregate_type), folded.exists, folded.version, folded.state, event.type,
@@ -603,7 +616,7 @@ class Model:
         known = sum(1 for _ in self.aggregates)
         if limits.aggregates and new_aggregates and known + new_aggregates > limits.aggregates:
             limited = limited or "LIMIT_AGGREGATES"
-        return limited if limited and not mismatched else mismatched
+        return limited or mismatched
 
     def _miss(self, expectation):
         now = self._now(expectation.aggregate_id)

@@ -126,13 +126,25 @@ void embedded_mark(struct embedded_store *store)
     segment_log_end(store->segments, &store->mark.segment, &store->mark.end_offset);
 }
 
-static struct status publish_locked(struct embedded_store *store, const struct commit_batch *batch)
+static struct status publish_appends(struct embedded_store *store, const struct commit_batch *batch)
 {
     const struct location *locations = (const struct location *)(const void *)store->places.data;
     for (size_t i = 0; i < batch->append_count; i++) {
         const struct commit_append *append = &batch->appends[i];
         STATUS_TRY(embedded_publish(store, append->fields, locations, append->count));
         locations += append->count;
+    }
+    return status_ok();
+}
+
+static struct status publish_locked(struct embedded_store *store, const struct commit_batch *batch)
+{
+    const struct status status = publish_appends(store, batch);
+    if (status.code != STATUS_OK) {
+        /* Whole or not at all: nobody holds the lock, so nobody saw the part that was entered. */
+        event_index_cut(store->index, store->head.position);
+        store->locations.count = store->head.position;
+        return status_prefix(status, "events were synced and could not be entered into the index");
     }
     store->head = batch->after;
     embedded_mark(store);
@@ -180,7 +192,8 @@ static struct status run_batch(struct embedded_store *store, const struct commit
         status = publish(store, job->batch, segment, offset);
         if (status.code == STATUS_OK)
             return status;
-        fate = FRAME_UNKNOWN; /* durable, but without memory to show it: the next start will */
+        /* Durable, but the next start must show it: no append may follow events that nobody sees. */
+        fate = FRAME_UNKNOWN;
     }
     if (fate == FRAME_NOT_WRITTEN && status.code == STATUS_RESOURCE_EXHAUSTED) {
         /* The only refusal that ends by itself. */

@@ -7,7 +7,8 @@
  *   any               reads what is published
  *
  * Locks, in this order, never two of the same kind: work_lock → view_lock → the leaves (segment log's
- * space.lock, state_db's lock). No callback runs and no file is touched under work_lock or view_lock.
+ * space.lock, state_db's lock). No callback runs and no file is touched under work_lock or view_lock. view_lock prefers
+ * waiting writers, so no thread may take it for reading twice.
  */
 #pragma once
 

@@ -72,6 +72,18 @@ static struct status fetch_append(struct embedded_store *store, struct record_re
     return status_ok();
 }
 
+/* Damage to one append must not refuse those of others: who named the id learns of it, the batch goes on. */
+static struct status note_unreadable(const struct status *why, struct arena *arena,
+                                     struct earlier_append *ret)
+{
+    struct status *kept = arena_alloc(arena, sizeof *kept);
+    if (kept == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the facts of a batch");
+    *kept = *why;
+    *ret = (struct earlier_append){.unreadable = kept};
+    return status_ok();
+}
+
 /* What the index alone knows, in one look. */
 static struct status look_up(struct embedded_store *store, const struct facts_request *request,
                              struct arena *arena, struct facts *ret, int64_t *ret_positions)
@@ -99,8 +111,11 @@ struct status embedded_facts(struct event_store *base, const struct facts_reques
 
     struct record_reader reader = record_reader_make(store->segments, READ_FORWARD);
     for (size_t i = 0; i < request->event_id_count && status.code == STATUS_OK; i++) {
-        if (positions[i] > 0)
-            status = fetch_append(store, &reader, positions[i], arena, &ret->earlier[i]);
+        if (positions[i] == 0)
+            continue;
+        status = fetch_append(store, &reader, positions[i], arena, &ret->earlier[i]);
+        if (status.code == STATUS_DATA_LOSS)
+            status = note_unreadable(&status, arena, &ret->earlier[i]);
     }
     record_reader_done(&reader);
     return status;

@@ -259,7 +259,12 @@ static struct embedded_store *new_store(struct files *files, const struct clock 
     store->places = buffer_make(0);
     store->frame = buffer_make(0);
     store->failed = status_ok();
-    pthread_rwlock_init(&store->view_lock, NULL);
+    /* glibc lets readers overtake a waiting writer for ever; then a few busy readers stop all commits. */
+    pthread_rwlockattr_t fair;
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&store->view_lock, &fair);
+    pthread_rwlockattr_destroy(&fair);
     pthread_mutex_init(&store->work_lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -281,8 +286,11 @@ static struct status open_store(struct files *files, const struct embedded_optio
     STATUS_TRY(find_or_make(store));
     STATUS_TRY(make_parts(store));
     STATUS_TRY(embedded_recover(store));
-    if (store->lost_position > 0 && !store->options.read_only)
+    if (store->lost_position > 0 && !store->options.read_only) {
+        /* The former head is forgotten only when the loss is on record: a start that ends between is refused again. */
         STATUS_TRY(embedded_record_loss(store));
+        STATUS_TRY(embedded_remember(store, false));
+    }
     if (store->options.read_only)
         store->failed = refuse_read_only();
     else if (!stepped)

@@ -38,13 +38,22 @@ static struct status sync_log_folder(struct embedded_store *store)
     return files_sync_dir(store->files, folder);
 }
 
+/*
+ * After a clean stop the disk has what is shown. But a start that accepts a loss may follow one that had written the
+ * record of it and then failed.
+ */
+static bool trusts_what_is_shown(const struct recovery *recovery)
+{
+    return recovery->remembered.clean && !recovery->store->options.accept_data_loss;
+}
+
 /* ---- while scanning ---- */
 
 static struct status on_segment_begin(void *context, const struct scanned_segment *segment)
 {
     struct recovery *recovery = context;
     struct embedded_store *store = recovery->store;
-    if (!segment->last || recovery->remembered.clean || store->options.read_only)
+    if (!segment->last || trusts_what_is_shown(recovery) || store->options.read_only)
         return status_ok();
     char path[STORE_PATH_BYTES];
     path_of(store, segment->name, "", path);
@@ -205,7 +214,7 @@ static struct status repair_tail(struct recovery *recovery, const struct log_sca
 {
     struct embedded_store *store = recovery->store;
     uint64_t file_bytes = found->last.file_bytes;
-    if (!store->options.read_only && !recovery->remembered.clean)
+    if (!store->options.read_only && !trusts_what_is_shown(recovery))
         STATUS_TRY(sync_folders(store));
     if (found->segment_count == 0)
         return status_ok();
@@ -252,6 +261,8 @@ static struct status remember_start(struct recovery *recovery, const struct log_
                                 : found->end.writer_epoch;
     store->writer_epoch = former + 1;
     store->remembered = recovery->remembered;
+    if (store->lost_position > 0)
+        return status_ok(); /* what was remembered speaks against the log until the loss is recorded */
     /* Not clean from here on, and durably so before the first frame is written. */
     return embedded_remember(store, false);
 }

@@ -114,8 +114,10 @@ static int state_file_sync(sqlite3_file *base, int flags)
         file->folder_dirty = false;
         return SQLITE_OK;
     }
+    /* Never SQLITE_FULL, which says "try again". */
     file->vfs->broken = true;
-    return failed(file->vfs, &status, SQLITE_IOERR_FSYNC);
+    file->vfs->failure = status;
+    return SQLITE_IOERR_FSYNC;
 }
 
 static int state_file_size(sqlite3_file *base, sqlite3_int64 *ret)

@@ -58,7 +58,7 @@ static struct status earlier_append(struct memory_store *memory, int64_t positio
         return no_memory();
     for (size_t i = 0; i < count; i++)
         records[i] = record_at(memory, position - fields.append_index + (int64_t)i);
-    *ret = (struct earlier_append){records, count};
+    *ret = (struct earlier_append){.records = records, .count = count};
     return status_ok();
 }
 
@@ -113,17 +113,38 @@ static struct status keep_record(struct memory_store *memory, struct record reco
     return status_ok();
 }
 
+static struct status keep_batch(struct memory_store *memory, const struct commit_batch *batch)
+{
+    for (size_t i = 0; i < batch->append_count; i++) {
+        const struct commit_append *append = &batch->appends[i];
+        for (size_t j = 0; j < append->count; j++)
+            STATUS_TRY(keep_record(memory, append->records[j]));
+        STATUS_TRY(event_index_add(memory->index, append->fields, append->count));
+    }
+    return status_ok();
+}
+
+/* Takes back what was kept of a batch; nobody was shown it, since the head did not move. */
+static void drop_behind_head(struct memory_store *memory)
+{
+    event_index_cut(memory->index, memory->head.position);
+    while ((int64_t)memory->record_count > memory->head.position) {
+        const struct bytes bytes = memory->records[--memory->record_count].bytes;
+        memory->size_bytes -= (int64_t)bytes.size_bytes;
+        free((void *)bytes.data);
+    }
+}
+
 static struct status commit_locked(struct memory_store *memory, const struct commit_batch *batch)
 {
     if (batch->before.position != memory->head.position)
         return status_reason(REASON_STORE_FAILED,
                              "a commit begins behind position %lld and the store is at %lld",
                              (long long)batch->before.position, (long long)memory->head.position);
-    for (size_t i = 0; i < batch->append_count; i++) {
-        const struct commit_append *append = &batch->appends[i];
-        for (size_t j = 0; j < append->count; j++)
-            STATUS_TRY(keep_record(memory, append->records[j]));
-        STATUS_TRY(event_index_add(memory->index, append->fields, append->count));
+    const struct status status = keep_batch(memory, batch);
+    if (status.code != STATUS_OK) {
+        drop_behind_head(memory);
+        return status_reason(REASON_STORE_FAILED, "nothing was kept: %s", status.message);
     }
     memory->head = batch->after;
     return status_ok();
@@ -189,7 +210,8 @@ static struct status memory_aggregate(struct event_store *store, struct bytes id
 static struct status memory_aggregates(struct event_store *store, struct bytes type,
                                        int64_t after_first_position, aggregate_sink sink, void *context)
 {
-    return event_index_list(of(store)->index, type, after_first_position, sink, context);
+    struct memory_store *memory = of(store);
+    return event_index_list(memory->index, &memory->lock, type, after_first_position, sink, context);
 }
 
 static struct status memory_find_id(struct event_store *store, struct bytes event_id, int64_t *ret_position)

@@ -1,6 +1,7 @@
 /* What only the real disk has; the rest is in tests/contract/test_files.c. */
 #include "support/cmocka.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,35 @@
 #include <unistd.h>
 
 #include "base/files.h"
+
+/* The linker's names: every fdatasync and fsync of the program comes here first. */
+int real_fdatasync(int fd) __asm__("__real_fdatasync");
+int real_fsync(int fd) __asm__("__real_fsync");
+int wrap_fdatasync(int fd) __asm__("__wrap_fdatasync");
+int wrap_fsync(int fd) __asm__("__wrap_fsync");
+
+static int sync_error; /* what the next sync fails with; 0 = it works */
+static int sync_calls;
+
+static int answer_sync(int fd, int (*real)(int fd))
+{
+    sync_calls++;
+    if (sync_error == 0)
+        return real(fd);
+    errno = sync_error;
+    sync_error = 0;
+    return -1;
+}
+
+int wrap_fdatasync(int fd)
+{
+    return answer_sync(fd, real_fdatasync);
+}
+
+int wrap_fsync(int fd)
+{
+    return answer_sync(fd, real_fsync);
+}
 
 struct fixture {
     char folder[64];
@@ -117,6 +147,31 @@ static void test_a_failed_allocation_leaves_the_size(void **state)
     assert_int_equal(size, 3);
 }
 
+/*
+ * Delayed allocation reports a full disk at the sync, after the kernel gave the pages up: whoever took that for a
+ * plain want of space would free some, sync again, be told "OK", and have lost the data.
+ */
+static void test_a_sync_that_fails_is_data_loss_whatever_the_cause(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const int errors[] = {EIO, ENOSPC, EDQUOT, ENOMEM, EROFS, EINTR, EINVAL};
+    CLEANUP(file_close_at) struct file *file = NULL;
+    assert_status_ok(files_open(fixture->files, "a", FILE_WRITE | FILE_CREATE, &file));
+    for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+        sync_calls = 0;
+        sync_error = errors[i];
+        const struct status of_file = file_sync(file);
+        sync_error = errors[i];
+        const struct status of_folder = files_sync_dir(fixture->files, ".");
+        if (of_file.code != STATUS_DATA_LOSS || of_folder.code != STATUS_DATA_LOSS)
+            fail_msg("%s: %s, %s", strerror(errors[i]), status_code_name(of_file.code),
+                     status_code_name(of_folder.code));
+        assert_non_null(strstr(of_file.message, strerror(errors[i])));
+        assert_int_equal(sync_calls, 2); /* never again by itself, not even after EINTR */
+    }
+    assert_status_ok(file_sync(file));
+}
+
 /* Tells by one byte that it holds the lock, then waits for one. */
 static void hold_lock(const struct fixture *fixture, int tell, int wait)
 {
@@ -175,6 +230,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_root_that_is_a_file_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_allocated_space_is_really_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_failed_allocation_leaves_the_size, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_sync_that_fails_is_data_loss_whatever_the_cause, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_a_lock_names_its_holder_and_ends_with_it, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("posix_files", tests, NULL, NULL);

@@ -18,6 +18,21 @@ static void test_a_reason_brings_its_code_and_http_status(void **state)
     assert_int_equal(status_http((enum status_code)99, STATUS_REASON_NONE), 500);
 }
 
+/* "Not executed, ask again": without a time a client would hammer. What waiting does not heal carries none. */
+static void test_a_reason_says_when_to_try_again(void **state)
+{
+    (void)state;
+    for (int i = STATUS_REASON_NONE + 1; i < STATUS_REASON_COUNT; i++) {
+        const struct status status = status_reason((enum status_reason)i, "x");
+        const bool passes = status.code == STATUS_UNAVAILABLE || status.reason == REASON_RATE_LIMITED;
+        if (passes != (status.retry_after_ms > 0))
+            fail_msg("%s: retry after %d ms", status_reason_name(status.reason), status.retry_after_ms);
+    }
+    assert_int_equal(status_reason(REASON_QUEUE_FULL, "x").retry_after_ms, 50); /* queues drain fast */
+    assert_int_equal(status_reason(REASON_STORE_FAILED, "x").retry_after_ms, 1000);
+    assert_int_equal(status_error(STATUS_UNAVAILABLE, "x").retry_after_ms, 0);
+}
+
 static void test_names_of_reasons_are_found_again(void **state)
 {
     (void)state;
@@ -63,6 +78,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_reason_brings_its_code_and_http_status),
+        cmocka_unit_test(test_a_reason_says_when_to_try_again),
         cmocka_unit_test(test_names_of_reasons_are_found_again),
         cmocka_unit_test(test_a_long_message_is_cut_between_characters),
         cmocka_unit_test(test_a_prefix_keeps_everything_else),

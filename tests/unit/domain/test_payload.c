@@ -24,7 +24,7 @@ static void check_rows(const struct domain *domain, enum status_reason reason, c
     for (size_t i = 0; i < count; i++) {
         CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
         const struct status status = domain_check_payload(domain, arena, "data", bytes_of_text(rows[i].type),
-                                                          bytes_of_text(rows[i].data));
+                                                          BYTES_NONE, bytes_of_text(rows[i].data));
         if (rows[i].message == NULL) {
             assert_status_ok(status);
             continue;
@@ -146,7 +146,7 @@ static void test_all_faulty_fields_are_listed_with_their_paths(void **state)
     CLEANUP(domain_free_at) struct domain *domain = domain_new_with(true, true);
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     const struct status status = domain_check_payload(
-        domain, arena, "events[2].data", BYTES_LITERAL("order_created"),
+        domain, arena, "events[2].data", BYTES_LITERAL("order_created"), BYTES_LITERAL("o"),
         BYTES_LITERAL(
             "{\"user_id\":5,\"items\":[{\"product_id\":\"p\"},{\"quantity\":\"x\",\"unit_price\":[],"
             "\"colour\":1},7],\"currency\":\"e\"}"));
@@ -191,7 +191,8 @@ static void test_strict_refuses_unknown_members_at_every_depth(void **state)
     check_rows(domain, REASON_UNKNOWN_FIELD, rows, ARRAY_SIZE(rows));
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     assert_status_ok(
-        domain_check_payload(domain, arena, "data", BYTES_LITERAL("custom"), BYTES_LITERAL("{\"a\":1}")));
+        domain_check_payload(domain, arena, "data", BYTES_LITERAL("custom"), BYTES_NONE,
+                             BYTES_LITERAL("{\"a\":1}")));
 }
 
 static void test_faults_are_counted_beyond_what_is_listed(void **state)
@@ -204,8 +205,8 @@ static void test_faults_are_counted_beyond_what_is_listed(void **state)
     for (int i = 1; i < 5000; i++)
         buffer_add_text(&data, ",0");
     buffer_add_text(&data, "]}");
-    const struct status status =
-        domain_check_payload(domain, arena, "data", BYTES_LITERAL("order_created"), buffer_bytes(&data));
+    const struct status status = domain_check_payload(domain, arena, "data", BYTES_LITERAL("order_created"),
+                                                      BYTES_LITERAL("o"), buffer_bytes(&data));
     assert_refused(
         status, REASON_INVALID_FIELD,
         "5000 fields of the order_created payload are wrong; the first: data.items[0] is a number; give an "
@@ -223,7 +224,8 @@ static void test_broken_json_is_refused_as_such(void **state)
                                          "{\"user_id\":\"u\"} x", "{\"other\":[1,}"};
     for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
         const struct status status = domain_check_payload(
-            domain, arena, "data", BYTES_LITERAL("user_created"), bytes_of_text(broken[i]));
+            domain, arena, "data", BYTES_LITERAL("user_created"), BYTES_LITERAL("u"),
+            bytes_of_text(broken[i]));
         assert_int_equal(status.reason, REASON_INVALID_JSON);
         assert_memory_equal(status.message, "data: ", 6);
     }
@@ -234,8 +236,84 @@ static void test_shapes_are_off_when_validation_is(void **state)
     (void)state;
     CLEANUP(domain_free_at) struct domain *domain = domain_new_with(false, true);
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    assert_status_ok(
-        domain_check_payload(domain, arena, "data", BYTES_LITERAL("user_created"), BYTES_LITERAL("{}")));
+    assert_status_ok(domain_check_payload(domain, arena, "data", BYTES_LITERAL("user_created"),
+                                          BYTES_LITERAL("u"), BYTES_LITERAL("{\"user_id\":\"v\"}")));
+    assert_status_ok(domain_check_state(domain, arena, "state", BYTES_LITERAL("user"),
+                                        BYTES_LITERAL("{\"email\":5}")));
+}
+
+static void test_a_payload_names_no_other_aggregate(void **state)
+{
+    (void)state;
+#define OTHER(member, found)                                                                                 \
+    "data." member " is \"" found "\" and the event belongs to aggregate \"x-1\"; give that id, or correct " \
+    "aggregate_id"
+    static const struct row rows[] = {
+        {"user_created", "{\"user_id\":\"x-1\"}", NULL},
+        {"user_created", "{\"user_id\":\"\\u0078-1\"}", NULL},
+        {"user_created", "{\"user_id\":\"x-2\"}", OTHER("user_id", "x-2")},
+        {"user_updated", "{\"email\":\"e\",\"user_id\":null}", NULL},
+        {"user_updated", "{\"user_id\":\"X-1\"}", OTHER("user_id", "X-1")},
+        {"user_updated", "{\"user_id\":\"\"}", OTHER("user_id", "")},
+        {"user_updated", "{\"changes\":[{\"field\":\"user_id\",\"new_value\":\"x-2\"}]}", NULL},
+        {"user_deleted", "{\"user_id\":\"x\",\"deleted_by\":\"x-2\"}", OTHER("user_id", "x")},
+        {"order_created", "{\"order_id\":\"x-1\",\"user_id\":\"x-2\"}", NULL},
+        {"order_created", "{\"order_id\":\"x-12\"}", OTHER("order_id", "x-12")},
+        {"order_status_changed", "{\"order_id\":\"o\",\"new_status\":\"paid\"}", OTHER("order_id", "o")},
+        {"payment_processed", "{\"payment_id\":\"x-1\",\"order_id\":\"o\",\"user_id\":\"u\"}", NULL},
+        {"payment_processed", "{\"payment_id\":\"p\"}", OTHER("payment_id", "p")},
+        {"custom", "{\"user_id\":\"x-2\"}", NULL},
+        /* long ids are cut, never in the middle of a character */
+        {"user_deleted", "{\"user_id\":\"0123456789012345678901234567890123456789012345678901234567890\"}",
+         OTHER("user_id", "012345678901234567890123456789012345678901234567…")},
+    };
+    CLEANUP(domain_free_at) struct domain *domain = domain_new_with(true, false);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+        const struct status status =
+            domain_check_payload(domain, arena, "data", bytes_of_text(rows[i].type), BYTES_LITERAL("x-1"),
+                                 bytes_of_text(rows[i].data));
+        if (rows[i].message == NULL)
+            assert_status_ok(status);
+        else
+            assert_refused(status, REASON_INVALID_FIELD, rows[i].message);
+    }
+}
+
+static void test_states_have_the_shape_of_their_type_and_need_no_member(void **state)
+{
+    (void)state;
+    /* type = of the aggregate */
+    static const struct row rows[] = {
+        {"user", "", NULL},
+        {"user", "{}", NULL},
+        {"user", "{\"user_id\":\"\",\"email\":null,\"status\":5,\"shoe_size\":42}", NULL},
+        {"user", "{\"email\":5}", "state.email is a number; give a string"},
+        {"user", "{\"user_id\":[],\"role\":{}}",
+         "2 members of the user's state are wrong; the first: state.user_id is a list; give a string"},
+        {"order", "{\"items\":[{\"quantity\":1,\"colour\":2}],\"total_amount\":\"1.50\"}", NULL},
+        {"order", "{\"items\":[{\"quantity\":\"1\"}]}",
+         "state.items[0].quantity is a string; give a whole number"},
+        {"order", "{\"currency\":\"euro\"}",
+         "state.currency is no currency code; give three capital letters such as EUR (ISO 4217)"},
+        {"order", "{\"status\":\"lost\"}", "state.status is no status of order aggregates; choose " ORDER_STATUSES},
+        {"payment", "{\"amount\":1e400,\"status\":\"completed\"}", NULL},
+        {"payment", "{\"amount\":[]}", "state.amount is a list; give a number, or a string that holds a decimal"},
+        {"custom", "{\"email\":5}", NULL},
+        {"account", "{\"amount\":[]}", NULL},
+    };
+    for (int strict = 0; strict < 2; strict++) { /* what else a state holds is the client's own */
+        CLEANUP(domain_free_at) struct domain *domain = domain_new_with(true, strict == 1);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+            CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+            const struct status status = domain_check_state(
+                domain, arena, "state", bytes_of_text(rows[i].type), bytes_of_text(rows[i].data));
+            if (rows[i].message == NULL)
+                assert_status_ok(status);
+            else
+                assert_refused(status, REASON_INVALID_FIELD, rows[i].message);
+        }
+    }
 }
 
 int main(void)
@@ -248,6 +326,8 @@ int main(void)
         cmocka_unit_test(test_faults_are_counted_beyond_what_is_listed),
         cmocka_unit_test(test_broken_json_is_refused_as_such),
         cmocka_unit_test(test_shapes_are_off_when_validation_is),
+        cmocka_unit_test(test_a_payload_names_no_other_aggregate),
+        cmocka_unit_test(test_states_have_the_shape_of_their_type_and_need_no_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

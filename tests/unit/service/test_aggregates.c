@@ -330,6 +330,15 @@ static const struct {
     {"a tag without quotes", "1", -1, "{\"n\":1}", REASON_INVALID_FIELD},
     {"a list of tags", "\"1\", \"2\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
     {"a weak tag", "W/\"1\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"a leading zero", "\"01\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"two zeros", "\"00\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"a space in the tag", "\" 1\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"a sign", "\"+1\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"an open tag", "\"1", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"an empty tag", "\"\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"beyond a version", "\"2147483648\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"far beyond a version", "\"99999999999999999999999\"", -1, "{\"n\":1}", REASON_INVALID_FIELD},
+    {"the highest version", "\"2147483647\"", -1, "{\"n\":1}", REASON_IF_MATCH_FAILED},
     {"not an object", "*", -1, "[]", REASON_INVALID_JSON},
     {"nothing to save", "*", -1, "", REASON_INVALID_FIELD},
 };
@@ -355,6 +364,93 @@ static void test_save_refuses_by_name(void **state)
     assert_null(save(world, &request, &status));
     assert_int_equal(status.reason, REASON_AGGREGATE_UNKNOWN);
     assert_int_equal(world_head(world), 1);
+}
+
+static void test_a_weak_tag_is_refused_by_name(void **state)
+{
+    struct world *world = *state;
+    (void)publish_custom(world, "a", "{}");
+    Strata__V1__SaveAggregateRequest request = save_request("a");
+    request.if_match = T("W/\"1\"");
+    request.state = json("{}");
+    struct status status;
+    assert_null(save(world, &request, &status));
+    assert_non_null(strstr(status.message, "weak"));
+}
+
+/* Nothing may point at what is not there: no 201, no ETag, no position to wait for. */
+static void test_validate_only_does_not_look_recorded(void **state)
+{
+    struct world *world = *state;
+    Strata__V1__CreateAggregateRequest creation = STRATA__V1__CREATE_AGGREGATE_REQUEST__INIT;
+    creation.id = T("a");
+    creation.type = T("custom");
+    creation.validate_only = 1;
+    struct test_reply reply =
+        test_call(world->table, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE, &creation.base);
+    assert_status_ok(reply.status);
+    assert_int_equal(reply.http_status, 200);
+    Strata__V1__Aggregate *would = test_reply_message(&reply, &strata__v1__aggregate__descriptor);
+    assert_string_equal(would->etag, "");
+    assert_int_equal(would->position, 0);
+    assert_int_equal(would->n_events, 1);
+    assert_int_equal(would->events[0]->position, 1);
+    test_message_free(would);
+    test_reply_done(&reply);
+    assert_int_equal(world_head(world), 0);
+
+    (void)publish_custom(world, "a", "{}");
+    Strata__V1__SaveAggregateRequest saving = save_request("a");
+    saving.set_metadata = json("{\"k\":1}");
+    saving.idempotency_key = T("save-1");
+    saving.validate_only = 1;
+    reply = test_call(world->table, METHOD_AGGREGATE_SERVICE_SAVE_AGGREGATE, &saving.base);
+    assert_int_equal(reply.http_status, 200);
+    would = test_reply_message(&reply, &strata__v1__aggregate__descriptor);
+    assert_int_equal(would->version, 2);
+    assert_string_equal(would->etag, "");
+    assert_int_equal(would->position, 0);
+    test_message_free(would);
+    test_reply_done(&reply);
+
+    saving.validate_only = 0;
+    test_message_free(save(world, &saving, NULL));
+    saving.validate_only = 1; /* a replay is there */
+    Strata__V1__Aggregate *again = save(world, &saving, NULL);
+    assert_true(again->replayed);
+    assert_string_equal(again->etag, "\"2\"");
+    assert_int_equal(again->position, 2);
+    test_message_free(again);
+}
+
+static void assert_state_fault(struct world *world, enum schema_method_id method,
+                               const ProtobufCMessage *request, const char *field)
+{
+    struct test_reply reply = test_call(world->table, method, request);
+    if (reply.status.reason != REASON_INVALID_FIELD || reply.fault_count != 1 ||
+        strcmp(reply.faults[0], field) != 0)
+        fail_msg("wanted %s, got %s: %s", field, reply.fault_count > 0 ? reply.faults[0] : "no field",
+                 reply.status.message);
+    test_reply_done(&reply);
+}
+
+static void test_states_of_known_types_have_members_of_their_types(void **state)
+{
+    struct world *world = *state;
+    Strata__V1__CreateAggregateRequest creation = STRATA__V1__CREATE_AGGREGATE_REQUEST__INIT;
+    creation.id = T("u");
+    creation.type = T("user");
+    creation.initial_state = json("{\"note\":1,\"email\":5}");
+    assert_state_fault(world, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE, &creation.base,
+                       "initial_state.email");
+    create(world, "u", "user", "{\"note\":1,\"email\":null,\"role\":\"x\"}");
+    Strata__V1__SaveAggregateRequest saving = save_request("u");
+    saving.if_match = T("\"0\"");
+    saving.state = json("{\"email\":{}}");
+    assert_state_fault(world, METHOD_AGGREGATE_SERVICE_SAVE_AGGREGATE, &saving.base, "state.email");
+    saving.state = json("{\"email\":\"e\",\"note\":{}}");
+    test_message_free(save(world, &saving, NULL));
+    assert_int_equal(world_head(world), 2);
 }
 
 static void test_a_new_state_replaces_and_drops_nulls(void **state)
@@ -443,6 +539,9 @@ int main(void)
         CASE(test_save_records_its_parts_in_order),
         CASE(test_save_with_ids_is_recognised_when_repeated),
         CASE(test_save_refuses_by_name),
+        CASE(test_a_weak_tag_is_refused_by_name),
+        CASE(test_validate_only_does_not_look_recorded),
+        CASE(test_states_of_known_types_have_members_of_their_types),
         CASE(test_a_new_state_replaces_and_drops_nulls),
         CASE(test_list_pages_through_all_aggregates_once),
     };

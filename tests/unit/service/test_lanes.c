@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -234,6 +235,116 @@ static void test_events_of_one_append_follow_each_other(void **state)
     assert_int_equal(world_head(world), 3);
 }
 
+/* --- a foreign write between a lane's look and its append --- */
+
+struct foreign {
+    struct append append; /* first: found from it */
+    struct append_event event;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done;
+    enum append_outcome_kind kind;
+};
+
+static void foreign_done(struct append *append, const struct append_outcome *outcome)
+{
+    struct foreign *foreign = (struct foreign *)append;
+    pthread_mutex_lock(&foreign->lock);
+    foreign->kind = outcome->kind;
+    foreign->done = true;
+    pthread_cond_signal(&foreign->changed);
+    pthread_mutex_unlock(&foreign->lock);
+}
+
+/* As another replica would: past the service and its lanes. */
+static void delete_user_behind_the_back(struct writer *writer, const char *id)
+{
+    struct foreign foreign = {.event = {.id = BYTES_LITERAL("foreign-1"),
+                                        .type = BYTES_LITERAL("user_deleted"),
+                                        .aggregate_id = bytes_of_text(id),
+                                        .data = BYTES_LITERAL("{}")}};
+    foreign.append = (struct append){.append_id = BYTES_LITERAL("foreign-1"),
+                                     .events = &foreign.event,
+                                     .event_count = 1,
+                                     .encoded_bytes = 200,
+                                     .on_done = foreign_done};
+    pthread_mutex_init(&foreign.lock, NULL);
+    pthread_cond_init(&foreign.changed, NULL);
+    assert_status_ok(writer_submit(writer, &foreign.append));
+    pthread_mutex_lock(&foreign.lock);
+    while (!foreign.done)
+        pthread_cond_wait(&foreign.changed, &foreign.lock);
+    pthread_mutex_unlock(&foreign.lock);
+    assert_int_equal(foreign.kind, APPEND_ACCEPTED);
+    pthread_cond_destroy(&foreign.changed);
+    pthread_mutex_destroy(&foreign.lock);
+}
+
+static struct {
+    const struct event_store_ops *real;
+    struct event_store_ops ops;
+    struct writer *writer;
+    atomic_bool armed;
+} hook;
+
+/* A round asks for a client's id after it has read the state and before it submits. */
+static struct status hooked_find_id(struct event_store *store, struct bytes event_id, int64_t *ret_position)
+{
+    if (bytes_equal(event_id, BYTES_LITERAL("unchecked-1")) && atomic_exchange(&hook.armed, false))
+        delete_user_behind_the_back(hook.writer, "u");
+    return hook.real->find_id(store, event_id, ret_position);
+}
+
+/* An append without a verdict is accepted at whatever version: what the lane made of it must then be dropped, or the
+ * foreign event would never be folded. */
+static void test_an_unchecked_append_at_another_version_costs_the_lane_its_state(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, NULL);
+    hook.real = world.store->ops;
+    hook.ops = *world.store->ops;
+    hook.ops.find_id = hooked_find_id;
+    hook.writer = world.writer;
+    atomic_store(&hook.armed, true);
+    world.store->ops = &hook.ops;
+    Strata__V1__PublishEventRequest request = user_created("u");
+    test_message_free(publish(&world, &request, NULL));
+
+    char *types[] = {T("nothing")};
+    Strata__V1__QueryItem item = STRATA__V1__QUERY_ITEM__INIT;
+    item.types = types;
+    item.n_types = 1;
+    Strata__V1__QueryItem *items[] = {&item};
+    Strata__V1__EventQuery query = STRATA__V1__EVENT_QUERY__INIT;
+    query.items = items;
+    query.n_items = 1;
+    Strata__V1__AppendCondition condition = STRATA__V1__APPEND_CONDITION__INIT; /* brings it into the lane */
+    condition.fail_if_match = &query;
+    Strata__V1__NewEvent event = STRATA__V1__NEW_EVENT__INIT;
+    event.id = T("unchecked-1");
+    event.type = T("custom");
+    event.aggregate_id = T("u");
+    Strata__V1__NewEvent *events[] = {&event};
+    Strata__V1__AppendEventsRequest append = STRATA__V1__APPEND_EVENTS_REQUEST__INIT;
+    append.events = events;
+    append.n_events = 1;
+    append.condition = &condition;
+    Strata__V1__AppendEventsResponse *response =
+        call_method_of(&world, METHOD_EVENT_SERVICE_APPEND_EVENTS, &append.base,
+                       &strata__v1__append_events_response__descriptor, NULL);
+    assert_int_equal(response->heads[0]->version, 3);
+    test_message_free(response);
+    assert_false(atomic_load(&hook.armed));
+
+    struct status status;
+    request = user_updated("u");
+    assert_null(publish(&world, &request, &status));
+    assert_int_equal(status.reason, REASON_TRANSITION_REFUSED);
+    assert_int_equal(world_head(&world), 3);
+    world_close(&world);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -244,6 +355,7 @@ int main(void)
         CASE(test_replays_among_others_cost_nobody_their_append),
         CASE(test_appends_over_several_lanes_do_not_block_each_other),
         CASE(test_events_of_one_append_follow_each_other),
+        CASE(test_an_unchecked_append_at_another_version_costs_the_lane_its_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

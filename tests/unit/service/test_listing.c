@@ -3,8 +3,11 @@
 
 #include "support/manual_clock.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static int set_up(void **state)
 {
@@ -157,6 +160,36 @@ static void test_pages_are_bound_to_the_head_and_the_filter(void **state)
     test_message_free(first);
 }
 
+/* The same fields at their defaults, other methods and other stores. */
+static void test_a_page_token_is_of_one_method_and_one_store(void **state)
+{
+    struct world *world = *state;
+    fill(world, 4);
+    struct world other;
+    world_open(&other, NULL);
+    fill(&other, 4);
+    Strata__V1__ListEventsRequest request = STRATA__V1__LIST_EVENTS_REQUEST__INIT;
+    request.page_size = 1;
+    Strata__V1__ListEventsResponse *first = list(world, &request, NULL);
+    struct status status;
+    Strata__V1__ListAggregatesRequest aggregates = STRATA__V1__LIST_AGGREGATES_REQUEST__INIT;
+    aggregates.page_token = first->next_page_token;
+    assert_null(call_method_of(world, METHOD_AGGREGATE_SERVICE_LIST_AGGREGATES, &aggregates.base,
+                               &strata__v1__list_aggregates_response__descriptor, &status));
+    assert_int_equal(status.reason, REASON_INVALID_FIELD);
+    Strata__V1__ListSnapshotsRequest snapshots = STRATA__V1__LIST_SNAPSHOTS_REQUEST__INIT;
+    snapshots.page_token = first->next_page_token;
+    assert_null(call_method_of(world, METHOD_SNAPSHOT_SERVICE_LIST_SNAPSHOTS, &snapshots.base,
+                               &strata__v1__list_snapshots_response__descriptor, &status));
+    assert_int_equal(status.reason, REASON_INVALID_FIELD);
+    request.page_token = first->next_page_token;
+    assert_null(list(&other, &request, &status));
+    assert_int_equal(status.reason, REASON_INVALID_FIELD);
+    test_message_free(list(world, &request, NULL));
+    test_message_free(first);
+    world_close(&other);
+}
+
 static void test_list_refuses_by_name(void **state)
 {
     struct world *world = *state;
@@ -296,6 +329,168 @@ static void test_a_read_filters_and_tells_how_far_it_came(void **state)
     assert_read(world, &request, 0, 1, 19, 2, 20);
 }
 
+/* What the position of a message is good for: going on there misses nothing and repeats nothing. */
+static void test_a_read_goes_on_where_it_ended_in_both_directions(void **state)
+{
+    struct world *world = *state;
+    fill(world, 20);
+    Strata__V1__ReadEventsRequest request = STRATA__V1__READ_EVENTS_REQUEST__INIT;
+    request.limit = 7;
+    assert_read(world, &request, 0, 1, 7, 1, 7);
+    request.after_position = 7;
+    assert_read(world, &request, 0, 8, 14, 1, 14);
+    request.after_position = 0;
+    request.direction = STRATA__V1__DIRECTION__BACKWARD;
+    assert_read(world, &request, 0, 20, 14, -1, 14);
+    request.to_position = 14;
+    assert_read(world, &request, 0, 13, 7, -1, 7);
+    request.to_position = 7;
+    assert_read(world, &request, 0, 6, 1, -1, 1);
+    request.to_position = 1;
+    assert_read(world, &request, 0, 1, 2, -1, 1);
+}
+
+/* --- a position that is not there --- */
+
+static struct {
+    const struct event_store_ops *real;
+    struct event_store_ops ops;
+    atomic_int_fast64_t hidden;
+    atomic_int looks; /* that met the hole */
+} hole;
+
+struct look_around {
+    record_sink sink;
+    void *context;
+};
+
+static bool sink_around(void *context, int64_t position, struct record record)
+{
+    const struct look_around *around = context;
+    if (position != atomic_load(&hole.hidden))
+        return around->sink(around->context, position, record);
+    atomic_fetch_add(&hole.looks, 1);
+    return true;
+}
+
+static struct status read_around(struct event_store *store, const struct read_query *query, record_sink sink,
+                                 void *context)
+{
+    struct look_around around = {sink, context};
+    return hole.real->read(store, query, sink_around, &around);
+}
+
+static void hide(struct world *world, int64_t position)
+{
+    hole.real = world->store->ops;
+    hole.ops = *world->store->ops;
+    hole.ops.read = read_around;
+    atomic_store(&hole.hidden, position);
+    atomic_store(&hole.looks, 0);
+    world->store->ops = &hole.ops;
+}
+
+/* Shows it again once it has been missed a second time. */
+static void *shower(void *context)
+{
+    (void)context;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while (atomic_load(&hole.looks) < 2)
+        nanosleep(&pause, NULL);
+    atomic_store(&hole.hidden, 0);
+    return NULL;
+}
+
+static void test_a_missing_position_is_waited_for(void **state)
+{
+    static const int64_t positions[] = {1, 3, 5};
+    struct world *world = *state;
+    fill(world, 5);
+    hide(world, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(positions); i++)
+        for (int backward = 0; backward < 2; backward++) {
+            pthread_t thread;
+            atomic_store(&hole.looks, 0);
+            atomic_store(&hole.hidden, positions[i]);
+            assert_int_equal(pthread_create(&thread, NULL, shower, NULL), 0);
+            Strata__V1__ReadEventsRequest request = STRATA__V1__READ_EVENTS_REQUEST__INIT;
+            request.direction =
+                backward ? STRATA__V1__DIRECTION__BACKWARD : STRATA__V1__DIRECTION__DIRECTION_UNSPECIFIED;
+            if (backward)
+                assert_read(world, &request, 0, 5, 1, -1, 1);
+            else
+                assert_read(world, &request, 0, 1, 5, 1, 5);
+            pthread_join(thread, NULL);
+
+            atomic_store(&hole.looks, 0);
+            atomic_store(&hole.hidden, positions[i]);
+            assert_int_equal(pthread_create(&thread, NULL, shower, NULL), 0);
+            Strata__V1__ListEventsRequest listing = STRATA__V1__LIST_EVENTS_REQUEST__INIT;
+            listing.direction = request.direction;
+            assert_listed(world, listing, backward ? "5 4 3 2 1" : "1 2 3 4 5");
+            pthread_join(thread, NULL);
+        }
+}
+
+struct ticker {
+    struct world *world;
+    struct manual_clock *clock;
+    atomic_bool over;
+};
+
+static void *ticker_main(void *context)
+{
+    struct ticker *ticker = context;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while (!atomic_load(&ticker->over)) {
+        manual_clock_advance_ms(ticker->clock, 100);
+        bus_wake(ticker->world->bus);
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+static void test_a_lost_position_is_reported_and_never_stepped_over(void **state)
+{
+    (void)state;
+    struct world world;
+    struct manual_clock clock = manual_clock_at_us(INT64_C(1700000000000000));
+    world_open_at(&world, NULL, &clock.clock);
+    fill(&world, 5);
+    hide(&world, 3);
+    struct ticker ticker = {&world, &clock, false};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, ticker_main, &ticker), 0);
+    Strata__V1__ReadEventsRequest request = STRATA__V1__READ_EVENTS_REQUEST__INIT;
+    struct test_stream *stream =
+        test_stream_open(world.table, METHOD_EVENT_SERVICE_READ_EVENTS, &request.base, 0);
+    struct bytes bytes;
+    int64_t reached = 0;
+    while (test_stream_read(stream, &bytes)) {
+        Strata__V1__ReadEventsResponse *part =
+            strata__v1__read_events_response__unpack(NULL, bytes.size_bytes, bytes.data);
+        reached = part->position;
+        strata__v1__read_events_response__free_unpacked(part, NULL);
+        free((void *)(uintptr_t)bytes.data);
+    }
+    struct status status = test_stream_close(stream);
+    assert_int_equal(reached, 2);
+    assert_int_equal(status.reason, REASON_POSITION_MISSING);
+    assert_non_null(strstr(status.message, "position 3 "));
+
+    Strata__V1__ListEventsRequest listing = STRATA__V1__LIST_EVENTS_REQUEST__INIT;
+    Strata__V1__ListEventsResponse *page = list(&world, &listing, NULL);
+    assert_int_equal(page->n_events, 2);
+    listing.page_token = page->next_page_token;
+    assert_null(list(&world, &listing, &status));
+    assert_int_equal(status.reason, REASON_POSITION_MISSING);
+    assert_non_null(strstr(status.message, "position 3 "));
+    test_message_free(page);
+    atomic_store(&ticker.over, true);
+    pthread_join(thread, NULL);
+    world_close(&world);
+}
+
 static void test_a_cancelled_read_ends(void **state)
 {
     struct world *world = *state;
@@ -315,12 +510,16 @@ int main(void)
         CASE(test_every_filter_and_both_directions),
         CASE(test_timestamps_include_from_and_exclude_to),
         CASE(test_pages_are_bound_to_the_head_and_the_filter),
+        CASE(test_a_page_token_is_of_one_method_and_one_store),
         CASE(test_list_refuses_by_name),
         CASE(test_a_page_ends_at_two_mebibytes),
         CASE(test_get_event_by_id),
         CASE(test_events_are_processed_once_the_checkpoint_passed),
         CASE(test_read_streams_all_in_batches_to_slow_clients_too),
         CASE(test_a_read_filters_and_tells_how_far_it_came),
+        CASE(test_a_read_goes_on_where_it_ended_in_both_directions),
+        CASE(test_a_missing_position_is_waited_for),
+        CASE(test_a_lost_position_is_reported_and_never_stepped_over),
         CASE(test_a_cancelled_read_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

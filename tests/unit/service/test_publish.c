@@ -156,6 +156,17 @@ static const struct {
     {"metadata is text", "custom", "a", "custom", "{}", "\"x\"", "", "", "", REASON_INVALID_JSON, "metadata"},
     {"contradicting correlation", "custom", "a", "custom", "{}", "{\"correlation_id\":\"x\"}", "y", "", "",
      REASON_INVALID_FIELD, "metadata.correlation_id"},
+    {"a correlation that is a number", "custom", "a", "custom", "{}", "{\"correlation_id\":7}", "", "", "",
+     REASON_INVALID_FIELD, "metadata.correlation_id"},
+    {"a number beside the event's own", "custom", "a", "custom", "{}", "{\"correlation_id\":7}", "7", "", "",
+     REASON_INVALID_FIELD, "metadata.correlation_id"},
+    {"a causation that is an object", "custom", "a", "custom", "{}",
+     "{\"x\":1,\"causation_id\":{\"correlation_id\":\"deep\"},\"correlation_id\":\"c\"}", "", "", "",
+     REASON_INVALID_FIELD, "metadata.causation_id"},
+    {"a causation that is a list", "custom", "a", "custom", "{}", "{\"causation_id\":[\"c\"]}", "", "", "",
+     REASON_INVALID_FIELD, "metadata.causation_id"},
+    {"another aggregate's user_id", "user_created", "a", "user", "{\"user_id\":\"b\"}", NULL, "", "", "",
+     REASON_INVALID_FIELD, "data.user_id"},
     {"key and id", "custom", "a", "custom", "{}", NULL, "", "e-1", "k-1", REASON_INVALID_FIELD,
      "idempotency_key"},
 };
@@ -178,6 +189,17 @@ static void test_publish_refuses_by_name_and_field(void **state)
         test_reply_done(&reply);
     }
     assert_int_equal(world_head(world), 0);
+}
+
+static void test_null_ids_in_metadata_are_as_good_as_none(void **state)
+{
+    Strata__V1__PublishEventRequest request = publish_request("custom", "a", "custom", "{}");
+    request.metadata = json("{\"correlation_id\":null,\"causation_id\":\"c-1\"}");
+    request.correlation_id = T("own");
+    Strata__V1__PublishEventResponse *response = publish(*state, &request, NULL);
+    assert_string_equal(response->event->correlation_id, "own");
+    assert_string_equal(response->event->causation_id, "c-1");
+    test_message_free(response);
 }
 
 static void test_all_faulty_fields_are_listed(void **state)
@@ -269,6 +291,35 @@ static void test_validate_only_records_nothing(void **state)
     test_message_free(response);
 }
 
+/* 201 and a Location would say that it is there: the gateway adds the latter to the former only. */
+static void test_validate_only_is_no_201(void **state)
+{
+    struct world *world = *state;
+    Strata__V1__PublishEventRequest request = publish_request("custom", "a", "custom", "{}");
+    request.validate_only = 1;
+    struct test_reply reply = test_call(world->table, METHOD_EVENT_SERVICE_PUBLISH_EVENT, &request.base);
+    assert_status_ok(reply.status);
+    assert_int_equal(reply.http_status, 200);
+    test_reply_done(&reply);
+    request.validate_only = 0;
+    reply = test_call(world->table, METHOD_EVENT_SERVICE_PUBLISH_EVENT, &request.base);
+    assert_int_equal(reply.http_status, 0); /* the method's */
+    test_reply_done(&reply);
+
+    Strata__V1__NewEvent event = STRATA__V1__NEW_EVENT__INIT;
+    event.type = T("custom");
+    event.aggregate_id = T("a");
+    Strata__V1__NewEvent *events[] = {&event};
+    Strata__V1__AppendEventsRequest append = STRATA__V1__APPEND_EVENTS_REQUEST__INIT;
+    append.events = events;
+    append.n_events = 1;
+    append.validate_only = 1;
+    reply = test_call(world->table, METHOD_EVENT_SERVICE_APPEND_EVENTS, &append.base);
+    assert_status_ok(reply.status);
+    assert_int_equal(reply.http_status, 200);
+    test_reply_done(&reply);
+}
+
 /* --- AppendEvents --- */
 
 static void *append(struct world *world, const Strata__V1__AppendEventsRequest *request, struct status *ret)
@@ -320,6 +371,33 @@ static void test_append_to_several_aggregates_is_all_or_nothing(void **state)
     assert_int_equal(response->n_event_ids, 3);
     assert_string_equal(response->append_id, response->event_ids[0]);
     test_message_free(response);
+}
+
+static void test_expectations_are_one_an_aggregate(void **state)
+{
+    struct world *world = *state;
+    Strata__V1__NewEvent event = new_event("a", "{}");
+    Strata__V1__NewEvent *events[] = {&event};
+    Strata__V1__Expectation given[3];
+    Strata__V1__Expectation *expected[3];
+    for (size_t i = 0; i < 3; i++) {
+        given[i] = (Strata__V1__Expectation)STRATA__V1__EXPECTATION__INIT;
+        given[i].aggregate_id = T(i == 1 ? "b" : "a");
+        given[i].must_case = STRATA__V1__EXPECTATION__MUST_NOT_EXIST;
+        given[i].not_exist = 1;
+        expected[i] = &given[i];
+    }
+    Strata__V1__AppendEventsRequest request = STRATA__V1__APPEND_EVENTS_REQUEST__INIT;
+    request.events = events;
+    request.n_events = 1;
+    request.expectations = expected;
+    request.n_expectations = 3;
+    struct status status;
+    assert_null(append(world, &request, &status));
+    assert_int_equal(status.reason, REASON_INVALID_FIELD);
+    assert_non_null(strstr(status.message, "\"a\""));
+    request.n_expectations = 2;
+    test_message_free(append(world, &request, NULL));
 }
 
 static void test_a_condition_fails_on_a_later_match_only(void **state)
@@ -388,13 +466,16 @@ int main(void)
         CASE(test_version_zero_and_contradictions_are_refused),
         CASE(test_publish_answers_the_stored_event_with_compact_json),
         CASE(test_publish_refuses_by_name_and_field),
+        CASE(test_null_ids_in_metadata_are_as_good_as_none),
         CASE(test_all_faulty_fields_are_listed),
         CASE(test_times_finer_than_a_microsecond_are_refused),
         CASE(test_too_large_an_event_is_413),
         CASE(test_a_repeated_key_answers_the_first_result),
         CASE(test_an_id_with_other_content_is_refused),
         CASE(test_validate_only_records_nothing),
+        CASE(test_validate_only_is_no_201),
         CASE(test_append_to_several_aggregates_is_all_or_nothing),
+        CASE(test_expectations_are_one_an_aggregate),
         CASE(test_a_condition_fails_on_a_later_match_only),
         CASE(test_bad_appends_name_the_path),
     };

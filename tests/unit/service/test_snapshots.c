@@ -1,5 +1,7 @@
 #include "world.h"
 
+#include "support/manual_clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -316,6 +318,139 @@ static void test_list_pages_and_counts(void **state)
     test_message_free(page);
 }
 
+static Strata__V1__ListSnapshotsResponse *list(struct world *world,
+                                               const Strata__V1__ListSnapshotsRequest *request)
+{
+    return call_method_of(world, METHOD_SNAPSHOT_SERVICE_LIST_SNAPSHOTS, &request->base,
+                          &strata__v1__list_snapshots_response__descriptor, NULL);
+}
+
+static void test_a_list_compares_what_was_reached_before_it_shows_it(void **state)
+{
+    struct world *world = *state;
+    (void)publish_custom(world, "a", "{\"n\":1}");
+    (void)publish_custom(world, "b", "{\"n\":1}");
+    assert_taken(world, "a", 2, "{\"n\":2}", 2, PENDING);
+    assert_taken(world, "a", 3, "{\"n\":3}", 3, PENDING);
+    assert_taken(world, "b", 2, "{\"n\":9}", 2, PENDING);
+    (void)publish_custom(world, "a", "{\"n\":2}");
+    (void)publish_custom(world, "b", "{\"n\":2}");
+    Strata__V1__ListSnapshotsRequest request = STRATA__V1__LIST_SNAPSHOTS_REQUEST__INIT;
+    Strata__V1__ListSnapshotsResponse *page = list(world, &request);
+    assert_int_equal(page->n_snapshots, 3);
+    assert_int_equal(page->snapshots[0]->state, VERIFIED);
+    assert_int_equal(page->snapshots[0]->position, 3);
+    assert_int_equal(page->snapshots[1]->state, PENDING); /* still ahead */
+    assert_int_equal(page->snapshots[2]->state, DIVERGENT);
+    assert_int_equal(page->total_size, 3);
+    test_message_free(page);
+    (void)publish_custom(world, "a", "{\"n\":3}");
+    request.aggregate_type = T("custom");
+    request.page_size = 2;
+    page = list(world, &request);
+    assert_int_equal(page->n_snapshots, 2);
+    assert_int_equal(page->snapshots[1]->state, VERIFIED);
+    assert_string_not_equal(page->next_page_token, "");
+    test_message_free(page);
+}
+
+/* --- which one goes --- */
+
+struct room {
+    struct world world;
+    struct manual_clock clock;
+};
+
+static void room_open(struct room *room, int64_t snapshots_max)
+{
+    const struct service_options options = {.snapshots_max = snapshots_max};
+    room->clock = manual_clock_at_us(INT64_C(1700000000000000));
+    world_open_at(&room->world, &options, &room->clock.clock);
+    static const char *const ids[] = {"a", "b", "c"};
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+        for (int version = 1; version <= 3; version++)
+            (void)publish_custom(&room->world, ids[i], "{\"n\":1}");
+}
+
+static void room_take(struct room *room, const char *id, int32_t version, const char *data, int expected)
+{
+    manual_clock_advance_ms(&room->clock, 1);
+    assert_taken(&room->world, id, version, data, version, expected);
+}
+
+static bool list_add(void *context, const struct snapshot *snapshot)
+{
+    char *text = context;
+    snprintf(text + strlen(text), 128 - strlen(text), "%s%.*s%d", text[0] == '\0' ? "" : " ",
+             BYTES_FORMAT(snapshot->aggregate_id), snapshot->version);
+    return true;
+}
+
+/* Ends the world: what is left once all work in the background is done, as "a1 b2". */
+static void room_expect(struct room *room, const char *left)
+{
+    char text[128] = "";
+    service_stop(room->world.service);
+    assert_status_ok(room->world.snapshots->ops->list(room->world.snapshots, BYTES_NONE, BYTES_NONE,
+                                                      BYTES_NONE, 0, list_add, text));
+    assert_string_equal(text, left);
+    world_close(&room->world);
+}
+
+static void test_the_new_one_is_the_last_to_go(void **state)
+{
+    (void)state;
+    struct room room;
+    room_open(&room, 2); /* a divergent one would go before the verified, were it not new */
+    room_take(&room, "a", 3, NULL, VERIFIED);
+    room_take(&room, "b", 3, NULL, VERIFIED);
+    room_take(&room, "c", 2, "{\"n\":7}", DIVERGENT);
+    room_expect(&room, "b3 c2");
+
+    room_open(&room, 2); /* so would one that is superseded already */
+    room_take(&room, "a", 3, NULL, VERIFIED);
+    room_take(&room, "b", 2, "{\"n\":7}", DIVERGENT);
+    room_take(&room, "a", 2, NULL, VERIFIED);
+    room_expect(&room, "a2 a3");
+
+    room_open(&room, 2); /* nothing else may go */
+    room_take(&room, "a", 8, "{}", PENDING);
+    room_take(&room, "b", 8, "{}", PENDING);
+    room_take(&room, "c", 3, NULL, VERIFIED);
+    room_expect(&room, "a8 b8");
+
+    room_open(&room, 1); /* pending ones stay, whatever the limit */
+    room_take(&room, "a", 8, "{}", PENDING);
+    room_take(&room, "b", 8, "{}", PENDING);
+    room_expect(&room, "a8 b8");
+}
+
+static void test_superseded_go_before_divergent_before_the_least_recently_used(void **state)
+{
+    (void)state;
+    struct room room;
+    room_open(&room, 3);
+    room_take(&room, "a", 1, "{\"n\":7}", DIVERGENT);
+    room_take(&room, "b", 1, NULL, VERIFIED);
+    room_take(&room, "b", 2, NULL, VERIFIED);
+    room_take(&room, "c", 3, NULL, VERIFIED);
+    room_expect(&room, "a1 b2 c3");
+
+    room_open(&room, 2);
+    room_take(&room, "b", 2, NULL, VERIFIED);
+    room_take(&room, "a", 1, "{\"n\":7}", DIVERGENT);
+    room_take(&room, "c", 3, NULL, VERIFIED);
+    room_expect(&room, "b2 c3");
+
+    room_open(&room, 2);
+    room_take(&room, "a", 3, NULL, VERIFIED);
+    room_take(&room, "b", 3, NULL, VERIFIED);
+    manual_clock_advance_ms(&room.clock, 1);
+    test_message_free(get(&room.world, "a", -1, NULL)); /* older than b's, but used since */
+    room_take(&room, "c", 3, NULL, VERIFIED);
+    room_expect(&room, "a3 c3");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -331,6 +466,9 @@ int main(void)
         CASE(test_a_snapshot_is_taken_after_so_many_events),
         CASE(test_too_many_snapshots_make_room),
         CASE(test_list_pages_and_counts),
+        CASE(test_a_list_compares_what_was_reached_before_it_shows_it),
+        CASE(test_the_new_one_is_the_last_to_go),
+        CASE(test_superseded_go_before_divergent_before_the_least_recently_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 #include "world.h"
 
+#include "support/manual_clock.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,6 +220,56 @@ static void test_a_slow_client_loses_nothing(void **state)
     end(stream);
 }
 
+static Strata__V1__SubscribeRequest from_time(Google__Protobuf__Timestamp *time, int64_t time_us)
+{
+    *time = (Google__Protobuf__Timestamp)GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    time->seconds = time_us / 1000000;
+    time->nanos = (int32_t)(time_us % 1000000) * 1000;
+    Strata__V1__SubscribeRequest request = STRATA__V1__SUBSCRIBE_REQUEST__INIT;
+    request.start_case = STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_TIMESTAMP;
+    request.from_timestamp = time;
+    return request;
+}
+
+static void assert_next_position(struct test_stream *stream, int64_t position)
+{
+    Strata__V1__SubscribeResponse *message = next_of(stream, BATCH);
+    assert_int_equal(message->batch->n_events, 1);
+    assert_int_equal(message->batch->events[0]->position, position);
+    drop(message);
+}
+
+static void test_a_start_time_is_kept_also_when_it_is_still_to_come(void **state)
+{
+    (void)state;
+    struct world world;
+    struct manual_clock clock = manual_clock_at_us(INT64_C(1700000000000000));
+    world_open_at(&world, NULL, &clock.clock);
+    (void)publish_custom(&world, "a", "{}");
+    Google__Protobuf__Timestamp time;
+    Strata__V1__SubscribeRequest request = from_time(&time, INT64_C(1700000000000000));
+    struct test_stream *past = subscribe(&world, &request, 0);
+    assert_next_position(past, 1);
+    drop(next_of(past, CAUGHT_UP));
+
+    request = from_time(&time, INT64_C(1700000010000000));
+    struct test_stream *future = subscribe(&world, &request, 0);
+    drop(next_of(future, CAUGHT_UP));
+    manual_clock_advance_us(&clock, 9999999);
+    (void)publish_custom(&world, "a", "{}"); /* a microsecond too early */
+    assert_next_position(past, 2);
+    manual_clock_advance_us(&clock, 1);
+    (void)publish_custom(&world, "a", "{}");
+    assert_next_position(past, 3);
+    assert_next_position(future, 3);
+    manual_clock_advance_us(&clock, -5000000);
+    (void)publish_custom(&world, "a", "{}"); /* the store's time never goes back */
+    assert_next_position(future, 4);
+    end(past);
+    end(future);
+    world_close(&world);
+}
+
 static void test_bad_requests_are_refused_by_name(void **state)
 {
     struct world *world = *state;
@@ -259,6 +311,7 @@ int main(void)
         CASE(test_a_filter_gets_its_events_and_checkpoints),
         CASE(test_subscribers_see_every_position_once_while_others_append),
         CASE(test_a_slow_client_loses_nothing),
+        CASE(test_a_start_time_is_kept_also_when_it_is_still_to_come),
         CASE(test_bad_requests_are_refused_by_name),
         CASE(test_a_stopping_service_says_where_to_go_on),
     };

@@ -78,7 +78,13 @@ static void *answer_commits(void *context)
 static struct status held_read(struct event_store *store, const struct read_query *query, record_sink sink,
                                void *context)
 {
-    return of(store)->inner->ops->read(of(store)->inner, query, sink, context);
+    struct held_store *held = of(store);
+    pthread_mutex_lock(&held->lock);
+    const struct status status = held->read_status;
+    held->read_status = status_ok();
+    pthread_mutex_unlock(&held->lock);
+    STATUS_TRY(status);
+    return held->inner->ops->read(held->inner, query, sink, context);
 }
 
 static struct status held_head(struct event_store *store, struct store_head *ret)
@@ -108,6 +114,7 @@ void held_store_init(struct held_store *held, struct event_store *inner)
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
         .facts_status = status_ok(),
+        .read_status = status_ok(),
         .commit_status = status_ok(),
     };
     const int failed = pthread_create(&held->thread, NULL, answer_commits, held);
@@ -145,6 +152,13 @@ void held_store_fail_facts(struct held_store *held, struct status status)
 {
     pthread_mutex_lock(&held->lock);
     held->facts_status = status;
+    pthread_mutex_unlock(&held->lock);
+}
+
+void held_store_fail_read(struct held_store *held, struct status status)
+{
+    pthread_mutex_lock(&held->lock);
+    held->read_status = status;
     pthread_mutex_unlock(&held->lock);
 }
 

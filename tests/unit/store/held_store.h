@@ -23,6 +23,7 @@ struct held_store {
     bool hold_facts;
     bool hold_commits;
     struct status facts_status;  /* of the next facts; OK = the inner engine's */
+    struct status read_status;   /* of the next read; OK = the inner engine's */
     struct status commit_status; /* of the next commit; OK = the inner engine's */
     bool commit_anyway;          /* a failing commit reaches the inner engine nevertheless */
     int facts_begun;             /* calls so far */
@@ -41,6 +42,7 @@ void held_store_hold(struct held_store *held, bool facts, bool commits);
 /* The next commit to be answered fails; `anyway` = but is written all the same. */
 void held_store_fail_commit(struct held_store *held, struct status status, bool anyway);
 void held_store_fail_facts(struct held_store *held, struct status status); /* the next ones */
+void held_store_fail_read(struct held_store *held, struct status status);  /* the next one */
 /* Wait until so many calls have begun since the start. */
 void held_store_await_facts(struct held_store *held, int count);
 void held_store_await_commits(struct held_store *held, int count);

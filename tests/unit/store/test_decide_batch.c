@@ -36,9 +36,19 @@ static int close_store(void **state)
     return 0;
 }
 
-/* Decides on facts taken when the store was empty, beside `in_flight`. */
-static struct decision decide_beside(struct fixture *fixture, const struct append *const *appends,
-                                     size_t count, const struct overlay *in_flight)
+#define APPENDS_MAX 4
+
+/* What the store could not read when it was asked; both may be absent. */
+struct trouble {
+    struct bytes damaged_id; /* of an event that is there */
+    const struct status *of_id;
+    const struct status *of_condition[APPENDS_MAX]; /* one an append */
+};
+
+/* Decides on facts taken when the store was empty but for `trouble`, beside `in_flight`. */
+static struct decision decide_troubled(struct fixture *fixture, const struct append *const *appends,
+                                       size_t count, const struct overlay *in_flight,
+                                       const struct trouble *trouble)
 {
     const struct bytes aggregates[] = {BYTES_LITERAL("a"), BYTES_LITERAL("b"), BYTES_LITERAL("c")};
     struct aggregate_head heads[3] = {{0}};
@@ -50,19 +60,24 @@ static struct decision decide_beside(struct fixture *fixture, const struct appen
             bool known = false;
             for (size_t k = 0; k < id_count; k++)
                 known = known || bytes_equal(ids[k], appends[i]->events[j].id);
-            if (!known)
-                ids[id_count++] = appends[i]->events[j].id;
+            if (known)
+                continue;
+            if (bytes_equal(appends[i]->events[j].id, trouble->damaged_id))
+                earlier[id_count].unreadable = trouble->of_id;
+            ids[id_count++] = appends[i]->events[j].id;
         }
     }
     const struct facts_request request = {aggregates, ARRAY_SIZE(aggregates), ids, id_count};
     const struct facts facts = {.heads = heads, .earlier = earlier};
-    const int64_t no_hits[4] = {0};
+    struct condition_fact conditions[APPENDS_MAX] = {{0}};
+    for (size_t i = 0; i < count; i++)
+        conditions[i].unreadable = trouble->of_condition[i];
     const struct decide_input input = {
         .appends = appends,
         .append_count = count,
         .request = &request,
         .facts = &facts,
-        .condition_hit = no_hits,
+        .conditions = conditions,
         .in_flight = in_flight,
         .now_us = clock_now_us(&fixture->driver.clock.clock),
         .limits = &fixture->driver.limits,
@@ -72,6 +87,13 @@ static struct decision decide_beside(struct fixture *fixture, const struct appen
     assert_status_ok(decide(&input, fixture->driver.arena, &decision));
     fixture->overlays[fixture->overlay_count++] = decision.overlay;
     return decision;
+}
+
+static struct decision decide_beside(struct fixture *fixture, const struct append *const *appends,
+                                     size_t count, const struct overlay *in_flight)
+{
+    const struct trouble none = {0};
+    return decide_troubled(fixture, appends, count, in_flight, &none);
 }
 
 static struct append expecting(const struct append_event *event, const struct expectation *expectation)
@@ -199,6 +221,62 @@ static void test_a_condition_looks_at_the_batch_and_the_one_in_flight(void **sta
     assert_non_null(strstr(decision.outcomes[2].status.message, "position 2"));
 }
 
+/* An id that is used by an append which cannot be read: only who names it is concerned. */
+static void test_a_damaged_earlier_append_refuses_who_repeats_it_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct status damaged = status_reason(REASON_DAMAGED, "position 7 is damaged");
+    const struct trouble trouble = {.damaged_id = BYTES_LITERAL("e1"), .of_id = &damaged};
+    const struct append_event events[] = {
+        sample_event("e1", "a", "changed", "user"), /* perhaps a repetition: nobody can tell */
+        sample_event("e2", "a", "changed", "user"),
+        sample_event("e3", "b", "changed", "user"), /* and with it e1 again: used, whatever it holds */
+        sample_event("e1", "b", "changed", "user"),
+    };
+    const struct append appends[] = {sample_append(&events[0], 1), sample_append(&events[1], 1),
+                                     sample_append(&events[2], 2)};
+    const struct append *const list[] = {&appends[0], &appends[1], &appends[2]};
+    const struct decision decision = decide_troubled(fixture, list, 3, NULL, &trouble);
+    assert_int_equal(decision.outcomes[0].kind, APPEND_REFUSED);
+    assert_int_equal(decision.outcomes[0].status.code, STATUS_DATA_LOSS);
+    assert_string_equal(decision.outcomes[0].status.message, damaged.message);
+    assert_int_equal(decision.outcomes[1].kind, APPEND_ACCEPTED);
+    assert_int_equal(decision.outcomes[1].heads[0].version, 1);
+    assert_int_equal(decision.outcomes[2].status.reason, REASON_EVENT_ID_USED);
+    assert_int_equal(decision.batch.append_count, 1);
+}
+
+/* A match that is known settles the condition; what could not be read matters only without one. */
+static void test_a_condition_that_could_not_be_read_refuses_its_append_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct status damaged = status_reason(REASON_DAMAGED, "position 7 is damaged");
+    const struct trouble trouble = {.of_condition = {NULL, &damaged, &damaged, NULL}};
+    const struct bytes type = BYTES_LITERAL("red");
+    const struct bytes none = BYTES_LITERAL("blue");
+    const struct query_item red = {.types = {&type, 1}};
+    const struct query_item blue = {.types = {&none, 1}};
+    const struct append_condition no_red = {{&red, 1}, 0, 0};
+    const struct append_condition no_blue = {{&blue, 1}, 0, 0};
+    const struct append_event events[] = {
+        sample_event("e1", "a", "red", "user"), sample_event("e2", "b", "green", "user"),
+        sample_event("e3", "b", "green", "user"), sample_event("e4", "c", "green", "user")};
+    const struct append_condition *const conditions[] = {NULL, &no_blue, &no_red, &no_blue};
+    struct append appends[APPENDS_MAX];
+    const struct append *list[APPENDS_MAX];
+    for (size_t i = 0; i < APPENDS_MAX; i++) {
+        appends[i] = sample_append(&events[i], 1);
+        appends[i].condition = conditions[i];
+        list[i] = &appends[i];
+    }
+    const struct decision decision = decide_troubled(fixture, list, APPENDS_MAX, NULL, &trouble);
+    assert_int_equal(decision.outcomes[0].kind, APPEND_ACCEPTED);
+    assert_int_equal(decision.outcomes[1].status.reason, REASON_DAMAGED);
+    assert_int_equal(decision.outcomes[2].status.reason, REASON_CONDITION_FAILED);
+    assert_int_equal(decision.outcomes[3].kind, APPEND_ACCEPTED);
+    assert_int_equal(decision.batch.append_count, 2);
+}
+
 /* One link for each append, over the leaves of its events, from 32 zero bytes. */
 static void test_the_chain_has_a_link_for_each_append(void **state)
 {
@@ -232,6 +310,8 @@ int main(void)
         TEST(test_validate_only_answers_and_leaves_no_trace),
         TEST(test_the_batch_in_flight_is_seen_before_the_facts_know_it),
         TEST(test_a_condition_looks_at_the_batch_and_the_one_in_flight),
+        TEST(test_a_damaged_earlier_append_refuses_who_repeats_it_alone),
+        TEST(test_a_condition_that_could_not_be_read_refuses_its_append_alone),
         TEST(test_the_chain_has_a_link_for_each_append),
     };
     return cmocka_run_group_tests_name("decide_batch", tests, NULL, NULL);

@@ -412,6 +412,35 @@ static void test_a_condition_sees_what_became_durable_since_service_looked(void 
     assert_int_equal(accepted->kind, APPEND_ACCEPTED);
 }
 
+/* One damaged record in the way of one condition: the rest of its batch is none the worse. */
+static void test_a_condition_that_cannot_be_read_refuses_its_append_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    await_answer(submit(fixture, "a", ANY));
+    const struct bytes type = BYTES_LITERAL("never");
+    const struct query_item item = {.types = {&type, 1}};
+    const struct append_condition condition = {{&item, 1}, 0, 0};
+    held_store_hold(&fixture->held, true, false);
+    (void)submit(fixture, "h", ANY); /* keeps the writer busy, so that the next three share a batch */
+    held_store_await_facts(&fixture->held, 2);
+    struct request *before = submit(fixture, "b", ANY);
+    struct request *blind = prepare(fixture, "c", ANY);
+    blind->append.condition = &condition;
+    assert_status_ok(writer_submit(fixture->writer, &blind->append));
+    struct request *seeing = prepare(fixture, "d", ANY);
+    seeing->append.condition = &condition;
+    assert_status_ok(writer_submit(fixture->writer, &seeing->append));
+    held_store_fail_read(&fixture->held, status_reason(REASON_DAMAGED, "position 1 is damaged"));
+    held_store_hold(&fixture->held, false, false);
+    await_answer(seeing);
+    assert_int_equal(before->kind, APPEND_ACCEPTED);
+    assert_int_equal(blind->kind, APPEND_REFUSED);
+    assert_int_equal(blind->status.reason, REASON_DAMAGED);
+    assert_string_equal(blind->status.message, "position 1 is damaged");
+    assert_int_equal(seeing->kind, APPEND_ACCEPTED);
+    assert_int_equal(seeing->first_position, before->first_position + 1);
+}
+
 static void test_validate_only_writes_and_counts_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -460,6 +489,7 @@ int main(void)
         TEST(test_a_batch_closes_at_256_appends),
         TEST(test_a_large_append_goes_alone),
         TEST(test_a_condition_sees_what_became_durable_since_service_looked),
+        TEST(test_a_condition_that_cannot_be_read_refuses_its_append_alone),
         TEST(test_validate_only_writes_and_counts_nothing),
         TEST(test_outcomes_are_counted),
     };

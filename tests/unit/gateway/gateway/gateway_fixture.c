@@ -117,14 +117,14 @@ void fixture_later(void (*act)(void *context), void *context)
 
 /* --- the gateway --- */
 
-static fixture_handler *handlers[SCHEMA_METHOD_COUNT];
+static _Atomic(fixture_handler *) handlers[SCHEMA_METHOD_COUNT];
 static struct rpc_table *table;
 static struct upstream *upstream;
 static struct gateway *gateway;
 
 static void start_any(void *service, struct call *call, const ProtobufCMessage *request)
 {
-    fixture_handler *handler = *(fixture_handler **)service;
+    fixture_handler *handler = *(_Atomic(fixture_handler *) *)service;
     if (handler != NULL) {
         handler(call, request);
         return;
@@ -147,17 +147,21 @@ static void half_close_any(void *service, struct call *call)
 }
 
 static const struct method_handler any = {start_any, message_any, half_close_any};
-static struct gate *feeds_ended;
+static struct gate *feeds_ended, *feeds_blocked;
 static void feed_reset(void);
 
 void fixture_start(const struct gateway_options *options)
 {
-    static const struct gateway_options usual = {.development = true, .websocket = true};
-    memset(handlers, 0, sizeof handlers);
+    static const char *const origins[] = {"*"};
+    static const struct gateway_options usual = {
+        .development = true, .websocket = true, .allowed_origins = origins, .allowed_origin_count = 1};
+    for (size_t i = 0; i < SCHEMA_METHOD_COUNT; i++)
+        handlers[i] = NULL;
     worker.stopping = false;
     worker.last = &worker.first;
     assert_int_equal(pthread_create(&worker.thread, NULL, worker_run, NULL), 0);
     feeds_ended = gate_new();
+    feeds_blocked = gate_new();
     feed_reset();
     table = rpc_table_new();
     for (size_t i = 0; i < SCHEMA_METHOD_COUNT; i++)
@@ -179,6 +183,7 @@ void fixture_stop(void)
     pthread_join(worker.thread, NULL);
     feed_wait_ended(feed_count());
     gate_free(feeds_ended);
+    gate_free(feeds_blocked);
     upstream_local_free(upstream);
     rpc_table_free(table);
 }
@@ -213,7 +218,6 @@ static struct {
     struct feed_options options;
     unsigned begun;
     int64_t sent;
-    uint64_t waits;
     char request[512];
 } feeds = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -221,7 +225,6 @@ static void feed_reset(void)
 {
     feeds.begun = 0;
     feeds.sent = 0;
-    feeds.waits = 0;
     feeds.request[0] = '\0';
 }
 
@@ -251,9 +254,8 @@ static void feed_send(struct feed *feed, const struct buffer *message)
     const bool room = call_send_bytes(feed->call, buffer_bytes(message));
     if (room)
         feed_writable(feed);
-    pthread_mutex_lock(&feeds.lock);
-    feeds.waits += !room;
-    pthread_mutex_unlock(&feeds.lock);
+    else
+        gate_raise(feeds_blocked);
 }
 
 static void feed_send_point(struct feed *feed, uint32_t number, int64_t position)
@@ -395,12 +397,9 @@ int64_t feed_sent(void)
     return sent;
 }
 
-uint64_t feed_waits(void)
+void feed_wait_blocked(void)
 {
-    pthread_mutex_lock(&feeds.lock);
-    const uint64_t waits = feeds.waits;
-    pthread_mutex_unlock(&feeds.lock);
-    return waits;
+    gate_wait(feeds_blocked, 1);
 }
 
 const char *feed_request(void)
@@ -436,8 +435,7 @@ struct answer ask(const char *verb, const char *path, const char *headers, const
     buffer_add_byte(&request, 0);
     answer.text = raw_exchange(fixture_port(), (const char *)request.data);
     buffer_done(&request);
-    if (sscanf(answer.text, "HTTP/1.1 %d ", &answer.http_status) != 1)
-        fail_msg("%s %s is answered by %s", verb, path, answer.text);
+    (void)sscanf(answer.text, "HTTP/1.1 %d ", &answer.http_status); /* 0: cut off */
     const char *end = strstr(answer.text, "\r\n\r\n");
     answer.body = end == NULL ? "" : end + 4;
     return answer;

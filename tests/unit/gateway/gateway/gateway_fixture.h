@@ -22,7 +22,7 @@
 
 typedef void fixture_handler(struct call *call, const ProtobufCMessage *request);
 
-/* `options` NULL = development mode with /ws; the port is always chosen by the kernel. */
+/* `options` NULL = development mode with /ws and pages of every loopback origin. */
 void fixture_start(const struct gateway_options *options);
 void fixture_stop(void);
 uint16_t fixture_port(void);
@@ -57,7 +57,7 @@ unsigned feed_ended(void); /* of which ended, cancelled or not */
 void feed_wait_ended(unsigned count);
 int64_t feed_sent(void);        /* the highest position sent by any */
 const char *feed_request(void); /* the last one's SubscribeRequest as JSON */
-uint64_t feed_waits(void);      /* how often a feed was told to wait */
+void feed_wait_blocked(void);   /* until a feed was told to wait */
 
 /* --- HTTP --- */
 
@@ -66,8 +66,8 @@ void raw_reset(int fd);
 
 /* One request that asks to close: status, and head and body as text. Free with answer_done. */
 struct answer {
-    int http_status;
-    char *text; /* all of it */
+    int http_status; /* 0: the connection was cut before the head */
+    char *text;      /* all of it */
     const char *body;
 };
 struct answer ask(const char *verb, const char *path, const char *headers, const char *body);

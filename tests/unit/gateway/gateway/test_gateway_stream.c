@@ -94,7 +94,7 @@ static void test_a_stream_that_fails_late_is_cut_off(void **state)
     (void)state;
     feed_serve(&(struct feed_options){.first = 1, .last = 5, .batch = 5, .fails = REASON_POSITION_MISSING});
     struct answer answer = ask("GET", "/api/v1/events/subscribe", "", NULL);
-    answer_has(&answer, "HTTP/1.1 200 OK");
+    assert_true(answer.http_status == 200 || answer.http_status == 0); /* a reset may overtake the head */
     answer_lacks(&answer, "\r\n0\r\n\r\n");
     answer_done(&answer);
 }
@@ -142,16 +142,14 @@ static void test_what_cannot_be_shown_cuts_the_stream_off_and_cancels_it(void **
 /* 40,000 events of more than a kilobyte: far more than socket buffers hold. */
 #define MANY 40000
 
+/* Lines that begin with "id: "; no library search, which a sanitizer makes quadratic. */
 static int64_t count_ids(const struct buffer *in, int64_t *ret_last)
 {
     int64_t count = 0;
-    const char *end = (const char *)in->data + in->size_bytes;
-    for (const char *at = (const char *)in->data; at < end;) {
-        const char *id = memmem(at, (size_t)(end - at), "\nid: ", 5);
-        if (id == NULL)
-            break;
-        *ret_last = strtoll(id + 5, NULL, 10);
-        at = id + 5;
+    for (size_t i = 0; i + 5 < in->size_bytes; i++) {
+        if (in->data[i] != '\n' || memcmp(in->data + i, "\nid: ", 5) != 0)
+            continue;
+        *ret_last = strtoll((const char *)in->data + i + 5, NULL, 10);
         count++;
     }
     return count;
@@ -168,12 +166,7 @@ static void test_a_reader_that_stops_stops_the_feed_and_loses_nothing(void **sta
     raw_send_text(fd,
                   "GET /api/v1/events/subscribe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     (void)raw_receive_until(fd, &in, "id: 1\n");
-    /* Nobody reads: the feed comes to a stop far before its end. */
-    int64_t before = -1;
-    while (feed_waits() == 0 || feed_sent() != before) {
-        before = feed_sent();
-        usleep(50000);
-    }
+    feed_wait_blocked(); /* nobody reads: the feed comes to a stop far before its end */
     assert_true(feed_sent() < MANY);
     assert_int_equal(feed_ended(), 0);
     raw_receive_to_end(fd, &in);
@@ -192,8 +185,7 @@ static void test_a_reader_that_goes_while_the_feed_waits_ends_it(void **state)
     const int fd = raw_connect(fixture_port());
     raw_send_text(fd, "GET /api/v1/events/subscribe HTTP/1.1\r\nHost: localhost\r\n\r\n");
     (void)raw_receive_until(fd, &in, "id: 1\n");
-    while (feed_waits() == 0)
-        usleep(1000);
+    feed_wait_blocked();
     raw_reset(fd);
     feed_wait_ended(1);
     buffer_done(&in);

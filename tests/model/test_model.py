@@ -1,0 +1,135 @@
+"""Random operations, compared step by step with the model, on the embedded and on the memory engine.
+
+STRATA_TEST_OPERATIONS  operations in total (default 100,000)
+STRATA_TEST_SEED        replays a run; the seed is printed first
+STRATA_TEST_WORLD       only this world
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
+
+OPERATIONS = int(os.environ.get("STRATA_TEST_OPERATIONS", scaled(100000, 2000)))
+SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
+
+# name: (share of the operations, engine, what is configured otherwise)
+WORLDS = {
+    "embedded": (0.34, "embedded", {}),
+    "memory": (0.26, "memory", {}),
+    "embedded-limits": (0.14, "embedded", {"limits": True, "auto": True}),
+    "memory-limits": (0.14, "memory", {"limits": True, "auto": True, "cache": False}),
+    "embedded-unchecked": (0.06, "embedded", {"validation": False}),
+    "memory-strict": (0.06, "memory", {"strict": True}),
+}
+EXTRA_EVENTS = ["order_note", "audit_seen"]
+EXTRA_AGGREGATES = ["ledger"]
+
+
+def make_world(name, operations):
+    """(Service, World)."""
+    from model import BUILTIN_AGGREGATE_TYPES, BUILTIN_EVENT_TYPES, Limits, Model
+    from world import World
+    _, engine, other = WORLDS[name]
+    config = {"STRATA_DATABASE_EVENT_STORE": engine, "STRATA_SNAPSHOT_EVENTS": "4" if other.get("auto") else "0",
+              "STRATA_DATABASE_EMBEDDED_SEGMENT_SIZE": "4194304"}
+    events, aggregates, extra_events, extra_aggregates = BUILTIN_EVENT_TYPES, BUILTIN_AGGREGATE_TYPES, (), ()
+    limits = Limits()
+    if other.get("limits"):
+        events, aggregates = [*BUILTIN_EVENT_TYPES, "order_note", "audit_*"], [*BUILTIN_AGGREGATE_TYPES, "ledger"]
+        extra_events, extra_aggregates = EXTRA_EVENTS, EXTRA_AGGREGATES
+        limits = Limits(events=max(60, int(operations * 0.55)), aggregates=max(20, operations // 1500 * 20 + 10),
+                        aggregate_events=45, event_bytes=2000)
+        config.update({"STRATA_SUPPORTED_EVENT_TYPES": json.dumps(events),
+                       "STRATA_SUPPORTED_AGGREGATE_TYPES": json.dumps(aggregates),
+                       "STRATA_MAX_EVENTS": str(limits.events), "STRATA_MAX_AGGREGATES": str(limits.aggregates),
+                       "STRATA_VALIDATION_RULES_MAX_AGGREGATE_EVENTS": str(limits.aggregate_events),
+                       "STRATA_VALIDATION_RULES_MAX_EVENT_DATA_SIZE": str(limits.event_bytes)})
+    if other.get("cache") is False:
+        config["STRATA_CACHING_ENABLED"] = "false"
+    validation, strict = other.get("validation", True), other.get("strict", False)
+    config["STRATA_VALIDATION_ENABLED"] = "true" if validation else "false"
+    config["STRATA_VALIDATION_RULES_STRICT"] = "true" if strict else "false"
+    service = Service(config=config).start()
+    model = Model(events, aggregates, validation, strict, limits)
+    return service, World(service, "%s/%s" % (SEED, name), model, bool(other.get("auto")), extra_events, extra_aggregates)
+
+
+def run_world(name, operations):
+    """Runs one world to its end; an embedded one is stopped, killed and started again on the way."""
+    begin = time.monotonic()
+    service, world = make_world(name, operations)
+    try:
+        embedded = WORLDS[name][1] == "embedded"
+        parts = 5 if embedded else 1
+        for part in range(1, parts + 1):
+            world.run(operations * part // parts)
+            if embedded:
+                service.kill() if part % 2 else service.stop()
+                service.start()
+                world.connect()
+        world.check_all()
+        if embedded:
+            from support.strata_records import read_history
+            history = read_history(world.client.channel)
+            service.stop()
+            verified = subprocess.run([str(BINARY), "verify", "--quiet", str(service.data)], capture_output=True, text=True,
+                                      timeout=600, env=environment())
+            if "chain: %s\n" % history.chain.hex() not in verified.stdout:
+                raise AssertionError("the chain is %s, and verify says\n%s%s" % (history.chain.hex(), verified.stdout,
+                                                                                verified.stderr))
+        else:
+            service.stop()
+    except BaseException:
+        sys.stderr.write("STRATA_TEST_SEED=%s STRATA_TEST_WORLD=%s: failed at operation %d of %d (%s)\n%s\n" % (
+            SEED, name, world.operations, operations, world.doing, service.log()[-2000:]))
+        if service.process.poll() is None:
+            service.kill()
+        raise
+    finally:
+        world.client.close()
+        service.remove()
+    seconds = time.monotonic() - begin
+    print("%s: %d operations, %d events of %d aggregates, %.0f s, %.0f operations/s" % (
+        name, world.operations, len(world.model.log), len(world.model.order), seconds, world.operations / seconds))
+    if os.environ.get("STRATA_TEST_VERBOSE"):
+        for outcome, count in sorted(world.outcomes.items()):
+            print("    %7d %s" % (count, outcome))
+    sys.stdout.flush()
+
+
+class AgainstTheModel(unittest.TestCase):
+    def test_random_operations_agree_with_the_model(self):
+        print("STRATA_TEST_SEED=%s STRATA_TEST_OPERATIONS=%d" % (SEED, OPERATIONS), flush=True)
+        only = os.environ.get("STRATA_TEST_WORLD")
+        waiting = [(name, max(500, int(OPERATIONS * share))) for name, (share, _, _) in WORLDS.items()
+                   if only in (None, "", name)]
+        running = {}
+        failed = []
+        while waiting or running:
+            while waiting and len(running) < 2:  # a process each: Python runs on one core
+                name, operations = waiting.pop(0)
+                running[name] = subprocess.Popen([sys.executable, __file__, "--world", name, str(operations)],
+                                                 env={**os.environ, "STRATA_TEST_SEED": SEED})
+            pid, code = os.wait()
+            for name, process in list(running.items()):
+                if process.pid == pid:
+                    process.returncode = os.waitstatus_to_exitcode(code)
+                    del running[name]
+                    if process.returncode != 0:
+                        failed.append(name)
+        self.assertEqual(failed, [], "STRATA_TEST_SEED=%s" % SEED)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--world"]:
+        run_world(sys.argv[2], int(sys.argv[3]))
+    else:
+        unittest.main()
