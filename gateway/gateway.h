@@ -39,7 +39,9 @@ struct gateway_options {
         websocket_write_high_bytes; /* queued for a slow client before its subscriptions wait; 0 = 256 KiB */
 };
 
-/* INVALID_ARGUMENT, UNAVAILABLE (in use, not permitted), RESOURCE_EXHAUSTED; the message names the address. */
+/*
+ * INVALID_ARGUMENT, UNAVAILABLE (in use, not permitted), RESOURCE_EXHAUSTED; the message names the address.
+ */
 STATUS_MUST_CHECK struct status gateway_start(const struct gateway_options *options,
                                               struct upstream *upstream, struct log *log,
                                               const struct clock *clock, const struct entropy *entropy,

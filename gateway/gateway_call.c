@@ -5,12 +5,12 @@
  *                            ▲     └─► on_end: a page ── written, room? ──► start the next
  *                            └── on_writable ◄── page_waits ◄── no room
  *
- * The exchange is finished exactly once: by the thread on which the upstream answers, by a start that cannot be, or,
- * while a page waits, by on_closed; never by on_closed while a call is under way: that is cancelled, and its end
- * finishes the exchange.
+ * The exchange is finished exactly once: by the thread on which the upstream answers, by a start that cannot
+ * be, or, while a page waits, by on_closed; never by on_closed while a call is under way: that is cancelled,
+ * and its end finishes the exchange.
  *
- * A call upstream is begun, told of room and cancelled by one thread at a time: streams by the front's thread alone,
- * pages by whoever walks, which is one thread at a time.
+ * A call upstream is begun, told of room and cancelled by one thread at a time: streams by the front's thread
+ * alone, pages by whoever walks, which is one thread at a time.
  */
 #include <stdlib.h>
 
@@ -151,8 +151,9 @@ static bool take_wish(struct gateway_call *call)
 }
 
 /*
- * A page may be answered before upstream_begin has returned. The wish for the next one is then left to the thread that
- * is in there: so the stack does not grow with the pages, and no call is cancelled while it begins.
+ * A page may be answered before upstream_begin has returned. The wish for the next one is then left to the
+ * thread that is in there: so the stack does not grow with the pages, and no call is cancelled while it
+ * begins.
  */
 void gateway_call_start(struct gateway_call *call)
 {

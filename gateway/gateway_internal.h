@@ -115,7 +115,9 @@ void answer_page(struct gateway_call *call, struct bytes reply);
 
 /* --- packed bytes --- */
 
-/* The last occurrence of a field in packed bytes; false when it is not there, *ret then reads as the default. */
+/*
+ * The last occurrence of a field in packed bytes; false when it is not there, *ret then reads as the default.
+ */
 bool find_wire_field(struct bytes wire, uint32_t number, struct wire_field *ret);
 
 /* One SubscribeResponse taken apart. */

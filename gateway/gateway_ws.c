@@ -1,14 +1,16 @@
 /*
- * One connection holds up to 64 subscriptions, each a Subscribe call upstream whose messages become text frames.
+ * One connection holds up to 64 subscriptions, each a Subscribe call upstream whose messages become text
+ * frames.
  *
- * Threads: calls are begun, told of room and cancelled on the WebSocket thread alone; their messages and ends come on
- * any thread, also before upstream_begin has returned. A subscription is entered before its call begins and leaves the
- * list when the call ends; so what is found in the list under the lock has a call that can be referred to.
+ * Threads: calls are begun, told of room and cancelled on the WebSocket thread alone; their messages and ends
+ * come on any thread, also before upstream_begin has returned. A subscription is entered before its call
+ * begins and leaves the list when the call ends; so what is found in the list under the lock has a call that
+ * can be referred to.
  *
  * Life: the socket lives until the connection is closed and its last subscription has ended.
  *
- * A slow client: once ws_send says false, each subscription stops at its next message, and all go on when there is room
- * again. So what waits is bounded by one message for each subscription.
+ * A slow client: once ws_send says false, each subscription stops at its next message, and all go on when
+ * there is room again. So what waits is bounded by one message for each subscription.
  */
 #include "gateway/gateway_ws_internal.h"
 
@@ -51,8 +53,8 @@ struct socket {
     struct buffer texts;
 
     /*
-     * Guards the list and `closed`. Frames that say whether a name is taken are sent under it, so that they go out in
-     * the order of what they tell: ws_send only copies, and takes but its own lock.
+     * Guards the list and `closed`. Frames that say whether a name is taken are sent under it, so that they
+     * go out in the order of what they tell: ws_send only copies, and takes but its own lock.
      */
     pthread_mutex_t lock;
     struct subscription *subscriptions;
@@ -215,6 +217,7 @@ static struct upstream_call *call_make(const struct socket *socket, struct subsc
         .request_id = socket->request_id,
         .authorization = socket->authorization,
     };
+    /* cppcheck-suppress returnDanglingLifetime ; the request is copied */
     return upstream_make(socket->gateway->upstream, &request, &subscription_events, subscription);
 }
 

@@ -9,8 +9,8 @@
 #include "gateway/router_internal.h"
 
 /*
- * Appends the packed request. INVALID_JSON, INVALID_FIELD, UNKNOWN_FIELD with all faults of the body, or all of path,
- * query and headers listed; their memory is from `arena`.
+ * Appends the packed request. INVALID_JSON, INVALID_FIELD, UNKNOWN_FIELD with all faults of the body, or all
+ * of path, query and headers listed; their memory is from `arena`.
  */
 STATUS_MUST_CHECK struct status request_build(struct arena *arena, const struct http_request *http,
                                               const struct route_match *match, struct buffer *wire);
@@ -33,8 +33,8 @@ void request_fault(struct request_faults *faults, enum status_reason reason, con
 STATUS_MUST_CHECK struct status request_faults_status(const struct request_faults *faults);
 
 /*
- * Appends a query string as fields of `message`: "a.b" names a field of a message, repeated fields are repeated
- * parameters. `skip` is a parameter that is no field, or NULL; its value goes to *ret_skipped.
+ * Appends a query string as fields of `message`: "a.b" names a field of a message, repeated fields are
+ * repeated parameters. `skip` is a parameter that is no field, or NULL; its value goes to *ret_skipped.
  * RESOURCE_EXHAUSTED; everything else is noted in `faults`.
  */
 STATUS_MUST_CHECK struct status query_build(struct request_faults *faults,

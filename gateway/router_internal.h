@@ -1,6 +1,6 @@
 /*
- * Which route a request means. Literals win over variables; a trailing slash does not matter; a variable is one
- * whole segment, fully percent-decoded.
+ * Which route a request means. Literals win over variables; a trailing slash does not matter; a variable is
+ * one whole segment, fully percent-decoded.
  */
 #pragma once
 

@@ -41,7 +41,9 @@ bool find_wire_field(struct bytes wire, uint32_t number, struct wire_field *ret)
     return found;
 }
 
-/* What is written has one position, so the first one is it and the payload behind it is not walked through. */
+/*
+ * What is written has one position, so the first one is it and the payload behind it is not walked through.
+ */
 static int64_t position_in(struct bytes wire, uint32_t number)
 {
     for (size_t at = 0; at < wire.size_bytes;) {
@@ -102,8 +104,8 @@ struct writing {
 };
 
 /*
- * Every part carries its position as id, so that a browser that saw only checkpoints resumes behind them. Events have
- * no name: they arrive at onmessage.
+ * Every part carries its position as id, so that a browser that saw only checkpoints resumes behind them.
+ * Events have no name: they arrive at onmessage.
  */
 static bool write_item(void *context, const struct stream_item *item)
 {

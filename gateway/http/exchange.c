@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #include "gateway/http/front_internal.h"
-#include "gateway/http/problem.h"
 
 /* --- the request --- */
 
@@ -145,8 +144,8 @@ static bool headers_copy(const struct http_header *headers, size_t count, struct
     return true;
 }
 
-/* The handler's status and headers become the answer's; a header that cannot be sent makes it a 500 without
- * body. */
+/* The handler's status and headers become the answer's; a header that
+ * cannot be sent makes it a 500 without body. */
 static bool answer_head(struct http_exchange *exchange, enum answer answer, int http_status,
                         const struct http_header *headers, size_t header_count)
 {
@@ -166,8 +165,8 @@ static bool answer_head(struct http_exchange *exchange, enum answer answer, int 
 void exchange_respond(struct http_exchange *exchange, int http_status, const struct http_header *headers,
                       size_t header_count, struct bytes body)
 {
-    exchange_ref(
-        exchange); /* the loop may drop the front's reference as soon as the answer is marked finished */
+    /* The loop may drop the front's reference as soon as the answer is marked finished. */
+    exchange_ref(exchange);
     /* The loop takes nothing from an exchange without an answer, so the body needs no lock. */
     buffer_add_bytes(&exchange->pending, body);
     if (exchange->pending.failed || !header_list_is_sendable(headers, header_count)) {
@@ -178,25 +177,6 @@ void exchange_respond(struct http_exchange *exchange, int http_status, const str
     (void)answer_head(exchange, ANSWER_WHOLE, http_status, headers, header_count);
     front_post(exchange->front, exchange);
     exchange_unref(exchange);
-}
-
-void exchange_problem(struct http_exchange *exchange, const struct status *status, int http_status)
-{
-    if (http_status == 0)
-        http_status = status_http(status->code, status->reason);
-    char seconds[16];
-    struct http_header headers[2] = {{BYTES_LITERAL("Content-Type"), BYTES_LITERAL(PROBLEM_CONTENT_TYPE)}};
-    size_t count = 1;
-    if (status->retry_after_ms > 0) {
-        (void)snprintf(seconds, sizeof seconds, "%d",
-                       (status->retry_after_ms + 999) / 1000); /* fits always */
-        headers[count].name = BYTES_LITERAL("Retry-After");
-        headers[count++].value = bytes_of_text(seconds);
-    }
-    struct buffer text = buffer_make(0);
-    problem_write(&text, status, http_status, exchange->request.request_id);
-    exchange_respond(exchange, http_status, headers, count, text.failed ? BYTES_NONE : buffer_bytes(&text));
-    buffer_done(&text);
 }
 
 void exchange_begin(struct http_exchange *exchange, int http_status, const struct http_header *headers,

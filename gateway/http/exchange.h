@@ -8,16 +8,17 @@
  *     exchange_begin(…) → exchange_write(…) … → exchange_end()   a stream, or at any time
  *     exchange_reset()                                           the answer cannot be completed
  *
- * Life       Valid from on_request until the handler's finishing call: exactly one of exchange_respond,
- *            exchange_problem, exchange_end, exchange_reset, made exactly once, also when the client is gone
- *            (it then has no effect on the wire). After it the handler must not touch the exchange, unless it
- *            holds a reference of its own (exchange_ref). The request and its arena live as long as the
- * exchange. `on_done` is the last callback: after it nothing refers to the handler's context. Threads
- * exchange_ref/unref from any thread. The answering calls from any thread, one at a time. They never call
- * back: callbacks (exchange_ops) run on the front's thread only. The request is immutable; its arena belongs
- * to whoever works on the exchange, one thread at a time, and the front never uses it after on_request was
- * called. Blocking   Never. Every call copies what it is given and hops to the front's loop; many calls share
- * one wake-up.
+ * Life      Valid from on_request until the handler's finishing call: exactly one of exchange_respond,
+ *           exchange_end, exchange_reset, made exactly once, also when the client is gone
+ *           (it then has no effect on the wire). After it the handler must not touch the exchange, unless it
+ *           holds a reference of its own (exchange_ref). The request and its arena live as long as the
+ *           exchange. `on_done` is the last callback: after it nothing refers to the handler's context.
+ * Threads   exchange_ref/unref from any thread. The answering calls from any thread, one at a time. They
+ *           never call back: callbacks (exchange_ops) run on the front's thread only. The request is
+ *           immutable; its arena belongs to whoever works on the exchange, one thread at a time, and the
+ *           front never uses it after on_request was called.
+ * Blocking  Never. Every call copies what it is given and hops to the
+ *           front's loop; many calls share one wake-up.
  */
 #pragma once
 
@@ -37,17 +38,15 @@ struct http_header {
 struct http_request {
     struct bytes method; /* "GET"; of http-parser's known methods, others were answered with 501 */
     struct bytes target; /* the request target as sent */
-    struct bytes
-        path; /* from "/" up to "?"; percent-encoding, "//", "..", ";" and "+" untouched. "*" for OPTIONS * */
+    /* From "/" up to "?"; percent-encoding, "//", "..", ";" and "+" untouched. "*" for OPTIONS *. */
+    struct bytes path;
     struct bytes query; /* after the "?", without it; empty when there is none */
     const struct http_header *headers;
     size_t header_count;
-    struct bytes body; /* de-chunked */
-    struct bytes peer; /* "127.0.0.1:4711", "[::1]:4711" */
-    struct bytes
-        request_id;       /* the client's Strata-Request-Id or X-Request-Id when valid, else a new UUIDv7 */
-    const char *protocol; /* "HTTP/1.1", "HTTP/1.0" */
-    struct arena *arena;  /* the handler's to use */
+    struct bytes body;       /* de-chunked */
+    struct bytes peer;       /* "127.0.0.1:4711", "[::1]:4711" */
+    struct bytes request_id; /* the client's Strata-Request-Id or X-Request-Id if valid, else a UUIDv7 */
+    struct arena *arena;     /* the handler's to use */
 };
 
 /* A request id that is taken from a client: 1 to this many of [A-Za-z0-9._:+/=@-]. */
@@ -83,7 +82,7 @@ const struct http_request *exchange_request(const struct http_exchange *exchange
 /* Registers the callbacks; only inside on_request, at most once. `ops` must outlive the exchange. */
 void exchange_listen(struct http_exchange *exchange, const struct exchange_ops *ops, void *context);
 
-/* The front's thread of this exchange's on_request may pass this on; any thread. */
+/* on_request may pass the exchange to another thread, which holds a reference of its own. Any thread. */
 void exchange_ref(struct http_exchange *exchange);
 void exchange_unref(struct http_exchange *exchange);
 
@@ -96,14 +95,7 @@ void exchange_unref(struct http_exchange *exchange);
 void exchange_respond(struct http_exchange *exchange, int http_status, const struct http_header *headers,
                       size_t header_count, struct bytes body);
 
-/*
- * A failure as application/problem+json (RFC 9457) by problem_write of problem.h, with Retry-After when the
- * status advises it; finishes the exchange. `http_status` 0 = the status' own.
- */
-void exchange_problem(struct http_exchange *exchange, const struct status *status, int http_status);
-
-/* Begins a stream: its head goes out at once. HTTP/1.1 gets chunked transfer-encoding, 1.0 ends by closing.
- */
+/* Begins a stream: its head goes out at once. HTTP/1.1 gets chunked transfer-encoding, 1.0 ends by closing. */
 void exchange_begin(struct http_exchange *exchange, int http_status, const struct http_header *headers,
                     size_t header_count);
 

@@ -87,8 +87,8 @@ static void inbox_process(struct front *front)
     front->last_posted = NULL;
     pthread_mutex_unlock(&front->inbox_lock);
     while (at != NULL) {
-        /* Only now may it be posted again: its link is in use until here, and what is written from here on
-         * must not be overlooked. */
+        /* Only now may it be posted again: its link is in use until here, and what is
+         * written from here on must not be overlooked. */
         pthread_mutex_lock(&front->inbox_lock);
         struct http_exchange *next = at->next_posted;
         at->posted = false;
@@ -141,7 +141,7 @@ static int sleep_ms(struct front *front)
     pthread_mutex_unlock(&front->inbox_lock);
     if (posted)
         return 0;
-    int64_t due_us = front->now_us + SLEEP_MAX_MS * 1000;
+    int64_t due_us = front->now_us + SLEEP_MAX_MS * INT64_C(1000);
     for (size_t kind = 0; kind < TIMER_KINDS; kind++)
         if (!link_is_alone(&front->timers[kind]))
             sooner(LINK_OWNER(front->timers[kind].next, struct h1_connection, timer)->timer_due_us, &due_us);
@@ -286,7 +286,7 @@ static void limits_fill(struct front *front, const struct front_limits *given)
     front->timeout_us[TIMER_HEAD] = us_or(given->header_timeout_ms, 10000);
     front->timeout_us[TIMER_BODY] = us_or(given->body_timeout_ms, 60000);
     front->timeout_us[TIMER_WRITE] = us_or(given->write_timeout_ms, 60000);
-    front->timeout_us[TIMER_LINGER] = LINGER_MS * 1000;
+    front->timeout_us[TIMER_LINGER] = LINGER_MS * INT64_C(1000);
 }
 
 /* NULL when out of memory; what was copied by then is lost, as is the process. */

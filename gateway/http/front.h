@@ -7,9 +7,10 @@
  * as an exchange (exchange.h). It knows no route but the WebSocket path, and nothing of events.
  *
  * Ownership  front_start() → front_stop(), which frees. Options are copied; log, clock, entropy and the
- * handler's context are borrowed until front_stop() returns. Threads    front_start and front_stop from one
- * thread, not the front's own. Handler ops run on the front's thread. Blocking   front_stop() waits for the
- * thread.
+ *            handler's context are borrowed until front_stop() returns.
+ * Threads    front_start and front_stop from one thread, not the front's
+ *            own. Handler ops run on the front's thread.
+ * Blocking   front_stop() waits for the thread.
  */
 #pragma once
 
@@ -27,8 +28,7 @@ struct front;
 
 /* Run on the front's thread; must not block. */
 struct front_handler_ops {
-    /* A whole request that passed the front's checks, any method it knows (also OPTIONS), any path. Required.
-     */
+    /* A whole request that passed the front's checks, any method it knows (also OPTIONS), any path. Required. */
     void (*on_request)(void *context, struct http_exchange *exchange);
 
     /*

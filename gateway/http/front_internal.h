@@ -1,11 +1,12 @@
 /*
  * What the files of the front share.
  *
- *     front.c           the thread, its loop, timers, the inbox of exchanges that were answered, start and
- * stop front_listener.c  binds and accepts h1_connection.c   one HTTP/1.1 connection: its states from bytes
- * to exchange and back h1_write.c        answers to HTTP/1.1 bytes, and their way into the socket exchange.c
- * the answering calls of any thread access.c          Host, Origin, forwarding and content-type rules; the
- * WebSocket handshake's checks
+ *     front.c           the thread, its loop, timers, the inbox of answered exchanges, start and stop
+ *     front_listener.c  binds and accepts
+ *     h1_connection.c   one HTTP/1.1 connection: its states from bytes to exchange and back
+ *     h1_write.c        answers to HTTP/1.1 bytes, and their way into the socket
+ *     exchange.c        the answering calls of any thread
+ *     access.c          Host, Origin, forwarding and content-type rules; the handshake's checks
  *
  * Locks: front.inbox_lock and http_exchange.lock are leaves; none is taken under the other.
  */
@@ -83,9 +84,9 @@ struct http_exchange {
 /* With one reference; NULL when out of memory. The caller fills the request. */
 struct http_exchange *exchange_new(struct front *front);
 /*
- * What an answering call left to do: sends through the connection when there is one. True: this was the
- * finishing call, on_done was told and the front's reference is gone. On the front's thread, or on any when
- * the loop has ended.
+ * What an answering call left to do: sends through the connection when there is one. True: this
+ * was the finishing call, on_done was told and the front's reference is gone. On the front's
+ * thread, or on any when the loop has ended.
  */
 bool exchange_process(struct http_exchange *exchange);
 /* The connection has no more use for it; `client_gone` when its answer was not complete. */
@@ -215,11 +216,9 @@ bool h1_has_output(const struct h1_connection *connection);
 /* Sends what waits; false: the connection was closed. */
 bool h1_flush(struct h1_connection *connection);
 void h1_write_continue(struct h1_connection *connection);
-/* The front's own answer, for a request that no handler sees. `extra` is header lines that end in CR LF, or
- * "". */
+/* The front's own answer, for a request that no handler sees. `extra` is header lines that end in CR LF, or "". */
 void h1_write_refusal(struct h1_connection *connection, const struct h1_refusal *refusal,
                       struct bytes request_id, const char *extra);
-void h1_answer(void *connection, struct http_exchange *exchange);
 
 /* access.c */
 struct access_rules {

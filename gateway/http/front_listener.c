@@ -16,42 +16,42 @@
 #define FULL_LOG_GAP_US INT64_C(60000000)
 #define LISTEN_BACKLOG  1024
 
-static struct status address_parse(const char *text, uint16_t port, struct sockaddr_storage *ret,
-                                   socklen_t *ret_size)
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static struct status address_parse(const char *text, uint16_t port, union address *ret, socklen_t *ret_size)
 {
     memset(ret, 0, sizeof *ret);
-    struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
-    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(port);
-        *ret_size = sizeof *v4;
+    if (inet_pton(AF_INET, text, &ret->v4.sin_addr) == 1) {
+        ret->v4.sin_family = AF_INET;
+        ret->v4.sin_port = htons(port);
+        *ret_size = sizeof ret->v4;
         return status_ok();
     }
-    if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(port);
-        *ret_size = sizeof *v6;
+    if (inet_pton(AF_INET6, text, &ret->v6.sin6_addr) == 1) {
+        ret->v6.sin6_family = AF_INET6;
+        ret->v6.sin6_port = htons(port);
+        *ret_size = sizeof ret->v6;
         return status_ok();
     }
     return status_error(STATUS_INVALID_ARGUMENT,
                         "the HTTP bind address is \"%s\"; set it to a numeric IPv4 or IPv6 address", text);
 }
 
-static uint16_t port_of(const struct sockaddr_storage *address)
+static uint16_t port_of(const union address *address)
 {
-    if (address->ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
-    return ntohs(((const struct sockaddr_in *)address)->sin_port);
+    return ntohs(address->any.sa_family == AF_INET6 ? address->v6.sin6_port : address->v4.sin_port);
 }
 
-static void peer_text(const struct sockaddr_storage *address, char ret[PEER_TEXT_BYTES])
+static void peer_text(const union address *address, char ret[PEER_TEXT_BYTES])
 {
     char host[INET6_ADDRSTRLEN] = "?";
-    const bool v6 = address->ss_family == AF_INET6;
-    const void *raw = v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
-                         : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
-    (void)inet_ntop(address->ss_family, raw, host, sizeof host); /* the buffer is large enough */
+    const bool v6 = address->any.sa_family == AF_INET6;
+    const void *raw = v6 ? (const void *)&address->v6.sin6_addr : (const void *)&address->v4.sin_addr;
+    (void)inet_ntop(address->any.sa_family, raw, host, sizeof host); /* the buffer is large enough */
     (void)snprintf(ret, PEER_TEXT_BYTES, v6 ? "[%s]:%u" : "%s:%u", host, port_of(address)); /* fits */
 }
 
@@ -59,22 +59,21 @@ struct status listener_open(struct front *front)
 {
     const char *text = front->options.bind_address;
     const uint16_t port = front->options.port;
-    struct sockaddr_storage address;
+    union address address;
     socklen_t size;
     STATUS_TRY(address_parse(text, port, &address, &size));
 
-    front->listen_fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    front->listen_fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (front->listen_fd < 0)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no socket for HTTP: %s", strerror(errno));
     const int on = 1;
     if (setsockopt(front->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(front->listen_fd, (const struct sockaddr *)&address, size) < 0 ||
-        listen(front->listen_fd, LISTEN_BACKLOG) < 0)
+        bind(front->listen_fd, &address.any, size) < 0 || listen(front->listen_fd, LISTEN_BACKLOG) < 0)
         return status_error(STATUS_UNAVAILABLE,
                             "cannot listen for HTTP on %s port %u: %s; choose another address or port", text,
                             port, strerror(errno));
     size = sizeof address;
-    if (getsockname(front->listen_fd, (struct sockaddr *)&address, &size) < 0)
+    if (getsockname(front->listen_fd, &address.any, &size) < 0)
         return status_error(STATUS_UNAVAILABLE, "cannot tell the HTTP port: %s", strerror(errno));
     front->port = port_of(&address);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &front->listen_fd};
@@ -96,7 +95,7 @@ static void pause_accepting(struct front *front, int error)
     log_warn(front->log, "cannot accept an HTTP connection, trying again shortly",
              LOG_TEXT("error", strerror(error)), LOG_INT("pause_ms", ACCEPT_PAUSE_MS),
              LOG_INT("connections", front->connection_count));
-    front->accept_paused_until_us = front->now_us + ACCEPT_PAUSE_MS * 1000;
+    front->accept_paused_until_us = front->now_us + ACCEPT_PAUSE_MS * INT64_C(1000);
     listener_watch(front, 0);
 }
 
@@ -129,10 +128,9 @@ static void refuse_full(struct front *front, int fd)
 void listener_accept(struct front *front)
 {
     for (int i = 0; i < ACCEPT_BATCH && front->listen_fd >= 0; i++) {
-        struct sockaddr_storage address;
+        union address address = {.v6 = {0}};
         socklen_t size = sizeof address;
-        const int fd =
-            accept4(front->listen_fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd = accept4(front->listen_fd, &address.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 pause_accepting(front, errno);

@@ -78,8 +78,7 @@ void h1_connection_open(struct front *front, int fd, const char *peer)
     front_timer(front, connection, TIMER_IDLE);
 }
 
-/* The connection leaves the front; its memory stays until the loop's round is over, events may still name it.
- */
+/* The connection leaves the front; its memory stays until the loop's round is over, events may still name it. */
 static void retire(struct h1_connection *connection)
 {
     struct front *front = connection->front;
@@ -112,8 +111,8 @@ void h1_connection_reset(struct h1_connection *connection)
         return;
     /* An orderly FIN would make an answer that ends by closing look complete. */
     const struct linger now = {.l_onoff = 1, .l_linger = 0};
-    (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &now,
-                     sizeof now); /* at worst a FIN within a chunk */
+    /* When it fails, the client sees at worst a FIN within a chunk. */
+    (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     h1_connection_close(connection);
 }
 
@@ -197,7 +196,6 @@ static void request_fill(struct http_exchange *exchange, const struct h1_message
     request->headers = message->headers;
     request->header_count = message->header_count;
     request->peer = bytes_of_text(exchange->peer);
-    request->protocol = message->minor_version == 0 ? "HTTP/1.0" : "HTTP/1.1";
     request_id_choose(exchange);
 }
 

@@ -87,7 +87,7 @@ enum h1_step h1_head_step(struct h1_head *head, struct bytes input, const struct
                 *ret_size_bytes = end + 1;
                 return H1_DONE;
             }
-            if (end + 1 > 2 * EMPTY_LINES_MAX)
+            if (end + 1 > (size_t)2 * EMPTY_LINES_MAX)
                 return REFUSE_400(ret_refusal, "the request begins with empty lines; remove them");
             continue;
         }

@@ -1,9 +1,9 @@
 /*
  * HTTP/1.1 requests from bytes, strictly (RFC 9112): the one place that knows the parser library.
  *
- * A request is read in three steps over bytes that arrive in any pieces: h1_head_step finds the end of the
- * head and refuses its line discipline, h1_head_parse gives its parts, h1_body_step takes the body out of its
- * framing.
+ * A request is read in three steps over bytes that arrive in any pieces: h1_head_step finds
+ * the end of the head and refuses its line discipline, h1_head_parse gives its parts,
+ * h1_body_step takes the body out of its framing.
  *
  * http-parser alone is too lax for a server behind other people's proxies, where two readings of one request
  * are a hole (request smuggling). It accepts a line ended by LF alone, folded headers, and anything but CR in
@@ -16,7 +16,8 @@
  * a method that http-parser does not know, CONNECT, TRACE, a transfer coding other than chunked. 505: another
  * version than 1.0 and 1.1.
  *
- * Threads  One at a time for each state struct.  Blocking  Never.
+ * Threads   One at a time for each state struct.
+ * Blocking  Never.
  */
 #pragma once
 
@@ -73,8 +74,8 @@ struct h1_message {
 };
 
 /*
- * The parts of a head that h1_head_step found complete. They point into `head`, which must outlive them.
- * H1_DONE or H1_REFUSED.
+ * The parts of a head that h1_head_step found complete. They point into `head`, which
+ * must outlive them. H1_DONE or H1_REFUSED.
  */
 enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct h1_limits *limits,
                            struct h1_message *ret, struct h1_refusal *ret_refusal);
@@ -95,7 +96,6 @@ struct h1_body {
 enum h1_step h1_body_begin(struct h1_body *body, const struct h1_message *message,
                            const struct h1_limits *limits, struct h1_refusal *ret_refusal);
 
-/* Appends content to `to`. *ret_used_bytes of `input` were taken; with H1_DONE the rest is the next request.
- */
+/* Appends content to `to`. *ret_used_bytes of `input` were taken; with H1_DONE the rest is the next request. */
 enum h1_step h1_body_step(struct h1_body *body, struct bytes input, struct buffer *to, size_t *ret_used_bytes,
                           struct h1_refusal *ret_refusal);

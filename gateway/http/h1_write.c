@@ -182,7 +182,7 @@ static void write_stream(struct h1_connection *connection, struct http_exchange 
         buffer_add_text(&connection->out, "0\r\n\r\n");
 }
 
-void h1_answer(void *context, struct http_exchange *exchange)
+static void h1_answer(void *context, struct http_exchange *exchange)
 {
     struct h1_connection *connection = context;
     pthread_mutex_lock(&exchange->lock);
@@ -196,8 +196,8 @@ void h1_answer(void *context, struct http_exchange *exchange)
     exchange->in_flight_bytes += part.size_bytes;
     pthread_mutex_unlock(&exchange->lock);
 
-    /* A client that has finished sending may still want its answer, but nobody is told to wait for a stream's
-     * end. */
+    /* A client that has finished sending may still want its answer, but
+     * nobody is told to wait for a stream's end. */
     const bool abandoned = answer == ANSWER_STREAM && connection->half_closed;
     if (answer == ANSWER_RESET || abandoned) {
         buffer_done(&part);

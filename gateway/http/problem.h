@@ -7,7 +7,8 @@
  *
  * `reason`, versions and `errors` stand there only when the status has them.
  *
- * Threads  Any.  Blocking  Never.
+ * Threads   Any.
+ * Blocking  Never.
  */
 #pragma once
 

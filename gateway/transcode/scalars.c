@@ -170,7 +170,9 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Letters to insert, leave out, replace or swap with a neighbour until `a` is `b` (optimal string alignment). */
+/*
+ * Letters to insert, leave out, replace or swap with a neighbour until `a` is `b` (optimal string alignment).
+ */
 static size_t distance(struct bytes a, struct bytes b)
 {
     uint8_t rows[3][NAME_MAX_BYTES + 1];

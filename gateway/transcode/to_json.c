@@ -1,5 +1,6 @@
 /*
- * Wire to JSON: the wire is read once into a list of occurrences, then the field table is walked in its order.
+ * Wire to JSON: the wire is read once into a list of occurrences, then the field table is walked in its
+ * order.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -212,8 +213,8 @@ static struct status write_submessage(const struct schema_message *message, stru
 }
 
 /*
- * Inline. What the service stores has no white space between tokens, but a line break there, which a string cannot
- * hold, would end a line of NDJSON or of an event stream: it becomes a space.
+ * Inline. What the service stores has no white space between tokens, but a line break there, which a string
+ * cannot hold, would end a line of NDJSON or of an event stream: it becomes a space.
  */
 static void write_raw_json(struct bytes text, struct buffer *json)
 {

@@ -1,6 +1,6 @@
 /*
- * JSON to wire: one pass over the tokens. A submessage is written where it stands, and its length is put in front of it
- * when it ends.
+ * JSON to wire: one pass over the tokens. A submessage is written where it stands, and its length is put in
+ * front of it when it ends.
  */
 #include <assert.h>
 #include <stdarg.h>
@@ -58,8 +58,7 @@ static void path_write(const struct place *place, char ret[PATH_MAX_BYTES])
     for (const struct place *at = place; at != NULL; at = at->outer) {
         memcpy(tail, ret, sizeof tail);
         const char *dot = tail[0] == '\0' || tail[0] == '[' ? "" : ".";
-        /* Names are the contract's or were cut by transcode_shown, and the contract is not deep: nothing is cut here.
-         */
+        /* Names are the contract's, or cut by transcode_shown; the contract is not deep: nothing is cut. */
         if (at->index >= 0)
             (void)snprintf(ret, PATH_MAX_BYTES, "[%ld]%s%.200s", at->index, dot, tail);
         else
@@ -211,7 +210,9 @@ static struct status put_list(const struct reading *reading, const struct place 
     }
 }
 
-/* `data` of a message that has a content_type is put when the message ends: the two may come in either order. */
+/*
+ * `data` of a message that has a content_type is put when the message ends: the two may come in either order.
+ */
 static struct status put_raw(const struct reading *reading, const struct schema_field *field,
                              const struct json_token *token, struct given *given, struct buffer *wire)
 {
@@ -345,8 +346,7 @@ struct status transcode_to_wire(struct arena *arena, const struct schema_message
     struct json_token token;
     if (reading.json == NULL)
         return no_memory();
-    /* Packed, a request is nearly always shorter than its text: so much room at once, and none is left behind by
-     * growth. */
+    /* Packed, a request is nearly always shorter than its text: with so much room it never grows. */
     if (buffer_extend(wire, json.size_bytes + 1) != NULL)
         wire->size_bytes -= json.size_bytes + 1;
     STATUS_TRY(json_next(reading.json, &token));

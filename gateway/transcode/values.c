@@ -215,9 +215,10 @@ bool base64_decode(struct bytes text, struct buffer *to)
         size--;
     if (size % 4 == 1 || (size != text.size_bytes && text.size_bytes % 4 != 0))
         return false;
-    const size_t decoded = size / 4 * 3 + size % 4 * 3 / 4;
-    uint8_t *out = decoded == 0 ? NULL : buffer_extend(to, decoded);
-    if (decoded > 0 && out == NULL)
+    if (size == 0)
+        return true;
+    uint8_t *out = buffer_extend(to, size / 4 * 3 + size % 4 * 3 / 4);
+    if (out == NULL)
         return true; /* the buffer tells */
     uint32_t bits = 0;
     unsigned bit_count = 0;

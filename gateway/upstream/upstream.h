@@ -1,12 +1,13 @@
 /*
- * How the gateway reaches operations: packed bytes to a method, packed bytes back. Two implementations are meant: local
- * (this process) and grpc (a remote core).
+ * How the gateway reaches operations: packed bytes to a method, packed bytes back. Two implementations are
+ * meant: local (this process) and grpc (a remote core).
  *
- * Life       upstream_make (one reference) → upstream_begin → (on_message …) → on_end exactly once. upstream_release gives
- *            a reference back, the last one only when on_end has begun or upstream_begin was never called.
- * Threads    upstream_begin, _writable and _cancel of one call from one thread at a time, references from any. Events
- *            come from any thread, one at a time, also before upstream_begin or _cancel has returned; they must not
- *            block. Whoever begins a call that may end at once holds a reference over it.
+ * Life       upstream_make (one reference) → upstream_begin → (on_message …) → on_end exactly once.
+ *            upstream_release gives a reference back, the last one only when on_end has begun or upstream_begin
+ *            was never called.
+ * Threads    upstream_begin, _writable and _cancel of one call from one thread at a time, references from any.
+ *            Events come from any thread, one at a time, also before upstream_begin or _cancel has returned; they
+ *            must not block. Whoever begins a call that may end at once holds a reference over it.
  * Blocking   Never.
  */
 #pragma once

@@ -7,10 +7,11 @@
  * of RFC 6455 (1002). There are no extensions: permessage-deflate costs 90 KB a connection.
  *
  * Ownership  websocket_server_start() → websocket_server_stop(), which frees. A connection is counted: the
- * server holds one reference until on_closed has returned; whoever uses it from another thread, or later,
- * takes its own with ws_ref. log and clock are borrowed until stop returns. Threads    start and stop from
- * one thread, not the server's own. websocket_server_adopt, ws_* from any. Callbacks run on the server's
- * thread and must not block; ws_* never calls back. Blocking   Only stop, for the thread.
+ *            server holds one reference until on_closed has returned; whoever uses it from another thread, or
+ *            later, takes its own with ws_ref. log and clock are borrowed until stop returns.
+ * Threads    start and stop from one thread, not the server's own. websocket_server_adopt, ws_* from any.
+ *            Callbacks run on the server's thread and must not block; ws_* never calls back.
+ * Blocking   Only stop, for the thread.
  */
 #pragma once
 
@@ -38,16 +39,14 @@ struct websocket_handshake {
 
 /* On the server's thread. `socket_context` is what on_open returned. */
 struct websocket_ops {
-    /* The handshake was answered. First of a connection's callbacks. May call ws_send and ws_close. Required.
-     */
+    /* The handshake was answered. First of a connection's callbacks. May call ws_send and ws_close. Required. */
     void *(*on_open)(void *context, struct ws_connection *connection,
                      const struct websocket_handshake *handshake);
     /* One whole message; borrowed. Required. */
     void (*on_text)(void *socket_context, struct bytes text);
     /* ws_send said false before and there is room again. NULL: not interested. */
     void (*on_writable)(void *socket_context);
-    /* The connection has ended, by whichever side; ws_send drops from here on. Last and exactly once.
-     * Required. */
+    /* The connection has ended, by whichever side; ws_send drops from here on. Last and exactly once. Required. */
     void (*on_closed)(void *socket_context);
 };
 
@@ -58,9 +57,8 @@ struct websocket_options {
     int64_t ping_interval_ms; /* [20 s] a ping when the client was silent that long */
     int64_t pong_timeout_ms;  /* [20 s] silent for interval and this together: closed */
     int64_t close_timeout_ms; /* [5 s] from ws_close until the connection is cut */
-    size_t
-        queue_high_bytes; /* [WS_HIGH_WATER_BYTES] ws_send says false; on_writable comes at a quarter of it */
-    size_t queue_max_bytes; /* [4 × queue_high_bytes] see ws_send */
+    size_t queue_high_bytes;  /* [WS_HIGH_WATER_BYTES] ws_send says false; on_writable at a quarter of it */
+    size_t queue_max_bytes;   /* [4 × queue_high_bytes] see ws_send */
     const struct websocket_ops *ops;
     void *context;
 };
@@ -72,8 +70,9 @@ STATUS_MUST_CHECK struct status websocket_server_start(const struct websocket_op
 
 /*
  * Takes over a connected, non-blocking socket from which the handshake and nothing more has been read; the
- * server answers with 101. On failure `fd` stays the caller's: UNAVAILABLE         connections_max are open,
- * or the server is stopping RESOURCE_EXHAUSTED  no memory or descriptors
+ * server answers with 101. On failure `fd` stays the caller's:
+ *   UNAVAILABLE         connections_max are open, or the server is stopping
+ *   RESOURCE_EXHAUSTED  no memory or descriptors
  */
 STATUS_MUST_CHECK struct status websocket_server_adopt(struct websocket_server *server, int fd,
                                                        const struct websocket_handshake *handshake);

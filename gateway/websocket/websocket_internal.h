@@ -28,7 +28,6 @@
 #define WS_REASON_MAX_BYTES  123U
 #define WS_SCRATCH_BYTES     ((size_t)64 * 1024)
 #define WS_PAIR_BUFFER_BYTES (64 * 1024) /* what libwebsockets may run ahead of the client */
-#define WS_PEER_BYTES        64U
 #define WS_KEY_BYTES         24U
 
 /* A message on its way out; libwebsockets writes its frame header into the room before the text. */
@@ -139,7 +138,6 @@ void ws_queue_drop(struct ws_connection *connection); /* and all that comes */
 /* ws_pump.c */
 void ws_pump_start(struct ws_connection *connection);
 void ws_pump_cut(struct ws_connection *connection); /* closes the client's socket now */
-void ws_pump_done(struct ws_connection *connection);
 
 /*
  * Looks at bytes from the client. The number that may go on to libwebsockets; less than given: *ret_code is

@@ -1,5 +1,4 @@
-/* Carries bytes between the client's socket and libwebsockets, and looks at the client's frames on the way.
- */
+/* Carries bytes between the client's socket and libwebsockets, and looks at the client's frames on the way. */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -130,7 +129,7 @@ static void pair_close(struct ws_connection *connection)
     connection->pair_fd = -1;
 }
 
-void ws_pump_done(struct ws_connection *connection)
+static void pump_done(struct ws_connection *connection)
 {
     pair_close(connection);
     if (connection->socket_fd < 0)
@@ -143,7 +142,7 @@ void ws_pump_done(struct ws_connection *connection)
 
 void ws_pump_cut(struct ws_connection *connection)
 {
-    ws_pump_done(connection);
+    pump_done(connection);
     ws_ended(connection); /* libwebsockets sees its end closed and follows */
 }
 
@@ -194,7 +193,8 @@ static bool pump_in(struct ws_connection *connection)
         return true;
     }
     connection->heard_us = clock_monotonic_us(server->clock);
-    /* Behind a breach nothing can be read; the answer to a close frame of ours must reach libwebsockets, which ends then. */
+    /* Behind a breach nothing can be read; the answer to a close frame of ours must reach libwebsockets, which
+     * ends then. */
     if ((connection->failing && connection->fail_code != 0) || connection->lws_finished)
         return true; /* read and dropped */
     uint16_t code = 0;

@@ -9,7 +9,7 @@
 
 #define ARENA_ALIGN       16U
 #define ARENA_FIRST_BYTES 4096U
-#define ARENA_BLOCK_MAX   (256U * 1024U)
+#define ARENA_BLOCK_MAX   ((size_t)256 * 1024)
 
 struct block {
     struct block *next;

@@ -1,9 +1,12 @@
 /*
  * Borrowed byte ranges, and a buffer that grows.
  *
- * `struct bytes` never owns; NULL with size 0 is the empty range. `struct buffer` owns its memory (malloc) or
- * borrows an arena's; it remembers a failed allocation instead of reporting each one: write freely, then ask
- * buffer_status() once.
+ * A buffer remembers a failed allocation instead of reporting each one: write freely, ask buffer_status() once.
+ *
+ * Ownership  `struct bytes` never owns; NULL with size 0 is the empty range. `struct buffer` owns its memory
+ *            (malloc), until buffer_done(), or borrows an arena's.
+ * Threads    One at a time for each buffer.
+ * Blocking   Never.
  */
 #pragma once
 

@@ -132,8 +132,7 @@ static bool scan_char(struct scan *scan, char wanted)
     return true;
 }
 
-/* Digits after the point. Finer than a microsecond must be zeros: rounding would alter what the client said.
- */
+/* Digits after the point. Finer than a microsecond must be zeros: rounding would alter what the client said. */
 static bool scan_fraction(struct scan *scan, int64_t *ret_us, bool *ret_too_fine)
 {
     const uint8_t *begin = scan->at;
@@ -196,8 +195,7 @@ static bool scan_time(struct scan *scan, int64_t *ret_us, bool *ret_too_fine)
         return false;
     if (!scan_offset(scan, &offset_s) || scan->at != scan->end)
         return false;
-    /* Leap seconds have no place on a scale of microseconds since 1970, so 60 is refused as Timestamp does.
-     */
+    /* Leap seconds have no place on a scale of microseconds since 1970, so 60 is refused as Timestamp does. */
     if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 ||
         second > 59)
         return false;

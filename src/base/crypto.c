@@ -17,8 +17,7 @@ static pthread_key_t contexts; /* frees a thread's context when the thread ends 
 static _Thread_local EVP_MD_CTX *context;
 static _Thread_local bool in_progress;
 
-/* Nothing here can fail but for want of memory or a broken libcrypto, and then no event can be vouched for.
- */
+/* Nothing here can fail but for want of memory or a broken libcrypto, and then no event can be vouched for. */
 static void must(bool worked, const char *what)
 {
     if (worked)

@@ -1,6 +1,6 @@
 /*
- * Digests and checksums. Contexts are kept per thread: fetching SHA-256 anew costs three times the hashing
- * of a short text.
+ * Digests and checksums. Contexts are kept per thread: fetching SHA-256 anew costs
+ * three times the hashing of a short text.
  *
  * Threads  Any; a digest in progress belongs to the thread that began it, one at a time.
  */

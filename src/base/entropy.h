@@ -1,7 +1,8 @@
 /*
  * Randomness, handed in so that a test can repeat it; and the UUIDs made from it (RFC 9562).
  *
- * Threads  Any.  Blocking  Never after the system's generator is seeded.
+ * Threads   Any.
+ * Blocking  Never after the system's generator is seeded.
  */
 #pragma once
 
@@ -27,8 +28,7 @@ static inline void entropy_fill(const struct entropy *entropy, void *memory, siz
 
 #define UUID_TEXT_BYTES 37U /* 36 characters and a NUL */
 
-/* Version 7 from a wall-clock time and randomness; ordered by microsecond (RFC 9562 6.2, method 3), then
- * random. */
+/* Version 7 from a wall-clock time and randomness; ordered by microsecond (RFC 9562 6.2, method 3), then random. */
 void uuid_v7(int64_t now_us, const struct entropy *entropy, char ret_text[UUID_TEXT_BYTES]);
 
 /* Version 5 in the OID namespace (6ba7b812-9dad-11d1-80b4-00c04fd430c8) of `name`. */

@@ -51,9 +51,9 @@ struct files_ops {
     /* Data and the size needed to read it are durable (fdatasync). A sync that fails is DATA_LOSS whatever the cause,
      * a full disk included, and never to be repeated: the next one may lie. */
     struct status (*sync)(struct file *file);
-    /* Reserves space from the end of the file up to `size` and writes zeros there, so that overwriting it
-     * later changes no metadata; the size becomes at least `size`. On failure the size is as before. Not
-     * durable before sync. */
+    /* Reserves space from the end of the file up to `size` and writes zeros there, so that
+     * overwriting it later changes no metadata; the size becomes at least `size`. On failure the size
+     * is as before. Not durable before sync. */
     struct status (*allocate)(struct file *file, uint64_t size);
     struct status (*truncate)(struct file *file, uint64_t size);
     struct status (*size)(struct file *file, uint64_t *ret_size);

@@ -13,7 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define ZERO_CHUNK_BYTES (1024U * 1024U)
+#define ZERO_CHUNK_BYTES ((size_t)1024 * 1024)
 /* Events of a fintech are nobody else's: the umask can only narrow these further. */
 #define FILE_MODE   0600
 #define FOLDER_MODE 0700
@@ -109,8 +109,7 @@ static struct status posix_open(struct files *base, const char *path, enum file_
 {
     struct posix_files *files = of_files(base);
     STATUS_TRY(check_path(files, path));
-    /* O_NONBLOCK only matters for what is not a regular file, which is refused below instead of waited for.
-     */
+    /* O_NONBLOCK only matters for what is not a regular file, which is refused below instead of waited for. */
     int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | ((flags & FILE_WRITE) != 0 ? O_RDWR : O_RDONLY);
     if ((flags & FILE_CREATE) != 0)
         how |= O_CREAT | ((flags & FILE_EXCLUSIVE) != 0 ? O_EXCL : 0);
@@ -124,7 +123,7 @@ static struct status posix_open(struct files *base, const char *path, enum file_
     do
         file->fd = openat(files->root_fd, path, how, FILE_MODE);
     while (file->fd < 0 && errno == EINTR);
-    struct stat about;
+    struct stat about = {0};
     int error = file->fd < 0 || fstat(file->fd, &about) != 0 ? errno : 0;
     if (error == 0 && !S_ISREG(about.st_mode))
         error = EISDIR;
@@ -225,8 +224,7 @@ static struct status posix_allocate(struct file *base, uint64_t size)
     /* A file system without fallocate still gets its space from the zeros. */
     if (error == EOPNOTSUPP || error == ENOSYS)
         error = 0;
-    /* Reserved blocks are "unwritten": turning them costs a journal commit at their first sync. Hence zeros.
-     */
+    /* Reserved blocks are "unwritten": turning them costs a journal commit at their first sync. Hence zeros. */
     if (error == 0)
         error = write_zeros(file->fd, old_size, size);
     if (error != 0) {
@@ -385,8 +383,8 @@ static struct status posix_sync_dir(struct files *base, const char *path)
     return error == 0 ? status_ok() : sync_failed(fail(files, path, "syncing the folder", error));
 }
 
-/* The process that holds the flock, from /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF". 0 =
- * unknown. */
+/* The process that holds the flock, from /proc/locks: "1: FLOCK  ADVISORY
+ * WRITE 4711 fe:00:1234 0 EOF". 0 = unknown. */
 static long lock_holder(int fd)
 {
     struct stat about;
@@ -400,6 +398,7 @@ static long lock_holder(int fd)
         unsigned major_number = 0;
         unsigned minor_number = 0;
         uint64_t inode = 0;
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own format; a number it could not hold is no holder of ours */
         if (sscanf(line, "%*[^:]: FLOCK %*s %*s %ld %x:%x:%" SCNu64, &pid, &major_number, &minor_number,
                    &inode) == 4 &&
             inode == about.st_ino && major_number == major(about.st_dev) &&

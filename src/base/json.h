@@ -5,7 +5,9 @@
  * duplicate names within an object (compared after unescaping), no BOM, bounded depth and number length,
  * nothing but white space after the value. Tokens point into the text; nothing is copied or converted.
  *
+ * Ownership  The text is borrowed and must outlive reader, tokens and values; all else is the arena's.
  * Threads    One reader belongs to one thread.
+ * Blocking   Never.
  * Errors     INVALID_ARGUMENT/INVALID_JSON; the message names what is wrong and the byte offset.
  *            RESOURCE_EXHAUSTED when the arena is.
  */
@@ -45,8 +47,8 @@ struct json_token {
 
 struct json_reader; /* opaque; made in an arena */
 
-/* NULL when the arena is exhausted. `text` is borrowed. Memory is taken from `arena` as nesting and names
- * need it. */
+/* NULL when the arena is exhausted. `text` is borrowed. Memory is taken from
+ * `arena` as nesting and names need it. */
 struct json_reader *json_reader_new(struct arena *arena, struct bytes text);
 
 /* The next token. After an error or JSON_END the reader is spent. */
@@ -59,16 +61,14 @@ STATUS_MUST_CHECK struct status json_next(struct json_reader *reader, struct jso
 STATUS_MUST_CHECK struct status json_skip_value(struct json_reader *reader, const struct json_token *first,
                                                 struct bytes *ret_value);
 
-/* The content of a JSON_STRING or JSON_NAME without quotes and escapes; borrowed from the text when it has
- * none. */
+/* The content of a JSON_STRING or JSON_NAME without quotes and escapes; borrowed from the text when it has none. */
 STATUS_MUST_CHECK struct status json_unescape(struct arena *arena, const struct json_token *token,
                                               struct bytes *ret);
 
 /*
- * Checks a whole text and appends it to `ret` without insignificant white space, all tokens and the order
- * of members kept. `object_only`: anything but an object is refused. On failure `ret` is as it was, but for
- * `failed` when its own limit was passed. The arena is used for escaped names and objects of many members
- * only.
+ * Checks a whole text and appends it to `ret` without insignificant white space, all tokens and the order of
+ * members kept. `object_only`: anything but an object is refused. On failure `ret` is as it was, but for
+ * `failed` when its own limit was passed. The arena is used for escaped names and objects of many members only.
  */
 STATUS_MUST_CHECK struct status json_compact(struct arena *arena, struct bytes text, bool object_only,
                                              struct buffer *ret);
@@ -90,20 +90,17 @@ struct json_value {
     enum json_kind kind;   /* JSON_OBJECT_BEGIN, JSON_ARRAY_BEGIN, JSON_STRING, JSON_NUMBER, JSON_TRUE, … */
     struct bytes token;    /* scalars: as written */
     size_t count;          /* members or elements; with 0 the pointers below may be NULL */
-    const uint32_t *index; /* objects: NULL = search is linear; else the order of names, by json_index() */
+    const uint32_t *index; /* objects: the order of names; NULL = search is linear */
     union {
         struct json_member *members;  /* objects */
         struct json_value **elements; /* arrays */
     };
 };
 
+/* Whoever changes `members` or `count` of what was parsed sets `index` to NULL. */
 STATUS_MUST_CHECK struct status json_parse(struct arena *arena, struct bytes text, struct json_value **ret);
 /* The member called `name`, or NULL; linear below 9 members, binary search over a sorted index above. */
 struct json_value *json_member(const struct json_value *object, struct bytes name);
-/* Makes the index of an object that was put together or changed by hand (json_parse has made its own):
- * whoever changes `members` or `count` sets `index` to NULL or calls this. RESOURCE_EXHAUSTED when the arena
- * is. */
-STATUS_MUST_CHECK struct status json_index(struct arena *arena, struct json_value *object);
 /* A string value without quotes and escapes. Asserts kind == JSON_STRING. */
 STATUS_MUST_CHECK struct status json_string(struct arena *arena, const struct json_value *value,
                                             struct bytes *ret);

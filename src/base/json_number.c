@@ -5,9 +5,8 @@
 #include <string.h>
 
 /*
- * Numbers are compared as written, never converted: a token is a sign, significant digits d1 d2 … (d1 ≠ 0),
- * and the exponent e of 0.d1d2… × 10^e. Exponents may themselves have hundreds of digits, so e is kept in
- * decimal.
+ * Numbers are compared as written, never converted: a token is a sign, significant digits d1 d2 … (d1 ≠ 0), and
+ * the exponent e of 0.d1d2… × 10^e. Exponents may themselves have hundreds of digits, so e is kept in decimal.
  */
 #define EXPONENT_MAX_DIGITS (JSON_NUMBER_MAX_BYTES + 8U)
 #define EXPONENT_SMALL      15U /* so many digits and a shift of JSON_NUMBER_MAX_BYTES fit in 64 bits */

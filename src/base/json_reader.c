@@ -12,8 +12,7 @@
                          */
 #define REPEAT(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* What may come next. A reader goes from EXPECT_VALUE to EXPECT_NOTHING, or to SPENT when the text is wrong.
- */
+/* What may come next. A reader goes from EXPECT_VALUE to EXPECT_NOTHING, or to SPENT when the text is wrong. */
 enum expect {
     EXPECT_VALUE,        /* at the beginning, after ':', and after ',' in an array */
     EXPECT_VALUE_OR_END, /* after '[' */
@@ -403,7 +402,7 @@ struct status json_next(struct json_reader *reader, struct json_token *ret)
 struct status json_skip_value(struct json_reader *reader, const struct json_token *first,
                               struct bytes *ret_value)
 {
-    struct json_token token;
+    struct json_token token = {.kind = JSON_END};
     if (first != NULL)
         token = *first;
     else

@@ -25,7 +25,7 @@ static int index_order(const void *a, const void *b, void *members)
     return name_order(of[*(const uint32_t *)a].name, of[*(const uint32_t *)b].name);
 }
 
-struct status json_index(struct arena *arena, struct json_value *object)
+static struct status make_index(struct arena *arena, struct json_value *object)
 {
     assert(object->kind == JSON_OBJECT_BEGIN);
     object->index = NULL;
@@ -121,7 +121,7 @@ static struct status parse_object(struct parser *parser, struct json_value *obje
     void *members = NULL;
     STATUS_TRY(take_above(parser, &parser->members, begin_bytes, &members));
     object->members = members;
-    return json_index(parser->arena, object);
+    return make_index(parser->arena, object);
 }
 
 static struct status parse_array(struct parser *parser, struct json_value *array)
@@ -227,10 +227,10 @@ void json_write(const struct json_value *value, struct buffer *to)
 static struct status objects_equal(struct arena *arena, const struct json_value *a,
                                    const struct json_value *b, bool *ret_equal)
 {
-    /* A value put together by hand may have no index; many members without one would take quadratic time. */
+    /* A value that was changed has no index; many members without one would take quadratic time. */
     struct json_value indexed = *b;
     if (indexed.index == NULL)
-        STATUS_TRY(json_index(arena, &indexed));
+        STATUS_TRY(make_index(arena, &indexed));
     for (size_t i = 0; i < a->count; i++) {
         const struct json_value *other = json_member(&indexed, a->members[i].name);
         bool equal = false;

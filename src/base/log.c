@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +11,7 @@
 #include "base/json.h"
 #include "base/text.h"
 
-#define LINE_MAX_BYTES (64U * 1024U)
+#define LINE_MAX_BYTES ((size_t)64 * 1024)
 #define TEXT_MAX_BYTES 2048U /* of one field; longer ones are cut and end in "..." */
 
 /* Immutable after log_new, so any thread may write; the kernel keeps one write(2) together. */
@@ -37,13 +38,12 @@ void log_free(struct log *log)
     free(log);
 }
 
-bool log_wants(const struct log *log, enum log_level level)
+static bool log_wants(const struct log *log, enum log_level level)
 {
     return log != NULL && level >= log->least;
 }
 
-/* A text as a JSON string. Bytes that are not UTF-8 become '?', so that the line stays readable by machines.
- */
+/* A text as a JSON string. Bytes that are not UTF-8 become '?', so that the line stays readable by machines. */
 static void add_quoted(struct buffer *line, const char *text)
 {
     char copy[TEXT_MAX_BYTES + sizeof "..."];
@@ -52,11 +52,10 @@ static void add_quoted(struct buffer *line, const char *text)
         size = TEXT_MAX_BYTES;
         while (size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80)
             size--;
-        memcpy(copy, text, size);
-        memcpy(copy + size, "...", 3);
+        (void)snprintf(copy, sizeof copy, "%.*s...", (int)size, text); /* fits */
         size += 3;
     } else {
-        memcpy(copy, text, size);
+        (void)snprintf(copy, sizeof copy, "%s", text); /* fits */
     }
     if (!utf8_is_valid(bytes_of(copy, size)))
         for (size_t i = 0; i < size; i++)

@@ -6,7 +6,8 @@
  * Text or JSON lines to a stream; a line is written in one write(2). JSON lines carry time, level, message
  * and the fields. No secret, token or payload is ever logged.
  *
- * Threads  Any.  Blocking  The write of one line.
+ * Threads   Any.
+ * Blocking  The write of one line.
  */
 #pragma once
 
@@ -40,8 +41,7 @@ struct log *log_new(int fd, enum log_level least, enum log_format format, const 
 void log_free(struct log *log); /* NULL is fine */
 DEFINE_CLEANUP(struct log, log_free);
 
-bool log_wants(const struct log *log, enum log_level level);
-/* `log` NULL writes nothing. */
+/* `log` NULL writes nothing, nor does a level below the log's least. */
 void log_write(struct log *log, enum log_level level, const char *message, const struct log_field *fields,
                size_t field_count);
 

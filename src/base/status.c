@@ -56,6 +56,9 @@ static void status_format(struct status *status, const char *format, va_list arg
     }
 }
 
+#undef status_error /* the analyzer's wrappers, see status.h */
+#undef status_reason
+
 struct status status_error(enum status_code code, const char *format, ...)
 {
     struct status status = status_ok();

@@ -1,5 +1,8 @@
 /*
  * UTF-8 and the identifier rule of the store.
+ *
+ * Threads   Any; nothing is kept.
+ * Blocking  Never.
  */
 #pragma once
 

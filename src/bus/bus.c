@@ -281,12 +281,10 @@ void bus_stop(struct bus *bus)
 
 void bus_stats(struct bus *bus, struct bus_stats *ret)
 {
-    const int64_t head = bus_head(bus);
     *ret = (struct bus_stats){
         .subscribers = atomic_load(&bus->cursor_count),
         .handlers = (int64_t)bus->dispatcher.handler_count + 1,
         .delivered = atomic_load(&bus->delivered),
         .checkpoint = bus_checkpoint(bus),
-        .lag = head - bus_checkpoint(bus),
     };
 }

@@ -8,9 +8,9 @@
  * can neither lose nor repeat.
  *
  * Ownership  Borrows store, clock and log; they outlive it.
- * Threads    bus_committed, bus_wait, bus_processed*, cursor_new, cursor_start and cursor_poke from any thread. Everything
- * a cursor or handler does runs on the bus's one thread, as does cursor_next. Blocking   Only bus_stop. The
- * bus's thread itself reads the store.
+ * Threads    bus_committed, bus_wait, bus_processed*, cursor_new, cursor_start and cursor_poke from any
+ *            thread. Everything a cursor or handler does runs on the bus's one thread, as does cursor_next.
+ * Blocking   Only bus_stop. The bus's thread itself reads the store.
  */
 #pragma once
 
@@ -102,13 +102,13 @@ void cursor_start(struct cursor *cursor);
 /* Any thread, until the turn that answers CURSOR_CLOSED: the cursor gets a turn soon. */
 void cursor_poke(struct cursor *cursor);
 
-/* The rest only from within a turn. */
-void cursor_wake_at(struct cursor *cursor,
-                    int64_t monotonic_us);            /* the next turn at the latest; 0 = no time */
+/* --- the rest only from within a turn --- */
+
+/* The next turn comes then at the latest; 0 = no time. */
+void cursor_wake_at(struct cursor *cursor, int64_t monotonic_us);
 int64_t cursor_position(const struct cursor *cursor); /* everything up to here was taken or did not match */
 int64_t cursor_head(const struct cursor *cursor);     /* as it was when the turn began */
-int64_t
-cursor_time_us(const struct cursor *cursor); /* when the event at that position was recorded; 0 = not known */
+int64_t cursor_time_us(const struct cursor *cursor);  /* of the event at cursor_position; 0 = not known */
 /* The next position has not come yet although the head is beyond it: it is looked for again soon. */
 bool cursor_waits_for_missing(const struct cursor *cursor);
 /* So far behind that it reads the store and no longer the ring. */
@@ -119,8 +119,9 @@ bool cursor_behind(const struct cursor *cursor);
 typedef bool (*cursor_sink)(void *context, int64_t position, struct record record);
 /*
  * Offers the next matching events, in order. Looks at a bounded number of events and returns with fewer, or
- * none, although more exist: see cursor_position against cursor_head. DATA_LOSS/POSITION_MISSING   a position
- * has been missing for BUS_MISSING_AFTER_US or the store's own failures
+ * none, although more exist: see cursor_position against cursor_head.
+ *   DATA_LOSS/POSITION_MISSING  a position has been missing for BUS_MISSING_AFTER_US
+ *   or the store's own failures
  */
 STATUS_MUST_CHECK struct status cursor_next(struct cursor *cursor, cursor_sink sink, void *context);
 
@@ -129,7 +130,6 @@ struct bus_stats {
     int64_t handlers;    /* with the dispatcher itself */
     int64_t delivered;   /* events taken by cursors since the start */
     int64_t checkpoint;
-    int64_t lag; /* head - checkpoint */
 };
 void bus_stats(struct bus *bus, struct bus_stats *ret);
 /* OK, or the failure that keeps the dispatcher from moving. */

@@ -140,8 +140,7 @@ struct pass {
     struct status status;
 };
 
-/* Offers one event; false when this call is over. The position moves only over what was taken or did not
- * match. */
+/* Offers one event; false when this call is over. The position moves only over what was taken or did not match. */
 static bool offer(struct pass *pass, int64_t position, struct record record,
                   const struct event_fields *header)
 {

@@ -45,7 +45,7 @@ struct status dispatcher_load(struct bus *bus)
             "run strata verify",
             stored.size_bytes);
     for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *at = stored.data + HEAD_BYTES + i * ENTRY_BYTES;
+        const uint8_t *at = stored.data + HEAD_BYTES + (size_t)i * ENTRY_BYTES;
         dispatcher->journal[i] = (struct journal_entry){(int64_t)get_u64_le(at), (int64_t)get_u64_le(at + 8)};
     }
     dispatcher->journal_count = count;

@@ -1,6 +1,6 @@
 /*
- * The most recent records, copied once from the store and shared by all cursors near the head. Positions in
- * it are without a gap.
+ * The most recent records, copied once from the store and shared by all cursors near the
+ * head. Positions in it are without a gap.
  *
  * Threads  The bus's thread only.
  */
@@ -10,7 +10,7 @@
 #include "store/event_store.h"
 
 #define RING_EVENTS    4096U /* a power of two */
-#define RING_BYTES_MAX (16U * 1024U * 1024U)
+#define RING_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
 struct ring_entry {
     uint8_t *bytes; /* owned */
@@ -28,9 +28,8 @@ struct ring {
 void ring_done(struct ring *ring);
 
 /*
- * Makes the ring hold `position` if it exists and is not older than what the ring holds, reading up to
- * `head`. *ret is its entry, or NULL when the store did not deliver it (not there yet, or older than the
- * ring).
+ * Makes the ring hold `position` if it exists and is not older than what the ring holds, reading up to `head`.
+ * *ret is its entry, or NULL when the store did not deliver it (not there yet, or older than the ring).
  */
 STATUS_MUST_CHECK struct status ring_get(struct ring *ring, struct event_store *store, int64_t position,
                                          int64_t head, const struct ring_entry **ret);

@@ -8,8 +8,8 @@
 
 int cli_fail(const struct status *status)
 {
-    (void)fprintf(stderr, "strata: %s%s%s\n", status->message, status->reason != STATUS_REASON_NONE ? " — " : "",
-                  status_reason_name(status->reason));
+    (void)fprintf(stderr, "strata: %s%s%s\n", status->message,
+                  status->reason != STATUS_REASON_NONE ? " — " : "", status_reason_name(status->reason));
     for (size_t i = 0; status->faults != NULL && i < status->faults->count; i++)
         (void)fprintf(stderr, "  %s: %s\n", status->faults->items[i].field, status->faults->items[i].message);
     return CLI_FAILED;
@@ -38,13 +38,14 @@ struct bytes cli_pack(struct arena *arena, const ProtobufCMessage *message)
     return bytes_of(packed, size);
 }
 
-int64_t cli_number(struct argp_state *state, const char *option, const char *text, int64_t least, int64_t most)
+int64_t cli_number(struct argp_state *state, const char *option, const char *text, int64_t least,
+                   int64_t most)
 {
     char *end = NULL;
     errno = 0;
     const long long number = strtoll(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || number < least || number > most)
-        argp_error(state, "%s is \"%s\"; give a whole number between %lld and %lld", option, text, (long long)least,
-                   (long long)most);
+        argp_error(state, "%s is \"%s\"; give a whole number between %lld and %lld", option, text,
+                   (long long)least, (long long)most);
     return number;
 }

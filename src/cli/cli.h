@@ -1,9 +1,10 @@
 /*
- * The commands people reach for: append, get, tail speak gRPC to a running service, verify opens a store that no
- * server holds. Each reads its own arguments and returns a process exit code: 0 done, 1 refused or failed (the message
- * is on stderr), 2 wrong usage.
+ * The commands people reach for: append, get, tail speak gRPC to a running service, verify opens a store that
+ * no server holds. Each reads its own arguments and returns a process exit code: 0 done, 1 refused or failed
+ * (the message is on stderr), 2 wrong usage.
  *
- * Threads  The main thread.  Blocking  Until the command is done.
+ * Threads   The main thread.
+ * Blocking  Until the command is done.
  */
 #pragma once
 
@@ -17,7 +18,7 @@
 
 struct cli_command {
     const char *name;
-    const char *summary; /* one line for `strata --help` */
+    const char *summary;               /* one line for `strata --help` */
     int (*run)(int argc, char **argv); /* argv[0] is "strata NAME" */
 };
 

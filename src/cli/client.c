@@ -1,4 +1,4 @@
-#include "cli/client.h"
+#include "cli/client_internal.h"
 
 #include <assert.h>
 #include <grpc/byte_buffer_reader.h>
@@ -71,18 +71,19 @@ static void batch_start(struct exchange *exchange, const grpc_op *ops, size_t co
     assert(error == GRPC_CALL_OK);
 }
 
-static void exchange_begin(struct client *client, struct exchange *exchange, const char *path, struct bytes request,
-                           int timeout_ms, void *status_tag)
+static void exchange_begin(struct client *client, struct exchange *exchange, const char *path,
+                           struct bytes request, int timeout_ms, void *status_tag)
 {
     *exchange = (struct exchange){.details = grpc_empty_slice()};
     grpc_metadata_array_init(&exchange->initial);
     grpc_metadata_array_init(&exchange->trailing);
     const gpr_timespec deadline =
-        timeout_ms == 0 ? gpr_inf_future(GPR_CLOCK_REALTIME)
-                        : gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+        timeout_ms == 0
+            ? gpr_inf_future(GPR_CLOCK_REALTIME)
+            : gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
     grpc_slice method = grpc_slice_from_copied_string(path);
-    exchange->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue, method,
-                                              NULL, deadline, NULL);
+    exchange->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue,
+                                              method, NULL, deadline, NULL);
     grpc_slice_unref(method);
     grpc_slice slice = grpc_slice_from_copied_buffer((const char *)request.data, request.size_bytes);
     grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
@@ -105,14 +106,15 @@ static void exchange_begin(struct client *client, struct exchange *exchange, con
 }
 
 /* Asks for the next message and waits for whatever completes until that has; true when there is one. */
-static bool exchange_next(struct client *client, struct exchange *exchange, bool *status_seen, void *status_tag,
-                          struct arena *arena, struct bytes *ret)
+static bool exchange_next(struct client *client, struct exchange *exchange, bool *status_seen,
+                          void *status_tag, struct arena *arena, struct bytes *ret)
 {
-    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
-    op.data.recv_message.recv_message = &exchange->message;
-    batch_start(exchange, &op, 1, &exchange->message);
+    grpc_op receive = {.op = GRPC_OP_RECV_MESSAGE};
+    receive.data.recv_message.recv_message = &exchange->message;
+    batch_start(exchange, &receive, 1, &exchange->message);
     for (;;) {
-        const grpc_event event = grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        const grpc_event event =
+            grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
         *status_seen = *status_seen || event.tag == status_tag;
         if (event.tag == &exchange->message)
             break;
@@ -131,7 +133,8 @@ static bool exchange_next(struct client *client, struct exchange *exchange, bool
     return true;
 }
 
-static struct status exchange_status(const struct client *client, const struct exchange *exchange, struct arena *arena)
+static struct status exchange_status(const struct client *client, const struct exchange *exchange,
+                                     struct arena *arena)
 {
     if (exchange->code == GRPC_STATUS_OK)
         return status_ok();
@@ -139,25 +142,27 @@ static struct status exchange_status(const struct client *client, const struct e
         const grpc_metadata *item = &exchange->trailing.metadata[i];
         struct status status;
         if (grpc_slice_str_cmp(item->key, DETAILS_KEY) == 0 &&
-            status_details_decode(bytes_of(GRPC_SLICE_START_PTR(item->value), GRPC_SLICE_LENGTH(item->value)), arena,
-                                  &status)
+            status_details_decode(bytes_of(GRPC_SLICE_START_PTR(item->value), GRPC_SLICE_LENGTH(item->value)),
+                                  arena, &status)
                     .code == STATUS_OK)
             return status;
     }
     const int length = (int)GRPC_SLICE_LENGTH(exchange->details);
     const char *text = (const char *)GRPC_SLICE_START_PTR(exchange->details);
     if (exchange->code == GRPC_STATUS_UNAVAILABLE)
-        return status_error(STATUS_UNAVAILABLE,
-                            "no answer from %s (%.*s); start the service with `strata serve` or name it with --address",
-                            client->address, length, text);
+        return status_error(
+            STATUS_UNAVAILABLE,
+            "no answer from %s (%.*s); start the service with `strata serve` or name it with --address",
+            client->address, length, text);
     return status_error((enum status_code)exchange->code, "%.*s", length, text);
 }
 
-static struct status exchange_end(struct client *client, struct exchange *exchange, bool status_seen, void *status_tag,
-                                  struct arena *arena)
+static struct status exchange_end(struct client *client, struct exchange *exchange, bool status_seen,
+                                  void *status_tag, struct arena *arena)
 {
     while (!status_seen) {
-        const grpc_event event = grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        const grpc_event event =
+            grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
         status_seen = event.tag == status_tag;
     }
     struct status status = exchange_status(client, exchange, arena);
@@ -184,8 +189,8 @@ struct status client_unary(struct client *client, const char *path, struct bytes
     return status_ok();
 }
 
-struct status client_stream(struct client *client, const char *path, struct bytes request, struct arena *arena,
-                            client_message on_message, void *context)
+struct status client_stream(struct client *client, const char *path, struct bytes request,
+                            struct arena *arena, client_message on_message, void *context)
 {
     struct exchange exchange;
     char status_tag = 0;

@@ -49,7 +49,8 @@ static error_t take_option(int key, char *value, struct argp_state *state)
         request->aggregate_type = value;
         return 0;
     case 'e':
-        request->_expected_version_case = STRATA__V1__PUBLISH_EVENT_REQUEST___EXPECTED_VERSION_EXPECTED_VERSION;
+        request->_expected_version_case =
+            STRATA__V1__PUBLISH_EVENT_REQUEST___EXPECTED_VERSION_EXPECTED_VERSION;
         request->expected_version = (int32_t)cli_number(state, "--expected-version", value, 0, INT32_MAX);
         return 0;
     case 'm':
@@ -99,7 +100,8 @@ static struct status read_input(struct arena *arena, struct bytes *ret)
     while ((got = fread(chunk, 1, sizeof chunk, stdin)) > 0)
         buffer_add(&text, chunk, got);
     if (text.failed)
-        return status_reason(REASON_EVENT_TOO_LARGE, "the data on the standard input is over %zu bytes", INPUT_MAX_BYTES);
+        return status_reason(REASON_EVENT_TOO_LARGE, "the data on the standard input is over %zu bytes",
+                             INPUT_MAX_BYTES);
     *ret = buffer_bytes(&text);
     return status_ok();
 }
@@ -116,8 +118,8 @@ static struct status append(struct append_arguments *arguments, struct arena *ar
     STATUS_TRY(client_new(arguments->address, &client));
     const struct schema_method *method = schema_method(METHOD_EVENT_SERVICE_PUBLISH_EVENT);
     struct bytes reply = BYTES_NONE;
-    STATUS_TRY(client_unary(client, method->path, cli_pack(arena, &arguments->request.base), CLI_TIMEOUT_MS, arena,
-                            &reply));
+    STATUS_TRY(client_unary(client, method->path, cli_pack(arena, &arguments->request.base), CLI_TIMEOUT_MS,
+                            arena, &reply));
     return cli_print(method->reply, reply);
 }
 

@@ -67,8 +67,8 @@ static struct status get(const struct get_arguments *arguments, struct arena *ar
     STATUS_TRY(client_new(arguments->address, &client));
     const struct schema_method *method = schema_method(METHOD_AGGREGATE_SERVICE_GET_AGGREGATE);
     struct bytes reply = BYTES_NONE;
-    STATUS_TRY(client_unary(client, method->path, cli_pack(arena, &arguments->request.base), CLI_TIMEOUT_MS, arena,
-                            &reply));
+    STATUS_TRY(client_unary(client, method->path, cli_pack(arena, &arguments->request.base), CLI_TIMEOUT_MS,
+                            arena, &reply));
     return cli_print(method->reply, reply);
 }
 

@@ -18,7 +18,8 @@ struct tail_arguments {
 
 static const struct argp_option options[] = {
     CLI_OPTION_ADDRESS,
-    {"after", 'p', "POSITION", 0, "begin behind this position; 0 = from the first event (default: from now on)", 0},
+    {"after", 'p', "POSITION", 0,
+     "begin behind this position; 0 = from the first event (default: from now on)", 0},
     {"type", 't', "TYPE", 0, "only events of this type; may be repeated", 0},
     {"aggregate", 'i', "ID", 0, "only events of this aggregate; may be repeated", 0},
     {"count", 'n', "N", 0, "end after so many events", 0},
@@ -77,8 +78,9 @@ static bool print_response(void *context, struct bytes message)
         return false;
     }
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    const size_t count =
-        response->message_case == STRATA__V1__SUBSCRIBE_RESPONSE__MESSAGE_BATCH ? response->batch->n_events : 0;
+    const size_t count = response->message_case == STRATA__V1__SUBSCRIBE_RESPONSE__MESSAGE_BATCH
+                             ? response->batch->n_events
+                             : 0;
     for (size_t i = 0; arena != NULL && i < count && arguments->left != 0; i++) {
         arguments->status = cli_print(schema_method(METHOD_EVENT_SERVICE_GET_EVENT)->reply,
                                       cli_pack(arena, &response->batch->events[i]->base));
@@ -101,8 +103,8 @@ static struct status tail(struct tail_arguments *arguments, struct arena *arena,
     CLEANUP(client_free_at) struct client *client = NULL;
     STATUS_TRY(client_new(arguments->address, &client));
     const struct schema_method *method = schema_method(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE);
-    STATUS_TRY(client_stream(client, method->path, cli_pack(arena, &arguments->request.base), messages, print_response,
-                             arguments));
+    STATUS_TRY(client_stream(client, method->path, cli_pack(arena, &arguments->request.base), messages,
+                             print_response, arguments));
     return arguments->status;
 }
 

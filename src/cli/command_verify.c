@@ -48,12 +48,13 @@ static const struct argp verify_argp = {
     .options = options,
     .parser = take_option,
     .args_doc = "[DIR]",
-    .doc = "Re-reads the embedded store in DIR (default data) and checks every checksum, every digest, the versions and the "
-           "chain. Writes nothing; the service must not be running on it.\v"
-           "DIR is what database.embedded.path of the service says. Neither a configuration nor STRATA_DATABASE_EMBEDDED_PATH "
-           "is read here, so that what is proved is what was named.\n"
-           "The chain that it prints identifies the whole history: two stores with equal chains hold equal events, and a "
-           "copy of position and chain kept elsewhere proves later that nothing was rolled back.\n",
+    .doc =
+        "Re-reads the embedded store in DIR (default data) and checks every checksum, every digest, the versions and the "
+        "chain. Writes nothing; the service must not be running on it.\v"
+        "DIR is what database.embedded.path of the service says. Neither a configuration nor STRATA_DATABASE_EMBEDDED_PATH "
+        "is read here, so that what is proved is what was named.\n"
+        "The chain that it prints identifies the whole history: two stores with equal chains hold equal events, and a "
+        "copy of position and chain kept elsewhere proves later that nothing was rolled back.\n",
 };
 
 static void show_progress(void *context, const struct verify_report *so_far)
@@ -71,7 +72,8 @@ static struct status verify(struct verify_arguments *arguments)
 {
     CLEANUP(posix_files_free_at) struct files *files = NULL;
     if (access(arguments->path, F_OK) != 0)
-        return status_error(STATUS_NOT_FOUND, "there is no folder \"%s\"; name the one that holds the store", arguments->path);
+        return status_error(STATUS_NOT_FOUND, "there is no folder \"%s\"; name the one that holds the store",
+                            arguments->path);
     STATUS_TRY(posix_files_new(arguments->path, &files));
     const struct verify_options verify_options = {arguments->store_id, show_progress, arguments};
     struct verify_report report = {0};
@@ -80,8 +82,9 @@ static struct status verify(struct verify_arguments *arguments)
         (void)fputc('\n', stderr);
     if (status.code != STATUS_OK)
         return status;
-    (void)printf("good: %lld events of %lld aggregates in %u segments, %s stop\nchain: ", (long long)report.head_position,
-                 (long long)report.aggregate_count, report.segment_count, report.clean ? "clean" : "unclean");
+    (void)printf("good: %lld events of %lld aggregates in %u segments, %s stop\nchain: ",
+                 (long long)report.head_position, (long long)report.aggregate_count, report.segment_count,
+                 report.clean ? "clean" : "unclean");
     for (size_t i = 0; i < SHA256_BYTES; i++)
         (void)printf("%02x", report.chain.bytes[i]);
     (void)printf("\n");

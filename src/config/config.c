@@ -13,7 +13,7 @@
 #define FILE_MAX_BYTES          ((size_t)1024 * 1024)
 
 const struct config_key_info config_keys[CONFIG_KEY_COUNT] = {
-#define X(id, path, type, fallback, least, most, unit, help)                                                           \
+#define X(id, path, type, fallback, least, most, unit, help)                                                 \
     [CONFIG_##id] = {path, CONFIG_##type, fallback, least, most, unit, help},
     CONFIG_KEY_TABLE(X)
 #undef X
@@ -40,11 +40,13 @@ static struct status check_range(const struct config_key_info *info, int64_t num
     if (info->most == 0)
         return status_error(STATUS_INVALID_ARGUMENT, "%s is %s; set it to %lld or more", info->path, text,
                             (long long)info->least);
-    return status_error(STATUS_INVALID_ARGUMENT, "%s is %s; set it between %lld and %lld%s%s", info->path, text,
-                        (long long)info->least, (long long)info->most, info->unit[0] ? " " : "", info->unit);
+    return status_error(STATUS_INVALID_ARGUMENT, "%s is %s; set it between %lld and %lld%s%s", info->path,
+                        text, (long long)info->least, (long long)info->most, info->unit[0] ? " " : "",
+                        info->unit);
 }
 
-static struct status take_int(struct config_value *value, const struct config_key_info *info, const char *text)
+static struct status take_int(struct config_value *value, const struct config_key_info *info,
+                              const char *text)
 {
     char *end = NULL;
     errno = 0;
@@ -62,7 +64,8 @@ static bool parse_duration(const char *text, int64_t *ret_us)
     static const struct {
         const char *unit;
         int64_t us;
-    } units[] = {{"us", 1}, {"ms", 1000}, {"s", 1000000}, {"m", 60000000}, {"h", 3600000000}, {"d", 86400000000}};
+    } units[] = {{"us", 1},       {"ms", 1000},      {"s", 1000000},
+                 {"m", 60000000}, {"h", 3600000000}, {"d", 86400000000}};
     int64_t total_us = 0;
     const char *at = text;
     if (*at == '\0')
@@ -88,19 +91,21 @@ static bool parse_duration(const char *text, int64_t *ret_us)
     return true;
 }
 
-static struct status take_duration(struct config_value *value, const struct config_key_info *info, const char *text)
+static struct status take_duration(struct config_value *value, const struct config_key_info *info,
+                                   const char *text)
 {
     int64_t us = 0;
     if (!parse_duration(text, &us))
         return status_error(STATUS_INVALID_ARGUMENT,
-                            "%s is \"%s\"; write a number with its unit, such as 500ms, 30s, 5m, 24h or 7d", info->path,
-                            text);
+                            "%s is \"%s\"; write a number with its unit, such as 500ms, 30s, 5m, 24h or 7d",
+                            info->path, text);
     STATUS_TRY(check_range(info, us, text));
     value->number = us;
     return status_ok();
 }
 
-static struct status take_choice(struct config_value *value, const struct config_key_info *info, const char *text)
+static struct status take_choice(struct config_value *value, const struct config_key_info *info,
+                                 const char *text)
 {
     const size_t length = strlen(text);
     for (const char *word = info->unit; *word != '\0';) {
@@ -111,7 +116,8 @@ static struct status take_choice(struct config_value *value, const struct config
         }
         word += word_length + (word[word_length] == ' ');
     }
-    return status_error(STATUS_INVALID_ARGUMENT, "%s is \"%s\"; choose one of: %s", info->path, text, info->unit);
+    return status_error(STATUS_INVALID_ARGUMENT, "%s is \"%s\"; choose one of: %s", info->path, text,
+                        info->unit);
 }
 
 static struct status take_text(struct config *config, enum config_key key, const char *text)
@@ -131,9 +137,11 @@ static struct status take_text(struct config *config, enum config_key key, const
     case CONFIG_CHOICE:
         return take_choice(value, info, text);
     case CONFIG_LIST:
-        return status_error(STATUS_INVALID_ARGUMENT, "%s is a single value; write a list such as [a, b]", info->path);
+        return status_error(STATUS_INVALID_ARGUMENT, "%s is a single value; write a list such as [a, b]",
+                            info->path);
     case CONFIG_MAP:
-        return status_error(STATUS_INVALID_ARGUMENT, "%s is a single value; write names with values", info->path);
+        return status_error(STATUS_INVALID_ARGUMENT, "%s is a single value; write names with values",
+                            info->path);
     }
     assert(false);
     return status_ok();
@@ -157,10 +165,12 @@ struct status config_take_list(struct config *config, enum config_key key, const
     return status_ok();
 }
 
-struct status config_take_map(struct config *config, enum config_key key, struct config_pair *pairs, size_t count)
+struct status config_take_map(struct config *config, enum config_key key, struct config_pair *pairs,
+                              size_t count)
 {
     if (config_keys[key].type != CONFIG_MAP)
-        return status_error(STATUS_INVALID_ARGUMENT, "%s has keys below it; write one value", config_keys[key].path);
+        return status_error(STATUS_INVALID_ARGUMENT, "%s has keys below it; write one value",
+                            config_keys[key].path);
     config->values[key] = (struct config_value){.set = true, .pairs = pairs, .count = count};
     return status_ok();
 }
@@ -306,7 +316,7 @@ struct status config_read_file(struct config *config, const char *path)
     const bool failed = ferror(file) != 0;
     (void)fclose(file); /* only read from */
     if (failed || text.failed)
-        return status_error(STATUS_INVALID_ARGUMENT, "the configuration file \"%s\" cannot be read or is over 1 MiB",
-                            path);
+        return status_error(STATUS_INVALID_ARGUMENT,
+                            "the configuration file \"%s\" cannot be read or is over 1 MiB", path);
     return config_read_yaml(config, path, (const char *)text.data, text.size_bytes);
 }

@@ -1,13 +1,14 @@
 /*
- * The configuration: one table of keys (config_keys.h), filled from defaults, a YAML file and the environment, in
- * that order. main reads values and fills each room's own options; no other room sees this one.
+ * The configuration: one table of keys (config_keys.h), filled from defaults, a YAML file and the environment,
+ * in that order. main reads values and fills each room's own options; no other room sees this one.
  *
- * An unknown key, a wrong type, an impossible value or a key given twice stops the start; the message names file, line,
- * key and remedy. Environment: STRATA_ and the path with '_' for '.'; a name that maps to two keys sets both. Lists and
- * maps in the environment are JSON.
+ * An unknown key, a wrong type, an impossible value or a key given twice stops the start; the message names
+ * file, line, key and remedy. Environment: STRATA_ and the path with '_' for '.'; a name that maps to two keys
+ * sets both. Lists and maps in the environment are JSON.
  *
  * Ownership  The config owns all values; texts live until config_free.
  * Threads    Built by one thread, then only read.
+ * Blocking   config_read_file reads a file; nothing else waits.
  * Errors     INVALID_ARGUMENT for everything a user can mend; NOT_FOUND when the file is not there.
  */
 #pragma once
@@ -16,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/status.h"
 #include "config/config_keys.h"
@@ -24,10 +26,18 @@ enum config_key {
 #define X(id, path, type, fallback, least, most, unit, help) CONFIG_##id,
     CONFIG_KEY_TABLE(X)
 #undef X
-    CONFIG_KEY_COUNT
+        CONFIG_KEY_COUNT
 };
 
-enum config_type { CONFIG_TEXT, CONFIG_BOOL, CONFIG_INT, CONFIG_DURATION, CONFIG_CHOICE, CONFIG_LIST, CONFIG_MAP };
+enum config_type {
+    CONFIG_TEXT,
+    CONFIG_BOOL,
+    CONFIG_INT,
+    CONFIG_DURATION,
+    CONFIG_CHOICE,
+    CONFIG_LIST,
+    CONFIG_MAP
+};
 
 struct config_pair {
     const char *name;
@@ -42,10 +52,12 @@ void config_free(struct config *config); /* NULL is fine */
 DEFINE_CLEANUP(struct config, config_free);
 
 /* Reads a YAML text; `file` is only for messages. */
-STATUS_MUST_CHECK struct status config_read_yaml(struct config *config, const char *file, const char *text, size_t size);
+STATUS_MUST_CHECK struct status config_read_yaml(struct config *config, const char *file, const char *text,
+                                                 size_t size);
 STATUS_MUST_CHECK struct status config_read_file(struct config *config, const char *path);
 /* Takes every STRATA_* entry of a NULL-terminated environment. */
-STATUS_MUST_CHECK struct status config_read_environment(struct config *config, const char *const *environment);
+STATUS_MUST_CHECK struct status config_read_environment(struct config *config,
+                                                        const char *const *environment);
 
 /* What single keys cannot see: values that do not go together. */
 STATUS_MUST_CHECK struct status config_check(const struct config *config);
@@ -61,6 +73,12 @@ const struct config_pair *config_map(const struct config *config, enum config_ke
 bool config_is_set(const struct config *config, enum config_key key); /* given by file or environment */
 /* Sets a key as the environment would; for command line options. */
 STATUS_MUST_CHECK struct status config_set(struct config *config, enum config_key key, const char *text);
+
+/*
+ * Appends the configuration in effect as a JSON object, sections as objects; a secret that is set shows as "***".
+ * RESOURCE_EXHAUSTED when out of memory or over the buffer's limit.
+ */
+STATUS_MUST_CHECK struct status config_json(const struct config *config, struct buffer *to);
 
 const char *config_key_path(enum config_key key);
 enum config_type config_key_type(enum config_key key);

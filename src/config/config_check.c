@@ -19,7 +19,8 @@ enum config_security config_security(const struct config *config)
 
 static bool is_loopback(const char *address)
 {
-    return strncmp(address, "127.", 4) == 0 || strcmp(address, "localhost") == 0 || strcmp(address, "::1") == 0;
+    return strncmp(address, "127.", 4) == 0 || strcmp(address, "localhost") == 0 ||
+           strcmp(address, "::1") == 0;
 }
 
 struct status config_check(const struct config *config)
@@ -27,22 +28,25 @@ struct status config_check(const struct config *config)
     const char *bind = config_text(config, CONFIG_SERVER_BIND);
     if (config_security(config) == CONFIG_SECURITY_DEVELOPMENT && !is_loopback(bind) &&
         !config_bool(config, CONFIG_SECURITY_ALLOW_INSECURE_BIND))
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "server.bind is \"%s\" and security is in development mode, which serves loopback only; set "
-                            "security.enabled: true with a security.jwt_secret of at least %u bytes, bind 127.0.0.1, or set "
-                            "security.allow_insecure_bind: true",
-                            bind, SECRET_MIN_BYTES);
+        return status_error(
+            STATUS_INVALID_ARGUMENT,
+            "server.bind is \"%s\" and security is in development mode, which serves loopback only; set "
+            "security.enabled: true with a security.jwt_secret of at least %u bytes, bind 127.0.0.1, or set "
+            "security.allow_insecure_bind: true",
+            bind, SECRET_MIN_BYTES);
     const int64_t grpc_port = config_int(config, CONFIG_SERVER_GRPC_PORT);
     const int64_t http_port = config_int(config, CONFIG_SERVER_HTTP_PORT);
     if (grpc_port != 0 && grpc_port == http_port)
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "server.grpc_port and server.http_port are both %lld; give each a port of its own",
-                            (long long)grpc_port);
+        return status_error(
+            STATUS_INVALID_ARGUMENT,
+            "server.grpc_port and server.http_port are both %lld; give each a port of its own",
+            (long long)grpc_port);
     size_t brokers = 0;
     (void)config_list(config, CONFIG_MESSAGE_QUEUE_BROKERS, &brokers); /* only the count */
     if (config_bool(config, CONFIG_MESSAGE_QUEUE_ENABLED) && brokers == 0)
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "message_queue.enabled is true and message_queue.brokers is empty; name a broker");
+        return status_error(
+            STATUS_INVALID_ARGUMENT,
+            "message_queue.enabled is true and message_queue.brokers is empty; name a broker");
     if (config_text(config, CONFIG_EMBEDDED_PATH)[0] == '\0')
         return status_error(STATUS_INVALID_ARGUMENT, "database.embedded.path is empty; name a folder");
     if (config_text(config, CONFIG_MONITORING_PATH)[0] != '/')
@@ -53,7 +57,8 @@ struct status config_check(const struct config *config)
 
 static struct status not_built(const char *what, const char *remedy)
 {
-    return status_error(STATUS_UNIMPLEMENTED, "%s is configured and not part of this build; %s", what, remedy);
+    return status_error(STATUS_UNIMPLEMENTED, "%s is configured and not part of this build; %s", what,
+                        remedy);
 }
 
 static bool any_set(const struct config *config, const char *section)
@@ -65,7 +70,8 @@ static bool any_set(const struct config *config, const char *section)
     return false;
 }
 
-static struct status check_store(const struct config *config, enum config_key key, const char *fallback_engine)
+static struct status check_store(const struct config *config, enum config_key key,
+                                 const char *fallback_engine)
 {
     const char *engine = config_text(config, key);
     if (engine[0] == '\0')
@@ -84,12 +90,19 @@ struct status config_check_built(const struct config *config, bool embedded)
     if (!embedded) {
         const bool mysql = any_set(config, "database.mysql.");
         const bool mongodb = any_set(config, "database.mongodb.");
-        STATUS_TRY(check_store(config, CONFIG_EVENT_STORE, mysql ? "mysql" : mongodb ? "mongodb" : "embedded"));
-        STATUS_TRY(check_store(config, CONFIG_SNAPSHOT_STORE, mongodb ? "mongodb" : mysql ? "mysql" : "embedded"));
+        STATUS_TRY(check_store(config, CONFIG_EVENT_STORE,
+                               mysql     ? "mysql"
+                               : mongodb ? "mongodb"
+                                         : "embedded"));
+        STATUS_TRY(check_store(config, CONFIG_SNAPSHOT_STORE,
+                               mongodb ? "mongodb"
+                               : mysql ? "mysql"
+                                       : "embedded"));
         const bool caching =
             config_bool(config, CONFIG_CACHING_ENABLED) && config_bool(config, CONFIG_CACHE_ENABLED);
         if (caching && strcmp(config_text(config, CONFIG_CACHE_TYPE), "redis") == 0)
-            return not_built("cache.type: redis", "set cache.type: memory, or start with `strata serve --embedded`");
+            return not_built("cache.type: redis",
+                             "set cache.type: memory, or start with `strata serve --embedded`");
     }
     if (config_security(config) == CONFIG_SECURITY_ENFORCED)
         return not_built("security.enabled with a strong secret (enforced mode)",
@@ -98,7 +111,8 @@ struct status config_check_built(const struct config *config, bool embedded)
         return not_built("security.rate_limit_enabled", "set it to false");
     if (config_bool(config, CONFIG_MESSAGE_QUEUE_ENABLED))
         return not_built("message_queue.enabled", "set it to false");
-    if (config_bool(config, CONFIG_MONITORING_ENABLED) && config_bool(config, CONFIG_MONITORING_SECTION_ENABLED))
+    if (config_bool(config, CONFIG_MONITORING_ENABLED) &&
+        config_bool(config, CONFIG_MONITORING_SECTION_ENABLED))
         return not_built("monitoring.enabled", "set it or monitoring_enabled to false");
     if (config_bool(config, CONFIG_AUDITING_ENABLED))
         return not_built("auditing_enabled", "set it to false");

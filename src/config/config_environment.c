@@ -39,7 +39,8 @@ static struct status take_json(struct config *config, enum config_key key, const
     for (size_t i = 0; i < value->count; i++) {
         const struct json_value *item = list ? value->elements[i] : value->members[i].value;
         if (item->kind != JSON_STRING)
-            return status_error(STATUS_INVALID_ARGUMENT, "%s: every entry must be a JSON string", config_key_path(key));
+            return status_error(STATUS_INVALID_ARGUMENT, "%s: every entry must be a JSON string",
+                                config_key_path(key));
         struct bytes content;
         STATUS_TRY(json_string(config->arena, item, &content));
         items[i] = arena_text(config->arena, content);
@@ -48,7 +49,8 @@ static struct status take_json(struct config *config, enum config_key key, const
         if (items[i] == NULL || pairs[i].name == NULL)
             return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the configuration");
     }
-    return list ? config_take_list(config, key, items, value->count) : config_take_map(config, key, pairs, value->count);
+    return list ? config_take_list(config, key, items, value->count)
+                : config_take_map(config, key, pairs, value->count);
 }
 
 struct status config_set(struct config *config, enum config_key key, const char *text)
@@ -88,8 +90,8 @@ struct status config_read_environment(struct config *config, const char *const *
         char name[NAME_MAX_BYTES];
         const size_t length = (size_t)(equals - *entry);
         if (length >= sizeof name)
-            return status_error(STATUS_INVALID_ARGUMENT, "the environment variable %.64s… is no configuration key",
-                                *entry);
+            return status_error(STATUS_INVALID_ARGUMENT,
+                                "the environment variable %.64s… is no configuration key", *entry);
         memcpy(name, *entry, length);
         name[length] = '\0';
         STATUS_TRY(take_entry(config, name, equals + 1));

@@ -24,7 +24,7 @@ struct config_key_info {
     const char *fallback;
     int64_t least;
     int64_t most;
-    const char *unit; /* choices: the words */
+    const char *unit; /* choices: the words; texts: CONFIG_UNIT_SECRET or "" */
     const char *help;
 };
 
@@ -33,7 +33,8 @@ extern const struct config_key_info config_keys[CONFIG_KEY_COUNT];
 /* Takes a scalar's text for a key of any scalar type; the message says what is wrong, without the place. */
 struct status config_take_scalar(struct config *config, enum config_key key, const char *text);
 struct status config_take_list(struct config *config, enum config_key key, const char **items, size_t count);
-struct status config_take_map(struct config *config, enum config_key key, struct config_pair *pairs, size_t count);
+struct status config_take_map(struct config *config, enum config_key key, struct config_pair *pairs,
+                              size_t count);
 
 /* "; did you mean X?" for the key path nearest to `path`, or "". Lives in the arena. */
 const char *config_nearest(struct arena *arena, const char *path);

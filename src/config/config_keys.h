@@ -1,8 +1,11 @@
 /*
- * Every key: identifier, path, type, default, least, most, unit, help. `most` 0 means no upper bound; for choices the
- * `unit` column lists the words. configs/config.yaml ships all of them.
+ * Every key: identifier, path, type, default, least, most, unit, help. `most` 0 means no upper bound; for
+ * choices the `unit` column lists the words; texts with the unit "secret" are never shown. The keys of a section
+ * stand together. configs/config.yaml ships all of them.
  */
 #pragma once
+
+#define CONFIG_UNIT_SECRET "secret"
 
 /* clang-format off */
 #define CONFIG_KEY_TABLE(X)                                                                                             \
@@ -33,13 +36,13 @@
     X(MYSQL_HOST, "database.mysql.host", TEXT, "localhost", 0, 0, "", "")                                               \
     X(MYSQL_PORT, "database.mysql.port", INT, "3306", 1, 65535, "", "")                                                 \
     X(MYSQL_USERNAME, "database.mysql.username", TEXT, "", 0, 0, "", "")                                                \
-    X(MYSQL_PASSWORD, "database.mysql.password", TEXT, "", 0, 0, "", "secret")                                          \
+    X(MYSQL_PASSWORD, "database.mysql.password", TEXT, "", 0, 0, "secret", "")                                          \
     X(MYSQL_DATABASE, "database.mysql.database", TEXT, "strata", 0, 0, "", "")                                          \
-    X(MONGODB_URI, "database.mongodb.uri", TEXT, "mongodb://localhost:27017", 0, 0, "", "secret")                       \
+    X(MONGODB_URI, "database.mongodb.uri", TEXT, "mongodb://localhost:27017", 0, 0, "secret", "with user and password where the server wants them") \
     X(MONGODB_DATABASE, "database.mongodb.database", TEXT, "strata", 0, 0, "", "")                                      \
     X(REDIS_HOST, "database.redis.host", TEXT, "localhost", 0, 0, "", "")                                               \
     X(REDIS_PORT, "database.redis.port", INT, "6379", 1, 65535, "", "")                                                 \
-    X(REDIS_PASSWORD, "database.redis.password", TEXT, "", 0, 0, "", "secret")                                          \
+    X(REDIS_PASSWORD, "database.redis.password", TEXT, "", 0, 0, "secret", "")                                          \
     X(REDIS_DB, "database.redis.db", INT, "0", 0, 1000000, "", "")                                                      \
     X(CACHE_ENABLED, "cache.enabled", BOOL, "true", 0, 0, "", "cached states of aggregates")                            \
     X(CACHE_TYPE, "cache.type", CHOICE, "memory", 0, 0, "memory redis", "where cached states are")                      \
@@ -55,7 +58,7 @@
     X(WEBSOCKET_WRITE_BUFFER_SIZE, "websocket.write_buffer_size", INT, "65536", 1024, 16777216, "bytes", "queued for a slow client before its cursor waits") \
     X(WEBSOCKET_HANDSHAKE_TIMEOUT, "websocket.handshake_timeout", DURATION, "10s", 1, 0, "", "time for a request's head") \
     X(SECURITY_ENABLED, "security.enabled", BOOL, "false", 0, 0, "", "false: development mode")                         \
-    X(SECURITY_JWT_SECRET, "security.jwt_secret", TEXT, "", 0, 0, "", "secret; at least 32 bytes, else development mode") \
+    X(SECURITY_JWT_SECRET, "security.jwt_secret", TEXT, "", 0, 0, "secret", "at least 32 bytes, else development mode") \
     X(SECURITY_JWT_SECRET_FILE, "security.jwt_secret_file", TEXT, "", 0, 0, "", "file that holds the secret")           \
     X(SECURITY_TOKEN_EXPIRY, "security.token_expiry", DURATION, "24h", 1, 0, "", "of tokens that strata token makes")   \
     X(SECURITY_ALLOWED_ORIGINS, "security.allowed_origins", LIST, "[\"*\"]", 0, 0, "", "origins of web pages; \"*\" means loopback pages in development mode") \

@@ -1,5 +1,5 @@
-/* YAML by libfyaml: duplicate keys are errors there and every node knows its line. Aliases are refused, so that a small
- * file cannot grow. */
+/* YAML by libfyaml: duplicate keys are errors there and every node knows its line. Aliases are refused, so that
+ * a small file cannot grow. */
 #include <libfyaml.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,8 +124,8 @@ static struct status read_pair(const struct reading *reading, const char *prefix
     if (name == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the configuration");
     char path[PATH_MAX_BYTES];
-    (void)snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "",
-                   name); /* a cut path is unknown */
+    /* A cut path is an unknown key. */
+    (void)snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "", name);
     for (enum config_key key = 0; key < CONFIG_KEY_COUNT; key++)
         if (strcmp(path, config_key_path(key)) == 0)
             return read_key(reading, key, key_node, value);

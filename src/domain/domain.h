@@ -1,11 +1,12 @@
 /*
- * The domain: which types exist, what their payloads look like, which changes a state allows (check), and what an
- * event makes of a state (fold). Pure: no I/O, no clock.
+ * The domain: which types exist, what their payloads look like, which changes a state allows (check), and what
+ * an event makes of a state (fold). Pure: no I/O, no clock.
  *
  * fold never fails on a stored event: what it does not understand advances the version and leaves the state.
  * check reads one aggregate only.
  *
- * Ownership  Results live in the arena that is handed in.  Threads  Any; a registry never changes once built.
+ * Ownership  Results live in the arena that is handed in.
+ * Threads    Any; a registry never changes once built.
  */
 #pragma once
 
@@ -44,9 +45,9 @@ const char *const *domain_aggregate_types(const struct domain *domain, size_t *r
 
 /*
  * TYPE_NOT_ALLOWED naming the type and what is allowed; TYPE_MISMATCH when the event type does not fit the
- * aggregate type. aggregate_type empty = not known yet: only the event type is looked at. event_type empty or one of
- * the system's ("$…"): only the aggregate type is looked at (creating, saving); keeping clients from appending system
- * types is the rule for ids (id_check). Not switched off by validation_enabled.
+ * aggregate type. aggregate_type empty = not known yet: only the event type is looked at. event_type empty or
+ * one of the system's ("$…"): only the aggregate type is looked at (creating, saving); keeping clients from
+ * appending system types is the rule for ids (id_check). Not switched off by validation_enabled.
  */
 STATUS_MUST_CHECK struct status domain_check_types(const struct domain *domain, struct bytes event_type,
                                                    struct bytes aggregate_type);
@@ -54,17 +55,18 @@ STATUS_MUST_CHECK struct status domain_check_types(const struct domain *domain, 
 /* The only aggregate type that an event type fits, by its prefix; empty = any. A literal. */
 struct bytes domain_fitting_type(struct bytes event_type);
 
-/* Whether appends of this event type to this aggregate type need a check against the aggregate's state. Also asked
- * for system types: "$aggregate_created" and "$state_replaced" need one in some kinds of aggregates. aggregate_type
- * empty = not known yet: what the event type suggests. */
+/* Whether appends of this event type to this aggregate type need a check against the aggregate's state. Also
+ * asked for system types: "$aggregate_created" and "$state_replaced" need one in some kinds of aggregates.
+ * aggregate_type empty = not known yet: what the event type suggests. */
 bool domain_needs_check(const struct domain *domain, struct bytes event_type, struct bytes aggregate_type);
 
 /*
- * The shape of a payload: known types against their messages (proto/strata/v1/payload.proto). Every faulty field is
- * named (at most 100, the message has the number). `field` is the path of the data, e.g. "data" or "events[2].data".
- * INVALID_FIELD with faults; UNKNOWN_FIELD when strict and nothing else is wrong; INVALID_JSON. Types that have no
- * message pass unread. Empty data counts as "{}". `data` is JSON: another content type is not to be asked about.
- * `aggregate_id` is the event's, which the payload must not contradict; empty = not known.
+ * The shape of a payload: known types against their messages (proto/strata/v1/payload.proto). Every faulty
+ * field is named (at most 100, the message has the number). `field` is the path of the data, e.g. "data" or
+ * "events[2].data". INVALID_FIELD with faults; UNKNOWN_FIELD when strict and nothing else is wrong;
+ * INVALID_JSON. Types that have no message pass unread. Empty data counts as "{}". `data` is JSON: another
+ * content type is not to be asked about. `aggregate_id` is the event's, which the payload must not contradict;
+ * empty = not known.
  */
 STATUS_MUST_CHECK struct status domain_check_payload(const struct domain *domain, struct arena *arena,
                                                      const char *field, struct bytes event_type,
@@ -92,25 +94,21 @@ struct aggregate_state {
 
 /* A fold in progress; begins at nothing or at a former state (a snapshot, a cache entry). */
 struct fold;
-/* `from` NULL = before the first event; else it is copied. NULL when the arena is exhausted, or when state or metadata
- * of `from` are not JSON objects. The result depends on `from` and the events alone, never on the configuration. */
+/* `from` NULL = before the first event; else it is copied. NULL when the arena is exhausted, or
+ * when state or metadata of `from` are not JSON objects. The result depends on `from` and the
+ * events alone, never on the configuration. */
 struct fold *fold_new(const struct domain *domain, struct arena *arena, const struct aggregate_state *from);
-/* Events in the order of their versions; nothing of `event` is kept. Takes time linear in the event's size, whatever
- * the state's. RESOURCE_EXHAUSTED only (the fold is then of no more use); never about the event. */
+/* Events in the order of their versions; nothing of `event` is kept. Takes time linear in the event's size,
+ * whatever the state's. RESOURCE_EXHAUSTED only (the fold is then of no more use); never about the event. */
 STATUS_MUST_CHECK struct status fold_apply(struct fold *fold, const struct event_fields *event);
 bool fold_exists(const struct fold *fold); /* false before the first event */
 /* Writes the state into the fold's arena; the fold may go on. */
 STATUS_MUST_CHECK struct status fold_result(const struct fold *fold, struct aggregate_state *ret);
 
 /*
- * May `event` follow? `fold` is the state it would follow (before fold_apply). TRANSITION_REFUSED with a message that
- * names the states and what is allowed; also the check of "$state_replaced" and "$aggregate_created" data. The rules
- * are in docs/domain.md.
+ * May `event` follow? `fold` is the state it would follow (before fold_apply). TRANSITION_REFUSED with a
+ * message that names the states and what is allowed; also the check of "$state_replaced" and
+ * "$aggregate_created" data. The rules are in docs/domain.md.
  */
 STATUS_MUST_CHECK struct status domain_check(const struct domain *domain, const struct fold *fold,
                                              const struct event_fields *event);
-
-/* RFC 7396 over tokens: `patch` applied to `target`, both compact JSON; appended to `to`. Members that are replaced
- * keep their place, new ones follow. Linear in both. INVALID_JSON; RESOURCE_EXHAUSTED. */
-STATUS_MUST_CHECK struct status json_merge_patch(struct arena *arena, struct bytes target, struct bytes patch,
-                                                 struct buffer *to);

@@ -57,7 +57,7 @@ struct domain_names {
 };
 
 struct domain {
-    struct arena *arena; /* of everything below */
+    struct arena *arena; /* of everything here, the struct itself too */
     struct domain_names event_types;
     struct domain_names aggregate_types;
     bool validation_enabled;
@@ -96,8 +96,8 @@ struct check {
     struct arena *scratch;
 };
 
-/* The content of an event as a view: an empty one when there is no data, NULL when it is not a JSON object or of
- * another content type. */
+/* The content of an event as a view: an empty one when there is no data, NULL when it is not a JSON object or
+ * of another content type. */
 STATUS_MUST_CHECK struct status event_data(struct arena *scratch, const struct event_fields *event,
                                            const struct view **ret);
 

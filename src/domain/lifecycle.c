@@ -41,8 +41,8 @@ const char *lifecycle_list(const struct lifecycle *lifecycle, uint32_t mask, cha
     return text;
 }
 
-struct status lifecycle_read(const struct lifecycle *lifecycle, struct arena *scratch, struct bytes raw,
-                             struct stage_value *ret)
+static struct status lifecycle_read(const struct lifecycle *lifecycle, struct arena *scratch,
+                                    struct bytes raw, struct stage_value *ret)
 {
     const bool object = raw.size_bytes > 0 && raw.data[0] == '{';
     *ret = (struct stage_value){STAGE_FOREIGN, 0, object ? BYTES_LITERAL("an object") : raw};

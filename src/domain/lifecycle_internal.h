@@ -37,8 +37,6 @@ struct stage_value {
     struct bytes raw; /* as written; of an object only that it is one */
 };
 
-STATUS_MUST_CHECK struct status lifecycle_read(const struct lifecycle *lifecycle, struct arena *scratch,
-                                               struct bytes raw, struct stage_value *ret);
 STATUS_MUST_CHECK struct status lifecycle_of_state(const struct lifecycle *lifecycle,
                                                    const struct check *check, struct stage_value *ret);
 STATUS_MUST_CHECK struct status lifecycle_of_data(const struct lifecycle *lifecycle,

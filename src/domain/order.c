@@ -28,8 +28,7 @@ static struct status check_created(const struct check *check)
     if (fold->version >= 1 && tree_find(fold->state, "order_id").size_bytes > 0)
         return status_reason(
             REASON_TRANSITION_REFUSED,
-            "order \"%.*s\" was created already and is at version %d; send order_status_changed to "
-            "move it",
+            "order \"%.*s\" was created already and is at version %d; send order_status_changed to move it",
             BYTES_FORMAT(check->id), fold->version);
     STATUS_TRY(lifecycle_of_state(&order_lifecycle, check, &now));
     STATUS_TRY(lifecycle_of_data(&order_lifecycle, check, "status", &next));

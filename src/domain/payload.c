@@ -270,9 +270,10 @@ static void check_own_id(struct inspection *inspection, const struct path *path,
     const struct bytes own = inspection->aggregate_id;
     if (own.size_bytes == 0 || bytes_equal(content, own))
         return;
-    fault(inspection, path,
-          "is \"%.*s%s\" and the event belongs to aggregate \"%.*s%s\"; give that id, or correct aggregate_id",
-          BYTES_FORMAT(shortened(content)), ellipsis(content), BYTES_FORMAT(shortened(own)), ellipsis(own));
+    fault(
+        inspection, path,
+        "is \"%.*s%s\" and the event belongs to aggregate \"%.*s%s\"; give that id, or correct aggregate_id",
+        BYTES_FORMAT(shortened(content)), ellipsis(content), BYTES_FORMAT(shortened(own)), ellipsis(own));
 }
 
 static void check_string(struct inspection *inspection, const struct path *path,

@@ -20,9 +20,9 @@ struct object_member {
 };
 
 /*
- * A crit-bit tree over names. A name is read as symbols of nine bits, one a byte (0x100 | byte) and then zeros for
- * ever, so that no name is a prefix of another. A branch asks one bit: of the symbol at `byte`, the one in `mask`.
- * Both rise along every path: from the first byte to later ones, from high bits to low ones.
+ * A crit-bit tree over names. A name is read as symbols of nine bits, one a byte (0x100 | byte) and then zeros
+ * for ever, so that no name is a prefix of another. A branch asks one bit: of the symbol at `byte`, the one in
+ * `mask`. Both rise along every path: from the first byte to later ones, from high bits to low ones.
  */
 struct object_branch {
     uintptr_t child[2]; /* a member, or a branch with bit 0 set; child[1] when the bit is set */
@@ -217,8 +217,8 @@ struct object *tree_object(struct tree *tree)
 
 static void free_index(struct tree *tree, uintptr_t link)
 {
-    /* A path can be as long as a name has bits, so no recursion: each branch hands its first child's branches to
-     * its own place by rotating them up. */
+    /* A path can be as long as a name has bits, so no recursion: each branch hands its first child's branches
+     * to its own place by rotating them up. */
     while (is_branch(link)) {
         struct object_branch *branch = as_branch(link);
         if (!is_branch(branch->child[0])) {
@@ -286,8 +286,8 @@ static struct object_member *take_member(struct tree *tree)
     return member;
 }
 
-/* The member of that name, made at the end of the object when it has none; NULL when the arena is exhausted. The
- * value of a new one is to be set. */
+/* The member of that name, made at the end of the object when it has none; NULL when the arena is exhausted.
+ * The value of a new one is to be set. */
 static struct object_member *member_of(struct tree *tree, struct object *object, struct bytes name,
                                        struct bytes token)
 {

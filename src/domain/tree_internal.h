@@ -1,12 +1,13 @@
 /*
  * A JSON object that changes: what a fold works on.
  *
- * Members keep the order in which they came; one that is replaced keeps its place and its name as first written.
- * A change costs time linear in the bytes of the change, whatever the size of the object and whatever its names:
- * names are found by a crit-bit tree, whose paths are bounded by the length of the name. No hash, hence no seed.
+ * Members keep the order in which they came; one that is replaced keeps its place and its name as
+ * first written. A change costs time linear in the bytes of the change, whatever the size of the
+ * object and whatever its names: names are found by a crit-bit tree, whose paths are bounded by the
+ * length of the name. No hash, hence no seed.
  *
- * Memory  Everything is copied in. The memory of replaced and removed values is used again by the same tree, so a
- *         member that changes ever so often takes no more than its largest values.
+ * Memory  Everything is copied in. The memory of replaced and removed values is used again by the same tree,
+ *         so a member that changes ever so often takes no more than its largest values.
  * Errors  A failed allocation stays in `failed`; the content is then unusable.
  */
 #pragma once
@@ -34,8 +35,8 @@ void tree_init(struct tree *tree, struct arena *arena);
 /* An empty object; NULL when the arena is exhausted. */
 struct object *tree_object(struct tree *tree);
 
-/* RFC 7396: `patch` applied to `object`; null removes. Merged into an empty object this is the patch without its
- * null members. */
+/* RFC 7396: `patch` applied to `object`; null removes. Merged into an empty object this
+ * is the patch without its null members. */
 void tree_merge(struct tree *tree, struct object *object, const struct view *patch);
 /* Into an empty object, null members included. */
 void tree_copy(struct tree *tree, struct object *object, const struct view *from);

@@ -1,7 +1,6 @@
 #include "domain/domain_internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -134,33 +133,31 @@ static struct status take_list(struct arena *arena, const char *key, const char 
 
 struct status domain_new(const struct domain_options *options, struct domain **ret)
 {
-    CLEANUP(domain_free_at) struct domain *domain = calloc(1, sizeof *domain);
-    if (domain != NULL)
-        domain->arena = arena_new(0);
-    if (domain == NULL || domain->arena == NULL)
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    struct domain *domain = arena == NULL ? NULL : arena_zalloc(arena, sizeof *domain);
+    if (domain == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the list of types");
     domain->validation_enabled = options->validation_enabled;
     domain->strict = options->strict;
     const bool given_events = options->event_type_count > 0;
     STATUS_TRY(take_list(
-        domain->arena, "supported_event_types", given_events ? options->event_types : builtin_event_types,
+        arena, "supported_event_types", given_events ? options->event_types : builtin_event_types,
         given_events ? options->event_type_count : ARRAY_COUNT(builtin_event_types), &domain->event_types));
     const bool given_aggregates = options->aggregate_type_count > 0;
     STATUS_TRY(
-        take_list(domain->arena, "supported_aggregate_types",
+        take_list(arena, "supported_aggregate_types",
                   given_aggregates ? options->aggregate_types : builtin_aggregate_types,
                   given_aggregates ? options->aggregate_type_count : ARRAY_COUNT(builtin_aggregate_types),
                   &domain->aggregate_types));
-    *ret = TAKE_PTR(domain);
+    domain->arena = TAKE_PTR(arena);
+    *ret = domain;
     return status_ok();
 }
 
 void domain_free(struct domain *domain)
 {
-    if (domain == NULL)
-        return;
-    arena_free(domain->arena);
-    free(domain);
+    if (domain != NULL)
+        arena_free(domain->arena);
 }
 
 const char *const *domain_event_types(const struct domain *domain, size_t *ret_count)

@@ -1,7 +1,7 @@
 #include "domain/domain_internal.h"
 
-/* A user is deleted when the state's status says so, however it came to: then a fold from a snapshot knows as much
- * as one from the start. */
+/* A user is deleted when the state's status says so, however it came to: then a fold from a snapshot knows as
+ * much as one from the start. */
 #define DELETED "deleted"
 
 static struct status refuse_deleted(const struct check *check, const char *what)

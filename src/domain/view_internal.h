@@ -28,8 +28,8 @@ struct view {
 /* INVALID_ARGUMENT when `text` is not one JSON object; RESOURCE_EXHAUSTED. */
 STATUS_MUST_CHECK struct status view_parse(struct arena *arena, struct bytes text, struct view **ret);
 
-/* The objects among the elements of `raw`, in order, linked by `next`; none when `raw` is not a list. `raw` is the
- * value of a member of a view: it has been checked. */
+/* The objects among the elements of `raw`, in order, linked by `next`; none when `raw` is not a list. `raw` is
+ * the value of a member of a view: it has been checked. */
 STATUS_MUST_CHECK struct status view_parse_list(struct arena *arena, struct bytes raw, struct view **ret);
 
 /* The member of that name; a member that is null counts as absent: NULL. Linear. */

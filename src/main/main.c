@@ -17,8 +17,9 @@ static const struct cli_command commands[] = {
 
 static void print_help(FILE *to)
 {
-    (void)fprintf(to, "Strata, an event store: append events, rebuild any aggregate at any point of its past, follow "
-                      "events live.\n\nUsage: strata COMMAND [OPTION...]\n\n");
+    (void)fprintf(
+        to, "Strata, an event store: append events, rebuild any aggregate at any point of its past, follow "
+            "events live.\n\nUsage: strata COMMAND [OPTION...]\n\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         (void)fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
     (void)fprintf(to, "\nTo begin:\n"

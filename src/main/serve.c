@@ -23,9 +23,9 @@
 #include "store/memory/memory_store.h"
 #include "store/writer.h"
 
-#define DRAIN_MS         5000
-#define METADATA_MAX     64U
-#define ADDRESS_BYTES    128U
+#define DRAIN_MS      5000
+#define METADATA_MAX  64U
+#define ADDRESS_BYTES 128U
 
 /* Everything that runs; a member is NULL until it was built. */
 struct running {
@@ -46,6 +46,8 @@ struct running {
     struct server *server;
     struct gateway *gateway;
     struct service_pair metadata[METADATA_MAX];
+    struct service_pair libraries[LIBRARIES_MAX];
+    struct buffer configuration; /* JSON */
 };
 
 static void stop_all(struct running *running)
@@ -65,6 +67,7 @@ static void stop_all(struct running *running)
     snapshot_store_close(running->cache);
     snapshot_store_close(running->snapshots);
     event_store_close(running->store);
+    buffer_done(&running->configuration);
     posix_files_free(running->files);
     log_free(running->log);
     if (running->log_fd > STDERR_FILENO)
@@ -86,7 +89,8 @@ static struct status open_log(struct running *running)
                             strerror(errno));
     const bool json = strcmp(config_text(running->config, CONFIG_LOGGING_FORMAT), "json") == 0;
     running->log = log_new(running->log_fd, least, json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT, &system_clock);
-    return running->log != NULL ? status_ok() : status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the log");
+    return running->log != NULL ? status_ok()
+                                : status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the log");
 }
 
 static bool is_memory(const struct config *config, enum config_key key)
@@ -100,9 +104,10 @@ static struct status open_stores(struct running *running)
     const size_t snapshots_max = (size_t)config_int(config, CONFIG_MAX_SNAPSHOTS);
     const struct serve_options *once = running->options;
     if (is_memory(config, CONFIG_EVENT_STORE) && (once->accept_data_loss || once->accept_state_loss))
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "%s is about the embedded store and database.event_store is \"memory\"; leave it out",
-                            once->accept_data_loss ? "--accept-data-loss" : "--accept-state-loss");
+        return status_error(
+            STATUS_INVALID_ARGUMENT,
+            "%s is about the embedded store and database.event_store is \"memory\"; leave it out",
+            once->accept_data_loss ? "--accept-data-loss" : "--accept-state-loss");
     if (is_memory(config, CONFIG_EVENT_STORE)) {
         STATUS_TRY(memory_store_open(&running->store));
         return memory_snapshots_open(snapshots_max, &running->snapshots);
@@ -115,8 +120,8 @@ static struct status open_stores(struct running *running)
         .accept_state_loss = once->accept_state_loss,
     };
     STATUS_TRY(posix_files_new(path, &running->files));
-    struct status status = embedded_store_open(running->files, &options, &system_clock, &system_entropy, running->log,
-                                               &running->store);
+    struct status status = embedded_store_open(running->files, &options, &system_clock, &system_entropy,
+                                               running->log, &running->store);
     if (status.code != STATUS_OK)
         return status_prefix(status, "database.embedded.path \"%s\"", path);
     if (is_memory(config, CONFIG_SNAPSHOT_STORE))
@@ -140,7 +145,8 @@ static struct status make_domain(struct running *running)
         .strict = config_bool(config, CONFIG_VALIDATION_STRICT),
     };
     options.event_types = config_list(config, CONFIG_SUPPORTED_EVENT_TYPES, &options.event_type_count);
-    options.aggregate_types = config_list(config, CONFIG_SUPPORTED_AGGREGATE_TYPES, &options.aggregate_type_count);
+    options.aggregate_types =
+        config_list(config, CONFIG_SUPPORTED_AGGREGATE_TYPES, &options.aggregate_type_count);
     return domain_new(&options, &running->domain);
 }
 
@@ -169,15 +175,22 @@ static struct status start_writer(struct running *running)
     return writer_start(running->store, &options, &system_clock, &system_entropy, &running->writer);
 }
 
+static const char *security_mode(const struct config *config)
+{
+    return config_security(config) == CONFIG_SECURITY_ENFORCED ? "enforced" : "development";
+}
+
 static struct status make_service(struct running *running)
 {
     const struct config *config = running->config;
     size_t pairs = 0;
     const struct config_pair *metadata = config_map(config, CONFIG_METADATA, &pairs);
     if (pairs > METADATA_MAX)
-        return status_error(STATUS_INVALID_ARGUMENT, "metadata has %zu entries; at most %u are shown", pairs, METADATA_MAX);
+        return status_error(STATUS_INVALID_ARGUMENT, "metadata has %zu entries; at most %u are shown", pairs,
+                            METADATA_MAX);
     for (size_t i = 0; i < pairs; i++)
         running->metadata[i] = (struct service_pair){metadata[i].name, metadata[i].value};
+    STATUS_TRY(config_json(config, &running->configuration));
     const struct service_parts parts = {
         .store = running->store,
         .writer = running->writer,
@@ -197,8 +210,11 @@ static struct status make_service(struct running *running)
         .metadata_count = pairs,
         .build_version = STRATA_BUILD_VERSION,
         .commit = STRATA_COMMIT,
+        .libraries = running->libraries,
+        .library_count = library_versions(running->libraries),
+        .configuration = buffer_bytes(&running->configuration),
         .store_id = config_text(config, CONFIG_EMBEDDED_STORE_ID),
-        .security_mode = "development",
+        .security_mode = security_mode(config),
         .cache_kind = "memory",
         .limits = limits_of(config),
         .snapshots_max = config_int(config, CONFIG_MAX_SNAPSHOTS),
@@ -206,7 +222,6 @@ static struct status make_service(struct running *running)
         .snapshot_interval_us = config_duration_us(config, CONFIG_SNAPSHOT_INTERVAL),
         .cleanup_interval_us = config_duration_us(config, CONFIG_CLEANUP_INTERVAL),
         .cache_ttl_us = config_duration_us(config, CONFIG_CACHE_TTL),
-        .cache_max_entries = config_int(config, CONFIG_CACHE_MAX_SIZE),
     };
     return service_new(&parts, &options, &running->service);
 }
@@ -219,7 +234,8 @@ static struct status refuse_tokens(void *context, struct call *call)
         call_set_principal(call, BYTES_LITERAL("anonymous"));
         return status_ok();
     }
-    return status_reason(REASON_UNAUTHENTICATED, "the service runs in development mode and cannot check tokens; leave the "
+    return status_reason(REASON_UNAUTHENTICATED,
+                         "the service runs in development mode and cannot check tokens; leave the "
                          "Authorization header out");
 }
 
@@ -255,13 +271,15 @@ static struct status start_edges(struct running *running)
     struct gateway_options gateway = {
         .bind_address = numeric,
         .port = (uint16_t)config_int(config, CONFIG_SERVER_HTTP_PORT),
-        .development = true,
+        .development = config_security(config) == CONFIG_SECURITY_DEVELOPMENT,
         .websocket = config_bool(config, CONFIG_WEBSOCKET_ENABLED),
         .websocket_read_max_bytes = (size_t)config_int(config, CONFIG_WEBSOCKET_READ_BUFFER_SIZE),
         .header_timeout_ms = config_duration_us(config, CONFIG_WEBSOCKET_HANDSHAKE_TIMEOUT) / 1000,
     };
-    gateway.allowed_origins = config_list(config, CONFIG_SECURITY_ALLOWED_ORIGINS, &gateway.allowed_origin_count);
-    return gateway_start(&gateway, running->upstream, running->log, &system_clock, &system_entropy, &running->gateway);
+    gateway.allowed_origins =
+        config_list(config, CONFIG_SECURITY_ALLOWED_ORIGINS, &gateway.allowed_origin_count);
+    return gateway_start(&gateway, running->upstream, running->log, &system_clock, &system_entropy,
+                         &running->gateway);
 }
 
 static struct status build(struct running *running)
@@ -285,18 +303,19 @@ static void print_banner(const struct running *running)
     const char *bind = config_text(config, CONFIG_SERVER_BIND);
     const bool memory = is_memory(config, CONFIG_EVENT_STORE);
     const int port = gateway_port(running->gateway);
-    (void)printf("Strata %s is serving.\n"
-                 "  REST, SSE, WebSocket   http://%s:%d\n"
-                 "  gRPC                   %s:%d\n"
-                 "  events                 %s%s\n"
-                 "  security               development mode: loopback only, no tokens\n\n"
-                 "Try:\n"
-                 "  curl -X POST http://localhost:%d/api/v1/aggregates/ -H 'Content-Type: application/json' "
-                 "-d '{\"type\":\"user\",\"id\":\"user-123\",\"initial_state\":{\"email\":\"john@example.com\"}}'\n"
-                 "Ctrl-C stops it cleanly.\n",
-                 STRATA_BUILD_VERSION, bind, port, bind, server_port(running->server),
-                 memory ? "in memory: gone when it stops" : "embedded store in ",
-                 memory ? "" : config_text(config, CONFIG_EMBEDDED_PATH), port);
+    (void)printf(
+        "Strata %s is serving.\n"
+        "  REST, SSE, WebSocket   http://%s:%d\n"
+        "  gRPC                   %s:%d\n"
+        "  events                 %s%s\n"
+        "  security               development mode: loopback only, no tokens\n\n"
+        "Try:\n"
+        "  curl -X POST http://localhost:%d/api/v1/aggregates/ -H 'Content-Type: application/json' "
+        "-d '{\"type\":\"user\",\"id\":\"user-123\",\"initial_state\":{\"email\":\"john@example.com\"}}'\n"
+        "Ctrl-C stops it cleanly.\n",
+        STRATA_BUILD_VERSION, bind, port, bind, server_port(running->server),
+        memory ? "in memory: gone when it stops" : "embedded store in ",
+        memory ? "" : config_text(config, CONFIG_EMBEDDED_PATH), port);
     (void)fflush(stdout); /* the log says the same */
 }
 
@@ -308,7 +327,8 @@ static void log_recovery(const struct running *running)
     embedded_store_recovery(running->store, &recovery);
     if (recovery.torn_bytes > 0)
         log_warn(running->log, "a torn tail was set aside; nothing that was answered is in it",
-                 LOG_INT("torn_bytes", recovery.torn_bytes), LOG_INT("head_position", recovery.head_position));
+                 LOG_INT("torn_bytes", recovery.torn_bytes),
+                 LOG_INT("head_position", recovery.head_position));
     log_info(running->log, recovery.created ? "made a new store" : "opened the store",
              LOG_INT("head_position", recovery.head_position), LOG_BOOL("clean", recovery.clean),
              LOG_INT("segments", recovery.segment_count));
@@ -330,7 +350,8 @@ struct status serve_run(const struct config *config, const struct serve_options 
     (void)sigaddset(&signals, SIGTERM);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread, so that all inherit it */
     (void)signal(SIGPIPE, SIG_IGN);
-    struct running running = {.config = config, .options = options, .log_fd = -1};
+    struct running running = {
+        .config = config, .options = options, .log_fd = -1, .configuration = buffer_make(0)};
     struct status status = build(&running);
     if (status.code == STATUS_OK) {
         log_recovery(&running);
@@ -338,7 +359,8 @@ struct status serve_run(const struct config *config, const struct serve_options 
         print_banner(&running);
         log_info(running.log, "serving", LOG_INT("http_port", gateway_port(running.gateway)),
                  LOG_INT("grpc_port", server_port(running.server)),
-                 LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)), LOG_TEXT("security", "development"));
+                 LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)),
+                 LOG_TEXT("security", security_mode(config)));
         wait_for_signal(&signals, running.log);
     }
     stop_all(&running);

@@ -4,9 +4,9 @@
  *   new ──rpc_call_start──► running ──call_finish, call_reply*──► finished
  *                              └─rpc_call_cancel─► running, cancelled ─┘
  *
- * `finished` is set once, under `lock` when the handler has callbacks: a callback runs under the lock too, so
- * none is running and none can begin once call_finish has set it. The lock is recursive because a callback
- * may itself finish.
+ * `finished` is set once, under `lock` when the handler has callbacks: a callback runs under the
+ * lock too, so none is running and none can begin once call_finish has set it. The lock is
+ * recursive because a callback may itself finish.
  */
 #include "rpc/call.h"
 
@@ -55,7 +55,7 @@ struct call *call_new(struct rpc_table *table, const struct call_options *option
     return NULL;
 }
 
-void call_ref(struct call *call)
+static void call_ref(struct call *call)
 {
     atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);
 }

@@ -7,15 +7,15 @@
  * stored bytes, or a status. Everything crosses as packed bytes, so that stored records are forwarded without
  * unpacking and all edges see the same.
  *
- * Life       edge: call_new → rpc_call_start → (rpc_call_message … rpc_call_half_close) ; handler: (call_send
- * …) → call_finish exactly once, after which the handler must not touch the call. The edge ends it with
- *            call_unref() once finish was called on it. A cancelled call is still finished by its handler.
- * Threads    rpc_call_* from one edge thread at a time. call_send and call_finish from any thread, one at a
- * time. Edge ops run on the completing thread: they must not block and hop to the edge's loop themselves.
- *            Handler callbacks (message, half_close, on_cancel, on_writable) run on the edge's thread, never
- * after call_finish has begun; they must not block. call_finish waits for one that is running on another
- * thread, so it must not be called with a lock held that a callback takes; a callback may itself finish the
- * call.
+ * Life     The edge: call_new → rpc_call_start → (rpc_call_message … rpc_call_half_close); the handler:
+ *          (call_send …) → call_finish exactly once, after which it must not touch the call. The edge ends it
+ *          with call_unref() once finish was called on it. A cancelled call is still finished by its handler.
+ * Threads  rpc_call_* from one edge thread at a time. call_send and call_finish from any thread, one at a
+ *          time. Edge ops run on the completing thread: they must not block and hop to the edge's loop
+ *          themselves. Handler callbacks (message, half_close, on_cancel, on_writable) run on the edge's
+ *          thread, never after call_finish has begun; they must not block. call_finish waits for one that is
+ *          running on another thread, so it must not be called with a lock held that a callback takes; a
+ *          callback may itself finish the call.
  */
 #pragma once
 
@@ -33,8 +33,8 @@ struct rpc_table;
 
 /* What an edge must do when a handler answers. Bytes are valid only during the call: copy them. */
 struct call_edge_ops {
-    /* One message of a server stream; returns false when the peer should not be sent more until
-     * rpc_call_writable. */
+    /* One message of a server stream; returns false when the peer should not
+     * be sent more until rpc_call_writable. */
     bool (*send)(void *edge, struct call *call, struct bytes message);
     /* The end. `status` OK: a unary reply is `reply` (streams: empty). http_status 0 = the method's. */
     void (*finish)(void *edge, struct call *call, const struct status *status, struct bytes reply,
@@ -57,7 +57,6 @@ struct call_options {
 
 /* The caller's, with one reference; NULL when out of memory. Texts are copied into its arena. */
 struct call *call_new(struct rpc_table *table, const struct call_options *options);
-void call_ref(struct call *call);
 void call_unref(struct call *call);
 
 /* --- the edge's side --- */
@@ -65,7 +64,7 @@ void call_unref(struct call *call);
 void rpc_call_start(struct call *call, struct bytes request);
 /* At most so many undone messages and bytes at a time (one larger message goes alone). */
 #define CALL_MESSAGES_MAX      64U
-#define CALL_MESSAGE_BYTES_MAX (8U * 1024U * 1024U)
+#define CALL_MESSAGE_BYTES_MAX ((size_t)8 * 1024 * 1024)
 /* May another message be delivered? If not, the edge asks again at message_done. */
 bool rpc_call_wants_message(const struct call *call);
 /* These three do nothing once the handler has finished. */
@@ -98,8 +97,8 @@ void *call_handler_data(const struct call *call);
 void call_on_cancel(struct call *call, void (*callback)(void *context), void *context);
 void call_on_writable(struct call *call, void (*callback)(void *context), void *context);
 
-void call_set_http_status(struct call *call,
-                          int http_status); /* 304, 503 with body: travels as strata-http-status */
+/* Another success than the method's, or a failure with a body (304, 503): travels as strata-http-status. */
+void call_set_http_status(struct call *call, int http_status);
 /* Streams: taken in any case; false asks the handler to wait for on_writable before it sends more. */
 bool call_send(struct call *call, const ProtobufCMessage *message);
 bool call_send_bytes(struct call *call, struct bytes message);
@@ -108,8 +107,8 @@ void call_reply(struct call *call, const ProtobufCMessage *message);
 void call_reply_bytes(struct call *call, struct bytes message);
 void call_finish(struct call *call, const struct status *status); /* streams: OK; any: failure */
 
-/* One message of a client stream: an arena of its own, so that a long stream needs no more memory than its
- * window. */
+/* One message of a client stream: an arena of its own, so that a long stream
+ * needs no more memory than its window. */
 struct call_message {
     struct call *call;
     struct arena *arena;

@@ -2,7 +2,7 @@
 
 #include "rpc/call_internal.h"
 
-#define SCRATCH_KEEP_BYTES (64U * 1024U)
+#define SCRATCH_KEEP_BYTES ((size_t)64 * 1024)
 
 void call_pool_init(struct call_pool *pool)
 {

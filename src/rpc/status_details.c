@@ -13,7 +13,7 @@
 #define DETAILS_MAX        4U   /* ErrorInfo, BadRequest, QuotaFailure, RetryInfo */
 #define FAULT_TEXT_MAX     512U /* of a path and of a message, each */
 #define DECODED_FAULTS_MAX 1000U
-#define DECODE_MAX_BYTES   (64U * 1024U)
+#define DECODE_MAX_BYTES   ((size_t)64 * 1024)
 
 typedef Google__Rpc__ErrorInfo__MetadataEntry MetadataEntry;
 typedef Google__Rpc__BadRequest__FieldViolation FieldViolation;
@@ -28,8 +28,7 @@ struct encoder {
     size_t size_bytes; /* of all details so far */
 };
 
-/* Packs `message` as the next detail; drops it when the arena is exhausted, since the code and text still
- * tell. */
+/* Packs `message` as the next detail; drops it when the arena is exhausted, since the code and text still tell. */
 static void add_detail(struct encoder *encoder, const ProtobufCMessage *message)
 {
     assert(encoder->count < DETAILS_MAX);

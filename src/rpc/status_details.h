@@ -1,6 +1,9 @@
 /*
  * A status as google.rpc.Status with ErrorInfo{reason, domain "strata", metadata}, BadRequest, QuotaFailure
  * and RetryInfo, packed (grpc-status-details-bin), and back.
+ *
+ * Threads   Any; nothing is kept.
+ * Blocking  Never.
  */
 #pragma once
 
@@ -9,8 +12,8 @@
 
 #define STATUS_DOMAIN "strata"
 
-/* It travels as one header of a gRPC reply and clients take 8 KiB of headers: faults beyond this are counted
- * only. */
+/* It travels as one header of a gRPC reply and clients take 8 KiB of
+ * headers: faults beyond this are counted only. */
 #define STATUS_DETAILS_MAX_BYTES 3072U
 
 /* ErrorInfo.metadata carries expected_version and current_version when they apply. */

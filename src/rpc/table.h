@@ -1,8 +1,10 @@
 /*
- * The method table: every operation once. Service fills it, server and gateway drive it, neither knows the
- * other.
+ * The method table: every operation once. Service fills it, server and
+ * gateway drive it, neither knows the other.
  *
- * Threads  Filled by main before any edge starts; never changed afterwards.
+ * Ownership  rpc_table_new()/rpc_table_free(). Handlers and interceptors are copied; their contexts are borrowed.
+ * Threads    Filled by main before any edge starts; never changed afterwards.
+ * Blocking   Never.
  */
 #pragma once
 
@@ -27,8 +29,8 @@ struct interceptor {
     void (*after)(void *context, const struct call *call, const struct status *status); /* NULL = none */
 };
 
-struct rpc_table *rpc_table_new(void);
-void rpc_table_free(struct rpc_table *table);
+struct rpc_table *rpc_table_new(void);        /* NULL when out of memory */
+void rpc_table_free(struct rpc_table *table); /* NULL is fine; no call is left */
 DEFINE_CLEANUP(struct rpc_table, rpc_table_free);
 void rpc_table_set(struct rpc_table *table, enum schema_method_id method,
                    const struct method_handler *handler, void *service);

@@ -3,7 +3,8 @@
  * rules, HTTP routes. What protobuf-c does not keep (options, JSON names, services) is here, and what it does
  * not check (UTF-8, NUL, ranges, memory) is checked here before it may unpack.
  *
- * Threads  Any; all tables are constant.  Blocking  Never.
+ * Threads   Any; all tables are constant.
+ * Blocking  Never.
  */
 #pragma once
 
@@ -191,8 +192,8 @@ struct wire_field {
     struct bytes bytes;
 };
 
-/* Reads the field at *at and moves *at behind it. False when the bytes are not well formed. At the end: asks
- * not. */
+/* Reads the field at *at and moves *at behind it. False when the bytes are
+ * not well formed. At the end: asks not. */
 bool wire_next(struct bytes wire, size_t *at, struct wire_field *ret);
 
 /* Writing; a failure stays in the buffer. */

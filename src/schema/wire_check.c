@@ -12,9 +12,9 @@
 #define NAME_MAX_BYTES 64 /* of one step of a path that is shown */
 
 /*
- * How protobuf-c 1.4 allocates: fields of a message are first listed, 32 bytes each, 16 of them on the stack
- * and the others in slabs that double from 32 fields on; then come the values, and 24 bytes beside each
- * unknown field.
+ * How protobuf-c 1.4 allocates: fields of a message are first listed, 32 bytes each, 16 of
+ * them on the stack and the others in slabs that double from 32 fields on; then come the
+ * values, and 24 bytes beside each unknown field.
  */
 #define LISTED_BYTES    32U
 #define LISTED_ON_STACK 16U
@@ -107,7 +107,8 @@ static inline bool word_is_plain(uint64_t word)
     return ((word | (word - UINT64_C(0x0101010101010101))) & UINT64_C(0x8080808080808080)) == 0;
 }
 
-/* True for text of ASCII without NUL, which nearly all strings are; false says nothing. Ends overlap: no byte loop. */
+/* True for text of ASCII without NUL, which nearly all strings are; false says nothing. Ends overlap, so there
+ * is no loop over single bytes. */
 static inline bool is_plain(struct bytes text)
 {
     const uint8_t *s = text.data;

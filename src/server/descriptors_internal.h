@@ -27,8 +27,8 @@ size_t descriptor_index_extension(const struct descriptor_index *index, struct b
                                   int32_t number);
 
 /*
- * Calls `visit` with the packed FileDescriptorProto of the file and of everything that it imports, each once,
- * imports first.
+ * Calls `visit` with the packed FileDescriptorProto of the file and of everything
+ * that it imports, each once, imports first.
  */
 void descriptor_index_visit(const struct descriptor_index *index, size_t file,
                             void (*visit)(void *context, struct bytes packed), void *context);

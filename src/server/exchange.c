@@ -77,8 +77,8 @@ static void outgoing_free(struct outgoing *outgoing)
     }
 }
 
-/* A message as one range: borrowed when gRPC has it in one piece, else joined into *slice, which is to be
- * released. */
+/* A message as one range: borrowed when gRPC has it in one piece, else joined
+ * into *slice, which is to be released. */
 static struct bytes payload_bytes(grpc_byte_buffer *payload, grpc_slice *slice)
 {
     *slice = grpc_empty_slice();
@@ -98,8 +98,9 @@ static struct bytes payload_bytes(grpc_byte_buffer *payload, grpc_slice *slice)
 /* --- batches --- */
 
 /*
- * What is to be started, decided under outbox_lock. Once a batch has been started the exchange may be over and in use
- * again on the polling thread, so only what is copied here and addresses inside the exchange are used for it.
+ * What is to be started, decided under outbox_lock. Once a batch has been started the exchange
+ * may be over and in use again on the polling thread, so only what is copied here and
+ * addresses inside the exchange are used for it.
  */
 struct batch {
     struct exchange *exchange;

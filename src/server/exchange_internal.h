@@ -3,11 +3,11 @@
  *
  *   posted ──call arrives──► begun ──messages, writes──► ended (the status is with gRPC) ──► over, recycled
  *
- * Handlers of two kinds sit on it: rpc_edge (the method table) and the services answered here (health, reflection).
- * exchange_send and exchange_finish may be called from any thread: they put bytes in the exchange's outbox. On the
- * polling thread that is pumped into a batch at once; from any other thread the exchange goes on the server's list and
- * the sending thread pumps it, so that a completing thread (the store's writer) never pays for the network. Completions
- * and all callbacks of handlers belong to the polling thread.
+ * Handlers of two kinds sit on it: rpc_edge (the method table) and the services answered here (health,
+ * reflection). exchange_send and exchange_finish may be called from any thread: they put bytes in the
+ * exchange's outbox. On the polling thread that is pumped into a batch at once; from any other thread the
+ * exchange goes on the server's list and the sending thread pumps it, so that a completing thread (the store's
+ * writer) never pays for the network. Completions and all callbacks of handlers belong to the polling thread.
  */
 #pragma once
 
@@ -52,16 +52,7 @@ struct exchange_method {
 };
 
 /* What a completion on the queue is about. */
-enum tag_kind {
-    TAG_ARRIVED,
-    TAG_CLOSED,
-    TAG_READ,
-    TAG_WRITTEN,
-    TAG_ENDED,
-    TAG_BELL,
-    TAG_SHUTDOWN,
-    TAG_KINDS
-};
+enum tag_kind { TAG_ARRIVED, TAG_CLOSED, TAG_READ, TAG_WRITTEN, TAG_ENDED, TAG_SHUTDOWN, TAG_KINDS };
 struct tag {
     enum tag_kind kind;
     struct exchange *exchange;
@@ -69,8 +60,7 @@ struct tag {
 
 /* Sent and not yet accepted by the peer's window: the second makes exchange_send return false. */
 #define EXCHANGE_SEND_AHEAD 2U
-/* Client streams are not read while so many answers wait; a handler that sends on regardless meets the bound.
- */
+/* Client streams are not read while so many answers wait; a handler that sends on regardless meets the bound. */
 #define EXCHANGE_READ_BELOW 64U
 #define EXCHANGE_UNSENT_MAX 1024U
 
@@ -125,8 +115,8 @@ struct exchange {
 
 /* --- for handlers --- */
 
-/* One message of a server stream. False: wait for `writable` before sending more (the message is taken). Any
- * thread. */
+/* One message of a server stream. False: wait for `writable` before sending
+ * more (the message is taken). Any thread. */
 bool exchange_send(struct exchange *exchange, struct bytes message);
 /* The end, once: `reply` is a unary call's, with an OK status. `http_status` 0 = none. Any thread. */
 void exchange_finish(struct exchange *exchange, const struct status *status, struct bytes reply,

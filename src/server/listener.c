@@ -47,6 +47,12 @@ struct listener {
 
 /* --- addresses --- */
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
 static bool split_address(const char *bind, char host[HOST_MAX_BYTES], const char **ret_port)
 {
     const char *colon = strrchr(bind, ':');
@@ -61,17 +67,15 @@ static bool split_address(const char *bind, char host[HOST_MAX_BYTES], const cha
     return size_bytes > 0 && (brackets || memchr(host, ':', size_bytes) == NULL);
 }
 
-static void format_peer(const struct sockaddr_storage *address, char text[PEER_MAX_BYTES])
+static void format_peer(const union address *address, char text[PEER_MAX_BYTES])
 {
     char host[INET6_ADDRSTRLEN] = "";
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        (void)snprintf(text, PEER_MAX_BYTES, "%s:%u", host, ntohs(v4->sin_port));
+    if (address->any.sa_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &address->v4.sin_addr, host, sizeof host);
+        (void)snprintf(text, PEER_MAX_BYTES, "%s:%u", host, ntohs(address->v4.sin_port));
     } else {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-        (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        (void)snprintf(text, PEER_MAX_BYTES, "[%s]:%u", host, ntohs(v6->sin6_port));
+        (void)inet_ntop(AF_INET6, &address->v6.sin6_addr, host, sizeof host);
+        (void)snprintf(text, PEER_MAX_BYTES, "[%s]:%u", host, ntohs(address->v6.sin6_port));
     }
 }
 
@@ -82,21 +86,20 @@ static int listen_on(const struct addrinfo *address, uint16_t *ret_port)
         return -1;
     const int on = 1;
     const int off = 0;
-    struct sockaddr_storage bound = {0};
+    union address bound = {.v6 = {0}};
     socklen_t length = sizeof bound;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
-                     sizeof on);        /* without it a restart waits for old connections */
+    /* Without it a restart waits for old connections. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (address->ai_family == AF_INET6) /* [::] listens for IPv4 too; refused where there is none */
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&bound, &length) != 0) {
+        getsockname(fd, &bound.any, &length) != 0) {
         const int error = errno;
         (void)close(fd);
         errno = error;
         return -1;
     }
-    *ret_port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
-                                                 : ((struct sockaddr_in6 *)&bound)->sin6_port);
+    *ret_port = ntohs(bound.any.sa_family == AF_INET ? bound.v4.sin_port : bound.v6.sin6_port);
     return fd;
 }
 
@@ -148,7 +151,7 @@ static void sweep(struct listener *listener)
     }
 }
 
-static bool admit(struct listener *listener, int fd, const struct sockaddr_storage *address)
+static bool admit(struct listener *listener, int fd, const union address *address)
 {
     pthread_mutex_lock(&listener->lock);
     if (listener->open >= listener->options.max_connections)
@@ -192,10 +195,9 @@ static void *accept_main(void *argument)
     while (!atomic_load(&listener->stop)) {
         struct pollfd readable = {.fd = listener->fd, .events = POLLIN};
         (void)poll(&readable, 1, -1); /* shutdown() of the socket wakes it */
-        struct sockaddr_storage address = {0};
+        union address address = {.v6 = {0}};
         socklen_t length = sizeof address;
-        const int fd =
-            accept4(listener->fd, (struct sockaddr *)&address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        const int fd = accept4(listener->fd, &address.any, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 (void)poll(NULL, 0, OUT_OF_FILES_MS);

@@ -2,8 +2,8 @@
  * The listening socket: accepts, bounds the number of connections, and hands them over.
  *
  * gRPC's C core (1.51) has no bound on connections, and each is a file descriptor that the store may need. So
- * accepting is done here. gRPC closes what it was given without telling; a descriptor whose inode is another now is a
- * connection that has gone, which is looked at only when the bound is reached.
+ * accepting is done here. gRPC closes what it was given without telling; a descriptor whose inode is another
+ * now is a connection that has gone, which is looked at only when the bound is reached.
  *
  * Threads  grpc_listener_open, _start, _stop, _free by one thread; grpc_listener_peer from any.
  */
@@ -29,7 +29,8 @@ struct grpc_listener_options {
 };
 
 /* Binds and listens. INVALID_ARGUMENT: not HOST:PORT; UNAVAILABLE: why it cannot be listened on. */
-STATUS_MUST_CHECK struct status grpc_listener_open(const struct grpc_listener_options *options, struct listener **ret);
+STATUS_MUST_CHECK struct status grpc_listener_open(const struct grpc_listener_options *options,
+                                                   struct listener **ret);
 uint16_t grpc_listener_port(const struct listener *listener);
 STATUS_MUST_CHECK struct status grpc_listener_start(struct listener *listener);
 void grpc_listener_stop(struct listener *listener); /* no `accepted` after this; connections stay */

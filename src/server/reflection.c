@@ -212,8 +212,7 @@ static void cancel(struct exchange *exchange)
     finish(exchange, &status);
 }
 
-/* One answer at a time: an answer is a hundred times as large as the question. Asked with outbox_lock held.
- */
+/* One answer at a time: an answer is a hundred times as large as the question. Asked with outbox_lock held. */
 static bool wants_message(const struct exchange *exchange)
 {
     return exchange->unsent == 0;

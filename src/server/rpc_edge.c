@@ -38,9 +38,11 @@ static struct bytes peer_text(struct exchange *exchange, char text[PEER_MAX_BYTE
 {
     static const char prefix[] = "fd:";
     char *uri = grpc_call_get_peer(exchange->call);
-    const int fd = strncmp(uri, prefix, sizeof prefix - 1) == 0 ? atoi(uri + sizeof prefix - 1) : -1;
+    long fd = -1;
+    if (strncmp(uri, prefix, sizeof prefix - 1) == 0)
+        fd = strtol(uri + sizeof prefix - 1, NULL, 10);
     gpr_free(uri);
-    return grpc_listener_peer(exchange->server->listener, fd, text);
+    return grpc_listener_peer(exchange->server->listener, (int)fd, text);
 }
 
 static bool key_is(const grpc_slice *key, const char *name, size_t length)

@@ -101,8 +101,8 @@ void server_enqueue(struct server *server, struct exchange *exchange)
 }
 
 /*
- * Starting a batch may write to the socket, 5 us and more. While this thread starts batches and the poller reads,
- * gRPC puts what both have for one connection into one write.
+ * Starting a batch may write to the socket, 5 us and more. While this thread starts batches and the poller
+ * reads, gRPC puts what both have for one connection into one write.
  */
 static void *send_main(void *argument)
 {
@@ -453,8 +453,8 @@ void server_stop(struct server *server, int64_t drain_ms)
         log_info(server->options.log, "cancelling the gRPC calls that are left",
                  LOG_INT("drain_ms", drain_ms));
         grpc_server_cancel_all_calls(server->grpc);
-        (void)wait_stopped(server,
-                           NULL); /* handlers finish their calls, also cancelled ones: that is the contract */
+        /* Handlers finish their calls, also cancelled ones: that is the contract. */
+        (void)wait_stopped(server, NULL);
     }
     stop_sending(server);
     grpc_completion_queue_shutdown(server->queue);

@@ -8,8 +8,8 @@
  *
  * Ownership  server_start()/server_stop(). Table, clock and log are borrowed and must outlive the server.
  * Threads    One of its own: every handler starts and is called back on it, so handlers must not block. The
- * functions below: from any thread, server_stop() once and not from a handler. Blocking   server_start()
- * resolves the address; server_stop() waits for calls.
+ *            functions below: from any thread, server_stop() once and not from a handler.
+ * Blocking   server_start() resolves the address; server_stop() waits for calls.
  */
 #pragma once
 
@@ -38,8 +38,7 @@ struct server_options {
     uint32_t max_connections;    /* 4,096; more are closed at once */
     uint32_t max_metadata_bytes; /* 16 KiB of headers a call */
     uint32_t memory_bytes; /* 512 MiB for what gRPC counts of its buffers; near it, it frees and refuses */
-    uint32_t
-        keepalive_ms; /* 60,000: pings a silent connection; twice without an answer within 20 s closes it */
+    uint32_t keepalive_ms; /* 60,000: pings a silent connection; two without an answer in 20 s close it */
 };
 
 /*

@@ -1,6 +1,6 @@
 /*
- * An append whose answer is the aggregate as of that append: creation and save. The writer's thread only notes what
- * came of it; a worker then loads or folds the state.
+ * An append whose answer is the aggregate as of that append: creation and save. The writer's thread only notes
+ * what came of it; a worker then loads or folds the state.
  */
 #pragma once
 

@@ -265,7 +265,7 @@ static struct status include_events(struct service *service, const struct load_r
     if (inclusion.too_many)
         return status_reason(
             REASON_EVENTS_TOO_MANY,
-            "aggregate \"%.*s\" has more than %d events or %u bytes of them; read them in pages with "
+            "aggregate \"%.*s\" has more than %d events or %zu bytes of them; read them in pages with "
             "ListEvents (GET /api/v1/events/aggregate/{id})",
             BYTES_FORMAT(load->id), INCLUDE_EVENTS_MAX, PAGE_BYTES_MAX);
     return status_ok();

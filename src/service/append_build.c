@@ -87,9 +87,9 @@ struct bytes append_builder_state(struct append_builder *builder, const char *fi
     const size_t before = builder->faults.count;
     const struct bytes state = append_builder_object(builder, field, text);
     if (state.size_bytes > 0 && builder->faults.count == before)
-        faults_add(&builder->faults, field,
-                   domain_check_state(builder->service->parts.domain, builder->arena, field, aggregate_type,
-                                      state));
+        faults_add(
+            &builder->faults, field,
+            domain_check_state(builder->service->parts.domain, builder->arena, field, aggregate_type, state));
     return state;
 }
 
@@ -206,8 +206,8 @@ static void check_payload(struct append_builder *builder, int index, const struc
     const struct domain *domain = builder->service->parts.domain;
     if (event->content_type.size_bytes > 0) {
         /* Opaque bytes have no shape; a type that asks for one must not get them. */
-        const struct status empty =
-            domain_check_payload(domain, builder->arena, "data", event->type, BYTES_NONE, BYTES_LITERAL("{}"));
+        const struct status empty = domain_check_payload(domain, builder->arena, "data", event->type,
+                                                         BYTES_NONE, BYTES_LITERAL("{}"));
         if (!status_is_ok(&empty))
             event_fault(
                 builder, index, "content_type",
@@ -218,15 +218,15 @@ static void check_payload(struct append_builder *builder, int index, const struc
                     BYTES_FORMAT(event->content_type), BYTES_FORMAT(event->type)));
         return;
     }
-    struct status status = domain_check_payload(domain, builder->arena, "data", event->type,
-                                                event->aggregate_id, event->data);
+    struct status status =
+        domain_check_payload(domain, builder->arena, "data", event->type, event->aggregate_id, event->data);
     if (status_is_ok(&status))
         return;
     if (index >= 0) { /* again with the path that the caller knows */
         char path[48];
         snprintf(path, sizeof path, "events[%d].data", index);
-        status = domain_check_payload(domain, builder->arena, path, event->type, event->aggregate_id,
-                                      event->data);
+        status =
+            domain_check_payload(domain, builder->arena, path, event->type, event->aggregate_id, event->data);
     }
     event_fault(builder, index, "data", status);
 }
@@ -341,8 +341,8 @@ static struct status make_id(struct append_builder *builder, int64_t now_us, str
     return ret->data == NULL ? no_memory() : status_ok();
 }
 
-/* Every event gets an id. Where a client gives some of them, the others follow from the first, so that a repeated
- * request is still recognised. */
+/* Every event gets an id. Where a client gives some of them, the others follow from the first, so that a
+ * repeated request is still recognised. */
 static struct status settle_ids(struct append_builder *builder, struct append *append)
 {
     struct append_event *events = builder->events;
@@ -451,7 +451,7 @@ struct status append_builder_finish(struct append_builder *builder, struct appen
     if (content_bytes > APPEND_BYTES_MAX)
         return status_reason(
             REASON_APPEND_TOO_LARGE,
-            "the append has %zu bytes and the most is %u; split it, or keep large content elsewhere",
+            "the append has %zu bytes and the most is %zu; split it, or keep large content elsewhere",
             content_bytes, APPEND_BYTES_MAX);
     append->events = builder->events;
     append->event_count = builder->count;

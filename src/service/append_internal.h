@@ -1,6 +1,6 @@
 /*
- * An append on its way through the service: built from a request in an arena, sent into the writer straight or through
- * lanes, answered once from whatever thread completes it.
+ * An append on its way through the service: built from a request in an arena, sent into the writer straight or
+ * through lanes, answered once from whatever thread completes it.
  */
 #pragma once
 
@@ -50,8 +50,8 @@ struct append_builder {
 STATUS_MUST_CHECK struct status append_builder_init(struct append_builder *builder, struct service *service,
                                                     struct arena *arena, struct call *call,
                                                     size_t event_capacity, size_t text_bytes);
-/* Checks a client's event and adds it; faults are collected. `index` < 0: a flat request, fields have no prefix. An
- * empty aggregate id or type of the event is taken from `aggregate_id` and `aggregate_type`. */
+/* Checks a client's event and adds it; faults are collected. `index` < 0: a flat request, fields have no
+ * prefix. An empty aggregate id or type of the event is taken from `aggregate_id` and `aggregate_type`. */
 void append_builder_add(struct append_builder *builder, const Strata__V1__NewEvent *event, int index,
                         struct bytes aggregate_id, struct bytes aggregate_type);
 /* Adds an event of the system's. `data` is compact JSON. */

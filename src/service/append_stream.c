@@ -1,8 +1,9 @@
 /*
  * AppendStream: each request is an append of its own; the answers go out in the order of the requests.
  *
- * A request keeps its message (and with it its arena) until its answer has been sent, so the window that rpc allows
- * (CALL_MESSAGES_MAX) bounds the stream's memory, and a client that does not read its answers stops its own requests.
+ * A request keeps its message (and with it its arena) until its answer has been sent, so the
+ * window that rpc allows (CALL_MESSAGES_MAX) bounds the stream's memory, and a client that does
+ * not read its answers stops its own requests.
  *
  * Lock order  The call's lock is held while rpc delivers a message or calls back, and stream->lock is taken under it;
  *             so the call is finished only after stream->lock was given back.

@@ -37,8 +37,7 @@ static struct status get_event_run(struct service *service, struct call *call, c
     STATUS_TRY(store->ops->find_id(store, id, &position));
     if (position == 0)
         return status_reason(REASON_EVENT_UNKNOWN,
-                             "there is no event \"%.*s\"; check the id, ids are compared byte by "
-                             "byte",
+                             "there is no event \"%.*s\"; check the id, ids are compared byte by byte",
                              BYTES_FORMAT(id));
     struct buffer reply = buffer_in(call_arena(call), 0);
     struct one_event one = {service, &reply, false};
@@ -52,8 +51,7 @@ static struct status get_event_run(struct service *service, struct call *call, c
     STATUS_TRY(buffer_status(&reply));
     if (!one.found)
         return status_reason(REASON_POSITION_MISSING,
-                             "event \"%.*s\" stands at position %lld, which is missing; run "
-                             "strata verify",
+                             "event \"%.*s\" stands at position %lld, which is missing; run strata verify",
                              BYTES_FORMAT(id), (long long)position);
     ret->bytes = buffer_bytes(&reply);
     return status_ok();

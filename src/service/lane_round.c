@@ -209,8 +209,8 @@ static void ticket_done(struct append *append, const struct append_outcome *outc
         return;
     }
     const bool changed = outcome->kind == APPEND_ACCEPTED && !append->validate_only;
-    note_prediction(round, changed == ticket->predicted_change &&
-                               (!changed || came_as_predicted(ticket, outcome)));
+    note_prediction(round,
+                    changed == ticket->predicted_change && (!changed || came_as_predicted(ticket, outcome)));
     append_job_answer(job, outcome);
     round_answered(round);
 }

@@ -3,7 +3,7 @@
 #include "service/loader_internal.h"
 
 /* A lane's arena grows with each event folded in; beyond this it starts anew from the state. */
-#define LANE_ARENA_MAX_BYTES (1024U * 1024U)
+#define LANE_ARENA_MAX_BYTES ((size_t)1024 * 1024)
 
 void lane_state_forget(struct lane_state *state)
 {

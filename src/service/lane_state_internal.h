@@ -1,6 +1,6 @@
 /*
- * The state of one aggregate as a lane predicts it: what is stored, and on top what the appends of the round will make
- * of it.
+ * The state of one aggregate as a lane predicts it: what is stored, and on top what
+ * the appends of the round will make of it.
  *
  * Threads  The round that holds the lane.
  */

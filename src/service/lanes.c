@@ -9,7 +9,7 @@
 
 #define LANES_IDLE_MAX   1024U
 #define ROUND_APPENDS    256U
-#define IDLE_STATE_BYTES (64U * 1024U) /* an idle lane keeps no larger state; the cache has it */
+#define IDLE_STATE_BYTES ((size_t)64 * 1024) /* an idle lane keeps no larger state; the cache has it */
 
 /* --- life --- */
 

@@ -1,21 +1,22 @@
 /*
  * Lanes: appends that a domain rule or a condition looks at first, in the order of their arrival at each aggregate.
  *
- * An append takes a ticket in the lane of every aggregate it names, in all at once, so any two appends stand in the
- * same order wherever they meet and nothing can wait in a circle. A free lane sends its waiting tickets off in a
- * *round*: each is judged against the state after its predecessor, all are submitted in order, each with its verdict.
- * Predictions can be wrong (a predecessor is refused, was a replay, another replica wrote): decide then answers
- * REVALIDATE, and those go into the next round together. The first of a round has no predecessor to be wrong about, so
- * only a foreign write can send it back; after LANE_ROUNDS_MAX of these it is refused.
+ * An append takes a ticket in the lane of every aggregate it names, in all at once, so any two appends stand in
+ * the same order wherever they meet and nothing can wait in a circle. A free lane sends its waiting tickets off
+ * in a *round*: each is judged against the state after its predecessor, all are submitted in order, each with
+ * its verdict. Predictions can be wrong (a predecessor is refused, was a replay, another replica wrote): decide
+ * then answers REVALIDATE, and those go into the next round together. The first of a round has no predecessor
+ * to be wrong about, so only a foreign write can send it back; after LANE_ROUNDS_MAX of these it is refused.
  *
- * An append with tickets in several lanes waits until it is first in all of them and makes a round of its own. While a
- * lane is busy, unchecked appends to its aggregate queue in it too, so that they cannot starve those that are checked.
+ * An append with tickets in several lanes waits until it is first in all of them and makes a round
+ * of its own. While a lane is busy, unchecked appends to its aggregate queue in it too, so that
+ * they cannot starve those that are checked.
  *
  * Threads  lanes_submit and lanes_want from any thread. Rounds run on the pool, one at a time for a lane.
  */
 #pragma once
 
-#include "service/pool.h"
+#include "service/pool_internal.h"
 #include "service/service_internal.h"
 
 #define LANE_ROUNDS_MAX 8U

@@ -6,7 +6,7 @@
 #include "service/snapshots_internal.h"
 
 /* A long fold starts anew from its state when its arena has grown so far. */
-#define FOLD_ARENA_MAX_BYTES (4U * 1024U * 1024U)
+#define FOLD_ARENA_MAX_BYTES ((size_t)4 * 1024 * 1024)
 /* A cached state so far below the asked version: perhaps the snapshot store has a better one. */
 #define CACHE_NEAR_EVENTS 256
 
@@ -48,7 +48,7 @@ static int64_t time_of(const Google__Protobuf__Timestamp *time)
     return time == NULL ? 0 : time->seconds * 1000000 + time->nanos / 1000;
 }
 
-struct status state_unpack(struct bytes packed, struct arena *arena, struct aggregate_state *ret)
+static struct status state_unpack(struct bytes packed, struct arena *arena, struct aggregate_state *ret)
 {
     ProtobufCAllocator allocator = {arena_take, arena_leave, arena};
     const Strata__V1__Aggregate *from =
@@ -89,8 +89,8 @@ struct folding {
     struct status status;
 };
 
-/* Copies the state into the other arena and goes on there, so that a long history needs no more memory than a short
- * one. */
+/* Copies the state into the other arena and goes on there, so that a long history
+ * needs no more memory than a short one. */
 static struct status fold_renew(struct folding *folding)
 {
     struct aggregate_state state;
@@ -177,7 +177,7 @@ static struct status find_in(struct snapshot_store *store, const struct load_req
     STATUS_TRY(store->ops->get(store, request->id, SNAPSHOT_PICK_BEST, version, arena, &snapshot, &found));
     if (!found || !snapshot_is_ours(&snapshot) || (base->found && snapshot.version <= base->snapshot.version))
         return status_ok();
-    struct aggregate_state state;
+    struct aggregate_state state = {0};
     const struct status readable = state_unpack(snapshot.folded, arena, &state);
     if (!status_is_ok(&readable) || state.version != snapshot.version)
         return status_ok(); /* the events have it all: fold them instead */
@@ -321,8 +321,9 @@ static bool take_version(void *context, int64_t position, struct record record)
     return false;
 }
 
-struct status loader_version_at(struct service *service, struct bytes id, int64_t position, int32_t *ret,
-                                bool *ret_exists)
+/* The version that an aggregate had at a position: *ret_exists false = it was not there yet. */
+static struct status loader_version_at(struct service *service, struct bytes id, int64_t position,
+                                       int32_t *ret, bool *ret_exists)
 {
     *ret_exists = false;
     if (position <= 0)

@@ -1,9 +1,9 @@
 /*
- * The state of an aggregate as of a version, position or effective time: the best snapshot at or below, from cache or
- * snapshot store, and the tail of events from the event store.
+ * The state of an aggregate as of a version, position or effective time: the best snapshot at or below, from
+ * cache or snapshot store, and the tail of events from the event store.
  *
- * A snapshot is believed only when its reducer version is ours and the event at its version has the leaf that it
- * names; the tail is read from that event on, so this costs no read of its own.
+ * A snapshot is believed only when its reducer version is ours and the event at its version has the leaf that
+ * it names; the tail is read from that event on, so this costs no read of its own.
  *
  * Threads  Any; blocks on the stores.
  */
@@ -33,14 +33,8 @@ struct loaded {
 STATUS_MUST_CHECK struct status loader_load(struct service *service, const struct load_request *request,
                                             struct arena *arena, struct loaded *ret);
 
-/* The version that an aggregate had at a position: *ret_exists false = it was not there yet. */
-STATUS_MUST_CHECK struct status loader_version_at(struct service *service, struct bytes id, int64_t position,
-                                                  int32_t *ret, bool *ret_exists);
-
 STATUS_MUST_CHECK struct status status_aggregate_unknown(struct bytes id);
 
-/* The packed Aggregate of a snapshot, and back. */
+/* The packed Aggregate of a snapshot. */
 STATUS_MUST_CHECK struct status state_pack(const struct aggregate_state *state, struct arena *arena,
                                            struct bytes *ret);
-STATUS_MUST_CHECK struct status state_unpack(struct bytes packed, struct arena *arena,
-                                             struct aggregate_state *ret);

@@ -1,6 +1,7 @@
 /*
- * Hexadecimal of: u64 LE filter · u64 LE head · u64 LE at · u32 LE version · id · u32 LE CRC-32C of all before.
- * The checksum finds a token that was cut or mistyped; a forged one can only read what its caller may read anyway.
+ * Hexadecimal of: u64 LE filter · u64 LE head · u64 LE at · u32 LE version · id · u32 LE
+ * CRC-32C of all before. The checksum finds a token that was cut or mistyped; a forged one can
+ * only read what its caller may read anyway.
  */
 #include "service/page_token_internal.h"
 
@@ -9,8 +10,8 @@
 #include "base/crypto.h"
 #include "base/text.h"
 
-#define FIXED_BYTES 28U
-#define CRC_BYTES   4U
+#define FIXED_BYTES ((size_t)28)
+#define CRC_BYTES   ((size_t)4)
 #define TOKEN_MAX   (FIXED_BYTES + ID_MAX_BYTES + CRC_BYTES)
 
 struct first_event {

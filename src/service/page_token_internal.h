@@ -1,6 +1,6 @@
 /*
- * Page tokens: where a listing goes on. Opaque to the client, bound to the method, the filter, the store and the head
- * of the first page, so that all pages together are one reading of one store at one moment.
+ * Page tokens: where a listing goes on. Opaque to the client, bound to the method, the filter, the store and the
+ * head of the first page, so that all pages together are one reading of one store at one moment.
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-#include "service/pool.h"
+#include "service/pool_internal.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -14,6 +14,7 @@ struct pool {
     size_t count;
     size_t queue_max;
     size_t idle;
+    size_t running; /* tasks that a worker is inside of */
     bool stopping;
     size_t thread_count;
     pthread_t threads[POOL_THREADS_MAX];
@@ -36,9 +37,11 @@ static void *worker_main(void *context)
         if (pool->first == NULL)
             pool->last = NULL;
         pool->count--;
+        pool->running++;
         pthread_mutex_unlock(&pool->lock);
         task->run(task);
         pthread_mutex_lock(&pool->lock);
+        pool->running--;
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -77,6 +80,14 @@ void pool_free(struct pool *pool)
     pthread_cond_destroy(&pool->filled);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
+}
+
+bool pool_is_idle(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    const bool idle = pool->first == NULL && pool->running == 0;
+    pthread_mutex_unlock(&pool->lock);
+    return idle;
 }
 
 static bool pool_put(struct pool *pool, struct pool_task *task, size_t most)

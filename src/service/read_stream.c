@@ -183,8 +183,8 @@ static void reading_step(struct pool_task *task)
         if (waits)
             return;
         if (end && status_is_ok(&status)) {
-            (void)call_send_bytes(reading->call,
-                                  buffer_bytes(&reading->batch)); /* the last one: nothing to wait for */
+            /* The last one: there is nothing to wait for. */
+            (void)call_send_bytes(reading->call, buffer_bytes(&reading->batch));
             reading_finish(reading, &status);
             return;
         }

@@ -35,5 +35,5 @@ void wire_put_aggregate(struct buffer *to, const struct aggregate_state *state,
 STATUS_MUST_CHECK struct status state_copy(const struct aggregate_state *from, struct arena *arena,
                                            struct aggregate_state *ret);
 
-Google__Protobuf__Timestamp *time_to_proto(struct arena *arena,
-                                           int64_t time_us); /* NULL without memory, or for 0 */
+/* NULL without memory, or for 0. */
+Google__Protobuf__Timestamp *time_to_proto(struct arena *arena, int64_t time_us);

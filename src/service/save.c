@@ -1,5 +1,5 @@
-/* SaveAggregate: events or a whole new state, then metadata, then the active flag; recorded in that order, as one
- * append. */
+/* SaveAggregate: events or a whole new state, then metadata, then the active flag;
+ * recorded in that order, as one append. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,10 +41,11 @@ static struct status if_match_read(const char *text, int32_t *ret_version)
     if (text[0] == '*' && text[1] == '\0')
         return status_ok();
     if (text[0] == 'W' && text[1] == '/')
-        return status_reason(REASON_INVALID_FIELD,
-                             "If-Match is %.40s, a weak validator, which never matches here (RFC 9110 13.1.1); "
-                             "give the ETag of a read as it is, as in \"3\", or *",
-                             text);
+        return status_reason(
+            REASON_INVALID_FIELD,
+            "If-Match is %.40s, a weak validator, which never matches here (RFC 9110 13.1.1); "
+            "give the ETag of a read as it is, as in \"3\", or *",
+            text);
     if (!etag_read(text, ret_version))
         return status_reason(
             REASON_INVALID_FIELD,

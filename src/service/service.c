@@ -46,9 +46,13 @@ void service_stop(struct service *service)
     streams_stop_all(service);
     snapshot_keeper_stop(service->snapshots);
     bus_end_waits(service->parts.bus);
-    /* A look each millisecond, only here: who leaves could not wake us without touching a service that is being freed. */
+    /* A look each millisecond, only here: who leaves could not wake us without touching a service that is
+     * being freed. */
     const struct timespec pause = {.tv_nsec = 1000000};
     while (atomic_load(&service->in_flight) > 0)
+        nanosleep(&pause, NULL);
+    /* The task of a call that was answered elsewhere may still be on its way out of the writer or the bus. */
+    while (!pool_is_idle(service->pool))
         nanosleep(&pause, NULL);
 }
 
@@ -105,7 +109,7 @@ struct status status_stopping(void)
     return status;
 }
 
-bool service_enter_background(struct service *service)
+static bool service_enter_background(struct service *service)
 {
     atomic_fetch_add(&service->in_flight, 1);
     if (!service_stopping(service))
@@ -154,7 +158,7 @@ struct pool_call {
     service_run run;
 };
 
-struct status status_pool_full(void)
+static struct status status_pool_full(void)
 {
     struct status status =
         status_reason(REASON_QUEUE_FULL, "too many reads are waiting for a worker; try again");

@@ -2,8 +2,8 @@
  * The service: every operation of the contract, once, as a transport-agnostic handler in the method table.
  *
  * An unchecked append goes from the edge's thread straight into the writer; whatever reads or folds runs on the
- * service's pool; appends that a domain rule looks at pass through the lane of their aggregate. Replies come from the
- * thread that completes the work.
+ * service's pool; appends that a domain rule looks at pass through the lane of their aggregate. Replies come
+ * from the thread that completes the work.
  *
  * Ownership  Copies the options' numbers, borrows their texts and all parts; they outlive it.
  * Threads    service_register before the edges start; handlers from any thread.
@@ -58,7 +58,6 @@ struct service_options {
     int64_t snapshot_interval_us; /* a read renews an older snapshot; 0 = never */
     int64_t cleanup_interval_us;  /* superseded snapshots and expired cache entries go; 0 = never */
     int64_t cache_ttl_us;         /* age at which a cached state may go; 0 = never */
-    int64_t cache_max_entries;    /* for GetHealth only; 0 = unlimited */
     int64_t min_position_wait_us; /* 0 = 5 s */
     size_t pool_threads;          /* 0 = 2 */
     size_t pool_queue_max;        /* 0 = 4,096 */
@@ -76,14 +75,15 @@ struct service_parts {
     struct log *log;
 };
 
+/* RESOURCE_EXHAUSTED when out of memory or threads. */
 STATUS_MUST_CHECK struct status service_new(const struct service_parts *parts,
                                             const struct service_options *options, struct service **ret);
 void service_register(struct service *service, struct rpc_table *table);
 
 /*
- * Refuses new calls, sends `closing` to subscriptions, finishes what is under way and returns when nothing is. Bus,
- * writer and edges must still run, so that replies leave. Taking down: service_stop, the edges, writer_stop,
- * service_free, bus_free. May be called more than once.
+ * Refuses new calls, sends `closing` to subscriptions, finishes what is under way and returns when nothing is.
+ * Bus, writer and edges must still run, so that replies leave. Taking down: service_stop, the edges,
+ * writer_stop, service_free, bus_free. May be called more than once.
  */
 void service_stop(struct service *service);
 void service_free(struct service *service); /* NULL is fine; stops first */

@@ -1,8 +1,8 @@
 /*
  * What the files of the service share.
  *
- * Lock order: a call's own lock (callbacks run under it) → streams.lock → a stream's lock → lanes->lock → bus and
- * pool. None of ours is held while a call is finished.
+ * Lock order: a call's own lock (callbacks run under it) → streams.lock → a stream's lock → lanes->lock → bus
+ * and pool. None of ours is held while a call is finished.
  */
 #pragma once
 
@@ -19,7 +19,7 @@
 #include "rpc/call.h"
 #include "rpc/table.h"
 #include "schema/schema.h"
-#include "service/pool.h"
+#include "service/pool_internal.h"
 #include "service/service.h"
 #include "store/event_store.h"
 #include "store/snapshot_store.h"
@@ -31,14 +31,13 @@
 #include "strata/v1/subscription_service.pb-c.h"
 #include "strata/v1/system_service.pb-c.h"
 
-#define PAGE_SIZE_DEFAULT     100
-#define PAGE_SIZE_MAX         1000
-#define PAGE_BYTES_MAX        (2U * 1024U * 1024U) /* of records in a page */
-#define BATCH_EVENTS_MAX      256U
-#define BATCH_BYTES_MAX       (150U * 1024U)
-#define MIN_POSITION_WAIT_US  INT64_C(5000000)
-#define RETRY_SOON_MS         1000
-#define TRANSPORT_REQUEST_MAX (12U * 1024U * 1024U)
+#define PAGE_SIZE_DEFAULT    100
+#define PAGE_SIZE_MAX        1000
+#define PAGE_BYTES_MAX       ((size_t)2 * 1024 * 1024) /* of records in a page */
+#define BATCH_EVENTS_MAX     256U
+#define BATCH_BYTES_MAX      ((size_t)150 * 1024)
+#define MIN_POSITION_WAIT_US INT64_C(5000000)
+#define RETRY_SOON_MS        1000
 
 struct lanes;
 struct snapshot_keeper;
@@ -78,7 +77,6 @@ struct service {
 /* --- counting what is under way (service.c) --- */
 /* False while stopping: the call was finished with UNAVAILABLE. Pair with service_leave. */
 bool service_enter(struct service *service, struct call *call);
-bool service_enter_background(struct service *service);
 void service_leave(struct service *service);
 static inline bool service_stopping(const struct service *service)
 {
@@ -104,7 +102,6 @@ typedef struct status (*service_run)(struct service *service, struct call *call,
  * POSITION_MISSING is run again until the position is there, for as long as the bus waits for one. */
 void service_start(struct service *service, struct call *call, const void *request, int64_t min_position,
                    service_run run);
-STATUS_MUST_CHECK struct status status_pool_full(void);
 STATUS_MUST_CHECK struct status status_position_missing(int64_t position);
 
 /* Work without a caller, dropped when there is too much: `run` gets `id` copied. */

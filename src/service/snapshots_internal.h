@@ -1,6 +1,6 @@
 /*
- * The rules of snapshots: which are taken by themselves, when a PENDING one is compared, which one goes when there are
- * too many, and the cached states, which are snapshots too.
+ * The rules of snapshots: which are taken by themselves, when a PENDING one is compared, which one goes when
+ * there are too many, and the cached states, which are snapshots too.
  *
  * Threads  Any; all but snapshots_appended may block on the stores.
  */
@@ -14,8 +14,8 @@
 struct snapshot_keeper;
 
 STATUS_MUST_CHECK struct status snapshot_keeper_new(struct service *service, struct snapshot_keeper **ret);
-void snapshot_keeper_stop(
-    struct snapshot_keeper *keeper); /* no timer fires afterwards; more than once is fine */
+/* No timer fires afterwards; more than once is fine. */
+void snapshot_keeper_stop(struct snapshot_keeper *keeper);
 void snapshot_keeper_free(struct snapshot_keeper *keeper);
 
 /* After a load: keeps the state in the cache and has a snapshot taken when one is due. `base` NULL = from nothing. */
@@ -24,21 +24,21 @@ void snapshots_loaded(struct service *service, const struct loaded *loaded, cons
 /* After an append; from the writer's thread: only enqueues. */
 void snapshots_appended(struct service *service, const struct append_outcome *outcome);
 
-/* Compares the PENDING snapshots that the head has reached; those far from any snapshot by a job. Failures are only
- * logged: the next read tries again. */
+/* Compares the PENDING snapshots that the head has reached; those far from any snapshot by a job. Failures are
+ * only logged: the next read tries again. */
 void snapshots_settle(struct service *service, struct arena *arena, struct bytes id, int32_t head_version);
 
 /* A snapshot of the aggregate was just of use: with max_snapshots, others go before its last one. Known until a
  * restart. */
 void snapshots_used(struct service *service, struct bytes id);
 
-/* While held, nobody else changes snapshots: for "look, then put". Held over a write to the snapshot store, which has
- * one writer anyway; no event waits for it. */
+/* While held, nobody else changes snapshots: for "look, then put". Held over a write to the snapshot store,
+ * which has one writer anyway; no event waits for it. */
 void snapshots_lock(struct service *service);
 void snapshots_unlock(struct service *service);
 
-/* Compares `data` (empty = take the state itself) with the state and stores VERIFIED or DIVERGENT; *ret lives in the
- * arena. Under snapshots_lock. */
+/* Compares `data` (empty = take the state itself) with the state and stores VERIFIED or DIVERGENT; *ret lives
+ * in the arena. Under snapshots_lock. */
 STATUS_MUST_CHECK struct status snapshot_put_compared(struct service *service, struct arena *arena,
                                                       const struct loaded *loaded, struct bytes data,
                                                       struct bytes metadata, struct snapshot *ret);

@@ -68,7 +68,7 @@ static struct status object_compact(struct faults *faults, const char *field, Pr
         return status_ok();
     if (given.len > EVENT_DATA_MAX) {
         faults_add(faults, field,
-                   status_reason(REASON_EVENT_TOO_LARGE, "%s has %zu bytes; a snapshot holds at most %u",
+                   status_reason(REASON_EVENT_TOO_LARGE, "%s has %zu bytes; a snapshot holds at most %zu",
                                  field, given.len, EVENT_DATA_MAX));
         return status_ok();
     }

@@ -35,8 +35,8 @@ static struct status removal_run(struct snapshot_store *store, const struct remo
     return store->ops->remove(store, bytes_of(removal->id, removal->id_bytes), removal->version);
 }
 
-/* One pass over all snapshots, which come by aggregate and version: a VERIFIED one is superseded when another follows
- * for the same aggregate. */
+/* One pass over all snapshots, which come by aggregate and version: a VERIFIED one is superseded when another
+ * follows for the same aggregate. */
 struct sweep {
     struct removal verified; /* the last VERIFIED one of the aggregate at hand */
     bool has_verified;
@@ -126,7 +126,8 @@ static bool evict_look(void *context, const struct snapshot *snapshot)
     if (snapshot->state == SNAPSHOT_DIVERGENT)
         return true;
     const struct removal *former = &eviction->former.removal;
-    if (eviction->former.found && bytes_equal(bytes_of(former->id, former->id_bytes), snapshot->aggregate_id)) {
+    if (eviction->former.found &&
+        bytes_equal(bytes_of(former->id, former->id_bytes), snapshot->aggregate_id)) {
         eviction->superseded = eviction->former;
         return false;
     }

@@ -3,8 +3,8 @@
  *
  *   catching up ──reached the head: caught_up──► live ──too far behind: fell_behind──► catching up
  *
- * While nothing is sent for checkpoint_interval, a checkpoint is. A client that cannot take more gets no turn; what it
- * has not got stays in the store.
+ * While nothing is sent for checkpoint_interval, a checkpoint is. A client that cannot take more gets no turn;
+ * what it has not got stays in the store.
  */
 #include <stdlib.h>
 
@@ -30,7 +30,8 @@ struct subscription {
     struct call *call;
     struct cursor *cursor;
     int64_t checkpoint_interval_us;
-    int64_t from_us; /* events recorded before are passed over: the position of a time to come is not known yet */
+    int64_t
+        from_us; /* events recorded before are passed over: the position of a time to come is not known yet */
     atomic_bool writable;
 
     bool live; /* from here on the bus's thread's */

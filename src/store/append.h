@@ -17,8 +17,8 @@
 #include "record/record.h"
 
 #define APPEND_EVENTS_MAX 1000U
-#define APPEND_BYTES_MAX  (8U * 1024U * 1024U)
-#define EVENT_DATA_MAX    (3U * 1024U * 1024U)
+#define APPEND_BYTES_MAX  ((size_t)8 * 1024 * 1024)
+#define EVENT_DATA_MAX    ((size_t)3 * 1024 * 1024)
 
 /* One event to be recorded. Ids, JSON and shapes were checked by service. Version, position and time are decide's. */
 struct append_event {

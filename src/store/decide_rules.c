@@ -12,7 +12,7 @@ static struct status check_sizes(const struct append *append, const struct appen
         return status_reason(REASON_APPEND_TOO_LARGE, "the append has %zu events; send 1 to %u",
                              append->event_count, APPEND_EVENTS_MAX);
     if (append->encoded_bytes > APPEND_BYTES_MAX)
-        return status_reason(REASON_APPEND_TOO_LARGE, "the append is %zu bytes and %u is the most; split it",
+        return status_reason(REASON_APPEND_TOO_LARGE, "the append is %zu bytes and %zu is the most; split it",
                              append->encoded_bytes, APPEND_BYTES_MAX);
     const size_t most = limits->event_data_max_bytes == 0 ? EVENT_DATA_MAX : limits->event_data_max_bytes;
     for (size_t i = 0; i < append->event_count; i++) {

@@ -1,10 +1,10 @@
 /*
  * The yardstick of a durable append: write a batch, fdatasync, again; nothing else.
  *
- * The file is zero-filled and synced beforehand, as Strata's segments are, so that a sync neither grows the
- * file nor waits for the file system's journal; when its end is reached writing starts over at the beginning.
- * Prints one line: batches, events and bytes a second, CPU microseconds an event, and the sync's median and
- * 99th percentile.
+ * The file is zero-filled and synced beforehand, as Strata's segments are, so that a sync neither
+ * grows the file nor waits for the file system's journal; when its end is reached writing starts over
+ * at the beginning. Prints one line: batches, events and bytes a second, CPU microseconds an event,
+ * and the sync's median and 99th percentile.
  */
 #include <argp.h>
 #include <errno.h>

@@ -2,9 +2,8 @@
  * Load for a gRPC server: N unary calls, a fixed number of them in flight, on one thread of the C core.
  *
  * Usable against Strata and against echo_server alike. Requests are a PublishEvent or, when the method's name
- * ends in AppendEvents, an AppendEvents of several events; each event has --event-bytes encoded and goes to
- * one of
- * --aggregates aggregates in turn. --payload-bytes sends that many bytes of nothing instead. Prints one JSON
+ * ends in AppendEvents, an AppendEvents of several events; each event has --event-bytes encoded and goes to one
+ * of --aggregates aggregates in turn. --payload-bytes sends that many bytes of nothing instead. Prints one JSON
  * line: rate, latencies as the client sees them, errors and the first error's text. What the server spent is
  * read by the harness from /proc, not guessed here.
  */

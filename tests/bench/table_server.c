@@ -1,10 +1,10 @@
 /*
  * The cost of Strata's own edge: the gRPC server and the method table with a handler that does nothing.
  *
- * PublishEvent answers with 500 bytes, at once or (--late) from another thread, which takes all calls that
- * wait and answers them in one go, as the store's writer does. Against echo_server it shows what rpc and
- * server add; against a real server, what the rooms below do. Prints "listening on PORT" and serves until
- * SIGTERM or SIGINT.
+ * PublishEvent answers with 500 bytes, at once or (--late) from another thread, which takes all
+ * calls that wait and answers them in one go, as the store's writer does. Against echo_server it
+ * shows what rpc and server add; against a real server, what the rooms below do. Prints "listening
+ * on PORT" and serves until SIGTERM or SIGINT.
  */
 #include <argp.h>
 #include <pthread.h>

@@ -58,7 +58,10 @@ class Commands(unittest.TestCase):
         try:
             for version in range(1, 4):
                 self.run_good("append", "-t", "custom", "-i", "followed", "-y", "custom", "{}")
-                self.assertEqual(json.loads(tail.stdout.readline())["version"], version)
+                line = tail.stdout.readline()
+                if not line:
+                    self.fail("tail ended with %s: %s" % (tail.wait(60), tail.stderr.read()))
+                self.assertEqual(json.loads(line)["version"], version)
         finally:
             tail.terminate()
             tail.communicate(timeout=60)

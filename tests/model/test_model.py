@@ -45,8 +45,8 @@ def make_world(name, operations):
     if other.get("limits"):
         events, aggregates = [*BUILTIN_EVENT_TYPES, "order_note", "audit_*"], [*BUILTIN_AGGREGATE_TYPES, "ledger"]
         extra_events, extra_aggregates = EXTRA_EVENTS, EXTRA_AGGREGATES
-        limits = Limits(events=max(60, int(operations * 0.55)), aggregates=max(20, operations // 1500 * 20 + 10),
-                        aggregate_events=45, event_bytes=2000)
+        limits = Limits(events=max(60, operations * 33 // 100), aggregates=max(20, operations * 28 // 1000),
+                        aggregate_events=14, event_bytes=2000)
         config.update({"STRATA_SUPPORTED_EVENT_TYPES": json.dumps(events),
                        "STRATA_SUPPORTED_AGGREGATE_TYPES": json.dumps(aggregates),
                        "STRATA_MAX_EVENTS": str(limits.events), "STRATA_MAX_AGGREGATES": str(limits.aggregates),

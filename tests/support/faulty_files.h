@@ -1,6 +1,5 @@
 /*
- * Wraps any struct files and makes one call fail, so that a test can sweep a scenario over every call it
- * makes.
+ * Wraps any struct files and makes one call fail, so that a test can sweep a scenario over every call it makes.
  *
  *     for (unsigned fail_at = 1;; fail_at++) {
  *         struct memory_files disk = memory_files_empty();
@@ -31,10 +30,9 @@
     X(IO, "I/O error")            /* all: DATA_LOSS, and nothing is done */                                  \
     X(IO_AFTER, "late I/O error") /* all: it is done, and DATA_LOSS is reported all the same */              \
     X(TORN_WRITE, "torn write")   /* write_at: a first part is written, then DATA_LOSS */                    \
-    X(NO_SPACE,                                                                                              \
-      "no space left")          /* open that may create, write_at (a first part is written), allocate,     \
-                                     truncate, mkdir, rename: RESOURCE_EXHAUSTED */ \
-    X(SYNC_LOST, "failed sync") /* sync, sync_dir: DATA_LOSS, and what was not synced is lost for ever */    \
+    X(NO_SPACE, "no space left")  /* open that may create, write_at (a first part is written), allocate, */  \
+                                  /* truncate, mkdir, rename: RESOURCE_EXHAUSTED */                          \
+    X(SYNC_LOST, "failed sync")   /* sync, sync_dir: DATA_LOSS, and what was not synced is lost for ever */  \
     X(READ_CORRUPT, "corrupt read") /* read_at that reads something: OK, with one bit flipped */             \
     X(READ_SHORT, "short read")     /* read_at that reads something: OK, with half of the bytes */
 
@@ -54,8 +52,7 @@ struct faulty_files {
     unsigned fail_at;
     /* Set before use. Every later call that fits fails too: FAULT_IO and sticky is a disk that died. */
     bool sticky;
-    /* Set before use, to memory_file_lose_unsynced over memory_files: called with the inner handle at
-     * SYNC_LOST. */
+    /* Set before use, to memory_file_lose_unsynced over memory_files: called with the inner handle at SYNC_LOST. */
     void (*lose_unsynced)(struct file *inner);
     _Atomic unsigned call_count; /* all calls so far */
     _Atomic unsigned fit_count;  /* those that the kind fits */

@@ -19,8 +19,8 @@ struct grpc_client_options {
     int receive_window_bytes; /* 0 = gRPC's; what the server may send before this side reads */
 };
 
-struct grpc_client *grpc_client_new(uint16_t port,
-                                    const struct grpc_client_options *options); /* options may be NULL */
+/* `options` may be NULL. */
+struct grpc_client *grpc_client_new(uint16_t port, const struct grpc_client_options *options);
 void grpc_client_free(struct grpc_client *client);
 DEFINE_CLEANUP(struct grpc_client, grpc_client_free);
 
@@ -49,5 +49,5 @@ bool grpc_stream_write(struct grpc_stream *stream, struct bytes message); /* fal
 void grpc_stream_half_close(struct grpc_stream *stream);
 bool grpc_stream_read(struct grpc_stream *stream, struct buffer *ret); /* replaced; false: no more messages */
 void grpc_stream_cancel(struct grpc_stream *stream);
-void grpc_stream_finish(struct grpc_stream *stream,
-                        struct client_reply *ret); /* waits for the status, and frees */
+/* Waits for the status, and frees. */
+void grpc_stream_finish(struct grpc_stream *stream, struct client_reply *ret);

@@ -112,8 +112,7 @@ void node_lose_changes(struct node *node)
     changes_free(node);
 }
 
-/* Some sectors of a write reach the disk, in any order; the one under the head when power fails may be torn.
- */
+/* Some sectors of a write reach the disk, in any order; the one under the head when power fails may be torn. */
 static void change_apply_sectors(struct content *durable, const struct change *change, uint64_t *random)
 {
     for (uint64_t at = change->offset; at < change->offset + change->size;) {
@@ -390,8 +389,7 @@ static void choose_surviving(const struct memory_disk *disk, uint64_t *random, b
     }
 }
 
-/* What stood in a folder that is gone is gone. Removing one may orphan others, hence until nothing changes.
- */
+/* What stood in a folder that is gone is gone. Removing one may orphan others, hence until nothing changes. */
 static void prune_orphans(struct tree *tree)
 {
     for (size_t i = 0; i < tree->count;) {

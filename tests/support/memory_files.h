@@ -37,9 +37,9 @@ struct memory_files memory_files_empty(void);
 void memory_files_done(struct memory_files *files);
 
 /*
- * The plug is pulled and the machine comes back: what is not durable is lost but for a random part that
- * `seed` decides. Handles that are still open are dead: each of their calls but close fails with DATA_LOSS.
- * Locks are gone.
+ * The plug is pulled and the machine comes back: what is not durable is lost but for a random
+ * part that `seed` decides. Handles that are still open are dead: each of their calls but
+ * close fails with DATA_LOSS. Locks are gone.
  */
 void memory_files_crash(struct memory_files *files, uint64_t seed);
 
@@ -50,16 +50,16 @@ void memory_files_crash_hard(struct memory_files *files);
 size_t memory_files_open_count(const struct memory_files *files);
 
 /*
- * What Linux does when a sync fails: reads go on showing what was written since the last sync, but it will
- * never reach the disk, whatever later syncs say. `file` is a handle of a struct memory_files; for
- * faulty_files' SYNC_LOST.
+ * What Linux does when a sync fails: reads go on showing what was written since the last sync, but
+ * it will never reach the disk, whatever later syncs say. `file` is a handle of a struct
+ * memory_files; for faulty_files' SYNC_LOST.
  */
 void memory_file_lose_unsynced(struct file *file);
 
-/* Flips the bits of `mask` in one byte of a file, on the disk and in the cache. False when there is no such
- * byte. */
+/* Flips the bits of `mask` in one byte of a file, on the disk and in the
+ * cache. False when there is no such byte. */
 bool memory_files_damage(struct memory_files *files, const char *path, uint64_t offset, uint8_t mask);
 
-/* A copy of the whole content of a file as reads see it now (malloc; free() it); NULL when there is no such
- * file. */
+/* A copy of the whole content of a file as reads see it now (malloc; free()
+ * it); NULL when there is no such file. */
 uint8_t *memory_files_content(struct memory_files *files, const char *path, size_t *ret_size);

@@ -43,8 +43,8 @@ struct test_stream *test_stream_open(struct rpc_table *table, enum schema_method
 /* The next message; false when the stream has ended. The bytes are the test's (free). Fails the test after 30 s. */
 bool test_stream_read(struct test_stream *stream, struct bytes *ret);
 bool test_stream_has(struct test_stream *stream); /* is a message there already? */
-void test_stream_write(struct test_stream *stream,
-                       const ProtobufCMessage *message); /* waits for the window */
+/* Waits for the window. */
+void test_stream_write(struct test_stream *stream, const ProtobufCMessage *message);
 void test_stream_half_close(struct test_stream *stream);
 void test_stream_cancel(struct test_stream *stream);
 /* Waits for the end, drops unread messages, frees. */

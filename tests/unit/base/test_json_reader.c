@@ -149,8 +149,8 @@ static void test_a_failure_leaves_the_buffer_as_it_was(void **state)
     assert_status(json_compact(arena, BYTES_LITERAL("[1,2,3]"), false, &small), STATUS_RESOURCE_EXHAUSTED);
     assert_int_equal(small.size_bytes, 0);
     buffer_clear(&small);
-    assert_status_ok(
-        json_compact(arena, BYTES_LITERAL("[ 1   ]    "), false, &small)); /* fits without its spaces */
+    /* Fits without its spaces. */
+    assert_status_ok(json_compact(arena, BYTES_LITERAL("[ 1   ]    "), false, &small));
     buffer_done(&small);
 }
 

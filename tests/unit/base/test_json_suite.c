@@ -1,8 +1,7 @@
 /*
  * Other people's test files: JSONTestSuite's test_parsing. A name beginning with y_ must be accepted, with n_
- * refused; i_ is left to the implementation. The folder is $STRATA_SHARED/data/json-test-suite/test_parsing,
- * by default in
- * ../shared beside the source tree.
+ * refused; i_ is left to the implementation. The folder is $STRATA_SHARED/data/json-test-suite/test_parsing, by
+ * default in ../shared beside the source tree; without either the test is skipped.
  */
 #include "support/cmocka.h"
 
@@ -76,8 +75,12 @@ static void test_every_file_of_the_suite_is_judged_as_it_should_be(void **state)
     CLEANUP(posix_files_free_at) struct files *files = NULL;
     struct file_entry *entries = NULL;
     size_t count = 0;
-    if (access(folder, R_OK) != 0)
-        fail_msg("%s is missing; set STRATA_SHARED to the folder that holds data/json-test-suite", folder);
+    if (access(folder, R_OK) != 0) {
+        print_message("%s is missing; set STRATA_SHARED to the folder that holds data/json-test-suite\n",
+                      folder);
+        assert_null(shared); /* whoever names a folder wants the test */
+        skip();
+    }
     assert_status_ok(posix_files_new(folder, &files));
     assert_status_ok(files_list(files, ".", arena, &entries, &count));
     if (count < 300)

@@ -51,7 +51,7 @@ static void test_members_are_found_at_every_size(void **state)
         struct json_value *value = NULL;
         assert_status_ok(json_parse(arena, buffer_bytes(&text), &value));
         assert_int_equal(value->index != NULL, count > 8);
-        for (size_t handmade = 0; handmade < 2; handmade++) {
+        for (size_t changed = 0; changed < 2; changed++) {
             for (size_t i = 0; i < 61; i++) {
                 const struct json_value *found =
                     json_member(value, bytes_of_text(arena_printf(arena, "n%zu", i * 7 % 61)));
@@ -59,10 +59,8 @@ static void test_members_are_found_at_every_size(void **state)
                 if (found != NULL)
                     assert_true(bytes_equal(found->token, bytes_of_text(arena_printf(arena, "%zu", i))));
             }
-            value->index = NULL; /* as of an object that was put together by hand */
+            value->index = NULL; /* as of an object that was changed */
         }
-        assert_status_ok(json_index(arena, value));
-        assert_int_equal(value->index != NULL, count > 8);
         buffer_done(&text);
     }
 }
@@ -102,7 +100,7 @@ static void test_values_are_equal_by_meaning(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct json_value *a = parse(arena, rows[i].a);
         struct json_value *b = parse(arena, rows[i].b);
-        for (int handmade = 0; handmade < 2; handmade++) {
+        for (int changed = 0; changed < 2; changed++) {
             bool equal = !rows[i].equal;
             assert_status_ok(json_equal(arena, a, b, &equal));
             if (equal != rows[i].equal)

@@ -105,7 +105,6 @@ static void test_no_log_writes_nothing(void **state)
 {
     (void)state;
     log_info(NULL, "nowhere", LOG_INT("n", 1));
-    assert_false(log_wants(NULL, LOG_ERROR));
 }
 
 int main(void)

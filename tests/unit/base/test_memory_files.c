@@ -1,5 +1,5 @@
-/* What a crash keeps: the promises of memory_files.h, each over many seeds, and that each freedom is really
- * taken. */
+/* What a crash keeps: the promises of memory_files.h, each over many seeds,
+ * and that each freedom is really taken. */
 #include "support/cmocka.h"
 
 #include <stdlib.h>

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
+#include "base/json.h"
 #include "config/config.h"
 
 static struct status read_text(struct config *config, const char *text)
@@ -16,14 +18,17 @@ static const struct {
     const char *text;
     const char *message; /* all of it */
 } refusals[] = {
-    {"a misspelt key", "max_evnts: 5\n", "test.yaml:1: the key max_evnts is unknown; did you mean max_events?"},
+    {"a misspelt key", "max_evnts: 5\n",
+     "test.yaml:1: the key max_evnts is unknown; did you mean max_events?"},
     {"a misspelt key below a section", "cache:\n  enabled: true\n  typ: memory\n",
      "test.yaml:3: the key cache.typ is unknown; did you mean cache.type?"},
-    {"a wrong type", "name: x\nmax_events: many\n", "test.yaml:2: max_events is \"many\"; write a whole number"},
+    {"a wrong type", "name: x\nmax_events: many\n",
+     "test.yaml:2: max_events is \"many\"; write a whole number"},
     {"a negative count", "max_events: -1\n", "test.yaml:1: max_events is -1; set it to 0 or more"},
     {"out of range", "validation_rules:\n  max_event_data_size: 4000000\n",
      "test.yaml:2: validation_rules.max_event_data_size is 4000000; set it between 1 and 3145728 bytes"},
-    {"a word for a yes", "caching_enabled: yes\n", "test.yaml:1: caching_enabled is \"yes\"; write true or false"},
+    {"a word for a yes", "caching_enabled: yes\n",
+     "test.yaml:1: caching_enabled is \"yes\"; write true or false"},
     {"a duration without its unit", "cleanup_interval: 60\n",
      "test.yaml:1: cleanup_interval is \"60\"; write a number with its unit, such as 500ms, 30s, 5m, 24h or 7d"},
     {"a choice that is none", "logging:\n  level: loud\n",
@@ -31,7 +36,8 @@ static const struct {
     {"one value for a list", "supported_event_types: custom\n",
      "test.yaml:1: supported_event_types is a single value; write a list such as [a, b]"},
     {"a list for one value", "name: [a, b]\n", "test.yaml:1: name is a list; write one value"},
-    {"a value for a section", "cache: 5\n", "test.yaml:1: cache is a section; write its keys below it, indented"},
+    {"a value for a section", "cache: 5\n",
+     "test.yaml:1: cache is a section; write its keys below it, indented"},
     {"a port that is none", "server:\n  http_port: 70000\n",
      "test.yaml:2: server.http_port is 70000; set it between 0 and 65535"},
 };
@@ -72,8 +78,9 @@ static void test_values_are_read_in_their_units(void **state)
 {
     (void)state;
     CLEANUP(config_free_at) struct config *config = config_new();
-    assert_status_ok(read_text(config, "cache:\n  ttl: 1h30m\n  max_size: 7\nmetadata:\n  region: eu\n"
-                                       "supported_event_types: [custom, \"ledger_*\"]\nvalidation_enabled: false\n"));
+    assert_status_ok(read_text(config,
+                               "cache:\n  ttl: 1h30m\n  max_size: 7\nmetadata:\n  region: eu\n"
+                               "supported_event_types: [custom, \"ledger_*\"]\nvalidation_enabled: false\n"));
     assert_int_equal(config_duration_us(config, CONFIG_CACHE_TTL), INT64_C(5400000000));
     assert_int_equal(config_int(config, CONFIG_CACHE_MAX_SIZE), 7);
     assert_false(config_bool(config, CONFIG_VALIDATION_ENABLED));
@@ -114,9 +121,12 @@ static void test_the_environment_overrides_the_file(void **state)
     (void)state;
     CLEANUP(config_free_at) struct config *config = config_new();
     assert_status_ok(read_text(config, "server:\n  http_port: 8081\n"));
-    const char *const environment[] = {"PATH=/bin", "STRATA_SERVER_HTTP_PORT=8090",
-                                       "STRATA_SUPPORTED_EVENT_TYPES=[\"custom\"]", "STRATA_PORT=tcp://10.0.0.1:80",
-                                       "STRATA_METADATA={\"region\":\"us\"}", NULL};
+    const char *const environment[] = {"PATH=/bin",
+                                       "STRATA_SERVER_HTTP_PORT=8090",
+                                       "STRATA_SUPPORTED_EVENT_TYPES=[\"custom\"]",
+                                       "STRATA_PORT=tcp://10.0.0.1:80",
+                                       "STRATA_METADATA={\"region\":\"us\"}",
+                                       NULL};
     assert_status_ok(config_read_environment(config, environment));
     assert_int_equal(config_int(config, CONFIG_SERVER_HTTP_PORT), 8090);
     size_t count = 0;
@@ -182,11 +192,12 @@ static const struct {
     const char *names; /* part of the message */
     bool embedded_helps;
 } unbuilt[] = {
-    {"a MySQL section without a choice means MySQL", "database:\n  mysql:\n    host: db\n", "--embedded", true},
+    {"a MySQL section without a choice means MySQL", "database:\n  mysql:\n    host: db\n", "--embedded",
+     true},
     {"MongoDB chosen", "database:\n  event_store: mongodb\n", "database.event_store: mongodb", true},
     {"Redis as cache", "cache:\n  type: redis\n", "cache.type: redis", true},
-    {"enforced security", "security:\n  enabled: true\n  jwt_secret: 0123456789abcdef0123456789abcdef\n", "security.enabled",
-     false},
+    {"enforced security", "security:\n  enabled: true\n  jwt_secret: 0123456789abcdef0123456789abcdef\n",
+     "security.enabled", false},
     {"Kafka", "message_queue:\n  enabled: true\n  brokers: [\"b:9092\"]\n", "message_queue.enabled", false},
     {"metrics", "monitoring_enabled: true\nmonitoring:\n  enabled: true\n", "monitoring.enabled", false},
     {"audit", "auditing_enabled: true\n", "auditing_enabled", false},
@@ -207,6 +218,86 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     }
 }
 
+static struct json_value *as_json(const struct config *config, struct arena *arena)
+{
+    struct buffer text = buffer_in(arena, 0);
+    struct json_value *value = NULL;
+    assert_status_ok(config_json(config, &text));
+    assert_status_ok(
+        json_parse(arena, buffer_bytes(&text), &value)); /* refuses a section that stands there twice */
+    return value;
+}
+
+/* The value at a path such as "cache.ttl", as written; "" when there is none. */
+static struct bytes shown(const struct json_value *value, const char *path)
+{
+    while (value != NULL && *path != '\0') {
+        const size_t length = strcspn(path, ".");
+        value = json_member(value, bytes_of(path, length));
+        path += length + (path[length] == '.');
+    }
+    return value == NULL ? BYTES_NONE : value->token;
+}
+
+static void assert_shown(const struct json_value *value, const char *path, const char *wanted)
+{
+    const struct bytes found = shown(value, path);
+    if (!bytes_equal(found, bytes_of_text(wanted)))
+        fail_msg("%s shows as %.*s, not as %s", path, BYTES_FORMAT(found), wanted);
+}
+
+static void test_json_shows_every_key_in_its_section(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    assert_status_ok(read_text(config,
+                               "max_events: 7\ncaching_enabled: false\nmetadata:\n  region: \"e\\\"u\"\n"
+                               "security:\n  allowed_origins: [a, b]\n  token_expiry: 1h30m\n"
+                               "cache:\n  ttl: 1500us\n"));
+    const struct json_value *value = as_json(config, arena);
+    for (enum config_key key = 0; key < CONFIG_KEY_COUNT; key++) {
+        const enum config_type type = config_key_type(key);
+        if (type != CONFIG_LIST && type != CONFIG_MAP && shown(value, config_key_path(key)).size_bytes == 0)
+            fail_msg("%s is not shown", config_key_path(key));
+    }
+    assert_shown(value, "max_events", "7");
+    assert_shown(value, "caching_enabled", "false");
+    assert_shown(value, "metadata.region", "\"e\\\"u\"");
+    assert_shown(value, "logging.level", "\"info\"");
+    assert_shown(value, "snapshot_interval", "\"0s\"");
+    assert_shown(value, "security.token_expiry", "\"90m\"");
+    assert_shown(value, "cache.ttl", "\"1500us\"");
+    assert_shown(value, "cache.cleanup_interval", "\"10m\"");
+    assert_shown(value, "database.embedded.path", "\"data\"");
+    const struct json_value *origins =
+        json_member(json_member(value, BYTES_LITERAL("security")), BYTES_LITERAL("allowed_origins"));
+    assert_int_equal(origins->count, 2);
+    assert_true(bytes_equal(origins->elements[1]->token, BYTES_LITERAL("\"b\"")));
+}
+
+/* Also a key that somebody adds one day: its name must be enough to hide it. */
+static void test_json_hides_secrets(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    size_t secret_count = 0;
+    for (enum config_key key = 0; key < CONFIG_KEY_COUNT; key++) {
+        const char *path = config_key_path(key);
+        const bool file = strstr(path, "_file") != NULL;
+        if (config_key_type(key) != CONFIG_TEXT || file ||
+            (strstr(path, "password") == NULL && strstr(path, "secret") == NULL &&
+             strstr(path, ".uri") == NULL))
+            continue;
+        secret_count++;
+        assert_shown(as_json(config, arena), path, config_text(config, key)[0] == '\0' ? "\"\"" : "\"***\"");
+        assert_status_ok(config_set(config, key, "do-not-show-this"));
+        assert_shown(as_json(config, arena), path, "\"***\"");
+    }
+    assert_int_equal(secret_count, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +311,8 @@ int main(void)
         cmocka_unit_test(test_a_name_that_maps_to_two_keys_sets_both),
         cmocka_unit_test(test_development_mode_refuses_other_addresses_by_name),
         cmocka_unit_test(test_what_is_not_built_is_refused_by_name),
+        cmocka_unit_test(test_json_shows_every_key_in_its_section),
+        cmocka_unit_test(test_json_hides_secrets),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

@@ -194,8 +194,7 @@ static void test_orders(void **state)
          {{"order_created", ORDER}},
          {"order_status_changed", TO("lost in the post, somewhere between here and thére, alas")},
          "new_status is \"lost in the post, somewhere between here and th…, which is no status of order "
-         "aggregates; "
-         "choose " ORDER_STATUSES},
+         "aggregates; choose " ORDER_STATUSES},
         {"no new status at all",
          {{"order_created", ORDER}},
          {"order_status_changed", "{}"},
@@ -302,8 +301,7 @@ static void test_payments(void **state)
          {{"payment_processed", PAYMENT("pending")}},
          {"payment_processed", PAYMENT("refunded")},
          "payment \"x-1\" is pending and cannot become refunded; from pending it may become authorized, "
-         "completed or "
-         "failed"},
+         "completed or failed"},
         {"a status that is none",
          {{"payment_processed", PAYMENT("pending")}},
          {"payment_processed", PAYMENT("paid")},

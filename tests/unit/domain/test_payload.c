@@ -152,8 +152,7 @@ static void test_all_faulty_fields_are_listed_with_their_paths(void **state)
             "\"colour\":1},7],\"currency\":\"e\"}"));
     assert_refused(status, REASON_INVALID_FIELD,
                    "7 fields of the order_created payload are wrong; the first: events[2].data.user_id is a "
-                   "number; give "
-                   "a string");
+                   "number; give a string");
     static const char *const fields[] = {
         "events[2].data.user_id",
         "events[2].data.items[1].quantity",
@@ -190,9 +189,8 @@ static void test_strict_refuses_unknown_members_at_every_depth(void **state)
     CLEANUP(domain_free_at) struct domain *domain = domain_new_with(true, true);
     check_rows(domain, REASON_UNKNOWN_FIELD, rows, ARRAY_SIZE(rows));
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    assert_status_ok(
-        domain_check_payload(domain, arena, "data", BYTES_LITERAL("custom"), BYTES_NONE,
-                             BYTES_LITERAL("{\"a\":1}")));
+    assert_status_ok(domain_check_payload(domain, arena, "data", BYTES_LITERAL("custom"), BYTES_NONE,
+                                          BYTES_LITERAL("{\"a\":1}")));
 }
 
 static void test_faults_are_counted_beyond_what_is_listed(void **state)
@@ -223,9 +221,9 @@ static void test_broken_json_is_refused_as_such(void **state)
     static const char *const broken[] = {"{\"user_id\":\"u\"", "{\"user_id\":\"u\",\"user_id\":\"v\"}",
                                          "{\"user_id\":\"u\"} x", "{\"other\":[1,}"};
     for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
-        const struct status status = domain_check_payload(
-            domain, arena, "data", BYTES_LITERAL("user_created"), BYTES_LITERAL("u"),
-            bytes_of_text(broken[i]));
+        const struct status status =
+            domain_check_payload(domain, arena, "data", BYTES_LITERAL("user_created"), BYTES_LITERAL("u"),
+                                 bytes_of_text(broken[i]));
         assert_int_equal(status.reason, REASON_INVALID_JSON);
         assert_memory_equal(status.message, "data: ", 6);
     }
@@ -238,8 +236,8 @@ static void test_shapes_are_off_when_validation_is(void **state)
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     assert_status_ok(domain_check_payload(domain, arena, "data", BYTES_LITERAL("user_created"),
                                           BYTES_LITERAL("u"), BYTES_LITERAL("{\"user_id\":\"v\"}")));
-    assert_status_ok(domain_check_state(domain, arena, "state", BYTES_LITERAL("user"),
-                                        BYTES_LITERAL("{\"email\":5}")));
+    assert_status_ok(
+        domain_check_state(domain, arena, "state", BYTES_LITERAL("user"), BYTES_LITERAL("{\"email\":5}")));
 }
 
 static void test_a_payload_names_no_other_aggregate(void **state)
@@ -270,9 +268,8 @@ static void test_a_payload_names_no_other_aggregate(void **state)
     CLEANUP(domain_free_at) struct domain *domain = domain_new_with(true, false);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-        const struct status status =
-            domain_check_payload(domain, arena, "data", bytes_of_text(rows[i].type), BYTES_LITERAL("x-1"),
-                                 bytes_of_text(rows[i].data));
+        const struct status status = domain_check_payload(domain, arena, "data", bytes_of_text(rows[i].type),
+                                                          BYTES_LITERAL("x-1"), bytes_of_text(rows[i].data));
         if (rows[i].message == NULL)
             assert_status_ok(status);
         else
@@ -296,9 +293,11 @@ static void test_states_have_the_shape_of_their_type_and_need_no_member(void **s
          "state.items[0].quantity is a string; give a whole number"},
         {"order", "{\"currency\":\"euro\"}",
          "state.currency is no currency code; give three capital letters such as EUR (ISO 4217)"},
-        {"order", "{\"status\":\"lost\"}", "state.status is no status of order aggregates; choose " ORDER_STATUSES},
+        {"order", "{\"status\":\"lost\"}",
+         "state.status is no status of order aggregates; choose " ORDER_STATUSES},
         {"payment", "{\"amount\":1e400,\"status\":\"completed\"}", NULL},
-        {"payment", "{\"amount\":[]}", "state.amount is a list; give a number, or a string that holds a decimal"},
+        {"payment", "{\"amount\":[]}",
+         "state.amount is a list; give a number, or a string that holds a decimal"},
         {"custom", "{\"email\":5}", NULL},
         {"account", "{\"amount\":[]}", NULL},
     };

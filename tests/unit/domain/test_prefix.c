@@ -1,7 +1,7 @@
 /*
  * A fold that begins at a state that an earlier fold gave goes on exactly as one from the first event: the same
- * bytes of state, and the same verdict about everything that could come next. This is what makes snapshots and caches
- * safe, so it is tried on random histories of events good and bad.
+ * bytes of state, and the same verdict about everything that could come next. This is what makes snapshots and
+ * caches safe, so it is tried on random histories of events good and bad.
  */
 #include "unit/domain/history.h"
 

@@ -69,8 +69,8 @@ static void test_names_that_are_prefixes_of_each_other_are_kept_apart_and_freed(
         tree_merge(&tree, object, view);
         tree_clear(&tree, object);
     }
-    assert_in_range(arena_used_bytes(arena) - used_bytes, 0,
-                    9000000); /* longer names in shorter ones' places */
+    /* Longer names have come into shorter ones' places. */
+    assert_in_range(arena_used_bytes(arena) - used_bytes, 0, 9000000);
     const size_t settled_bytes = arena_used_bytes(arena);
     for (int round = 0; round < 40; round++) {
         tree_merge(&tree, object, view);

@@ -60,20 +60,17 @@ static void test_built_in_types_are_allowed_where_they_fit(void **state)
          "type user"},
         {"payment_processed", "custom", REASON_TYPE_MISMATCH,
          "type \"payment_processed\" does not fit aggregate type \"custom\"; payment_* events go to "
-         "aggregates of "
-         "type payment"},
+         "aggregates of type payment"},
         {"user_renamed", "user", REASON_TYPE_NOT_ALLOWED,
          "type \"user_renamed\" may not be appended; use one of user_created, user_updated, user_deleted, "
          "order_created, order_status_changed, payment_processed, custom, or add it to "
          "supported_event_types"},
         {"custom", "cart", REASON_TYPE_NOT_ALLOWED,
          "aggregate type \"cart\" may not be appended to; use one of user, order, payment, custom, or add it "
-         "to "
-         "supported_aggregate_types"},
+         "to supported_aggregate_types"},
         {"", "cart", REASON_TYPE_NOT_ALLOWED,
          "aggregate type \"cart\" may not be appended to; use one of user, order, payment, custom, or add it "
-         "to "
-         "supported_aggregate_types"},
+         "to supported_aggregate_types"},
     };
     check_rows(domain, rows, ARRAY_SIZE(rows));
 }
@@ -93,8 +90,7 @@ static void test_configured_types_are_custom_ones_and_may_end_in_a_star(void **s
         /* a prefix binds configured names too */
         {"order_shipped_late", "ledger", REASON_TYPE_MISMATCH,
          "type \"order_shipped_late\" does not fit aggregate type \"ledger\"; order_* events go to "
-         "aggregates of type "
-         "order"},
+         "aggregates of type order"},
         {"ledger_entry2", "ledger", REASON_TYPE_NOT_ALLOWED,
          "type \"ledger_entry2\" may not be appended; use one of order_*, ledger_entry, or add it to "
          "supported_event_types"},

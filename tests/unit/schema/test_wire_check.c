@@ -197,8 +197,8 @@ static void test_an_enum_value_that_is_unknown_is_refused(void **state)
     check_faults(schema_method(METHOD_EVENT_SERVICE_LIST_EVENTS), faults, ARRAY_SIZE(faults));
 }
 
-/* A message of one kind of small field, over and over, until it is refused: before that it must unpack in
- * budget. */
+/* A message of one kind of small field, over and over, until it is refused:
+ * before that it must unpack in budget. */
 static void flood(const struct schema_method *method, const char *piece, size_t piece_bytes)
 {
     struct buffer wire = buffer_make(0);

@@ -56,8 +56,7 @@ static void test_a_health_watcher_is_told_of_changes_and_of_the_end(void **state
     assert_int_equal(read_health(stream), 2);
     server_set_serving(fixture->server, true);
     assert_int_equal(read_health(stream), 1);
-    server_stop(fixture->server,
-                600000); /* at once: a watcher does not hold the stop up until the test times out */
+    server_stop(fixture->server, 600000); /* returns at once: a watcher must not hold the stop up */
     fixture->server = NULL;
     struct buffer rest = buffer_make(0);
     while (grpc_stream_read(stream, &rest)) /* NOT_SERVING, unless the closing connection was faster */

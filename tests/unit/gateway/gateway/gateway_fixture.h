@@ -1,8 +1,8 @@
 /*
  * A gateway on a real port, over a real method table whose handlers belong to the test.
  *
- * Handlers start on the front's or the WebSocket's thread, as in the product. fixture_later() takes a piece of work to
- * another thread, as stores do.
+ * Handlers start on the front's or the WebSocket's thread, as in the product. fixture_later() takes a piece
+ * of work to another thread, as stores do.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /*
- * Random messages: wire → JSON → wire is the same message, JSON → wire → JSON the same text. A seed that fails is
- * printed; the bytes come from it alone. And damaged texts and bytes end in an error, never elsewhere.
+ * Random messages: wire → JSON → wire is the same message, JSON → wire → JSON the same text. A seed that
+ * fails is printed; the bytes come from it alone. And damaged texts and bytes end in an error, never
+ * elsewhere.
  */
 #include "unit/gateway/transcode/transcode_fixture.h"
 

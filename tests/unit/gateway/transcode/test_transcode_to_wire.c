@@ -1,4 +1,7 @@
-/* What goes in comes out by transcode_to_json, whose own tests are apart: so a row shows both forms of a value. */
+/*
+ * What goes in comes out by transcode_to_json, whose own tests are apart: so a row shows both forms of a
+ * value.
+ */
 #include "base/json.h"
 #include "strata/v1/event_service.pb-c.h"
 #include "unit/gateway/transcode/transcode_fixture.h"
