@@ -48,7 +48,7 @@ soak: build ## the full figures behind docs/guarantees.md
 	@scripts/soak
 
 sim: build ## the power-loss simulation; SEED=n replays one
-	@STRATA_POWER_LOSS_SEED=$(SEED) build/$(PRESET)/tests/fault/test_embedded_faults
+	@STRATA_SEED=$(SEED) build/$(PRESET)/tests/fault/test_embedded_power_loss
 
 clean: ## remove build folders
 	@rm -rf build compile_commands.json

@@ -121,11 +121,13 @@ static int stop(void **state)
     return 0;
 }
 
+/* No library search, which a sanitizer makes quadratic. */
 static size_t count_parts(const char *text, const char *part)
 {
+    const size_t size = strlen(part);
     size_t count = 0;
-    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part))
-        count++;
+    for (const char *at = text; *at != '\0'; at++)
+        count += *at == *part && strncmp(at, part, size) == 0;
     return count;
 }
 
@@ -244,7 +246,7 @@ static void test_very_many_pages_need_no_more_stack(void **state)
 }
 
 #define LARGE_PAGE_BYTES  2500000
-#define LARGE_PAGES       40
+#define LARGE_PAGES       16
 #define SOCKETS_MAX_BYTES 20000000 /* what the kernel may hold of a connection, and two pages */
 
 /* Pages as large as they come: the next is asked for only when the client has taken the former. */
@@ -265,7 +267,7 @@ static void check_slow_reader(bool later)
     buffer_add_byte(&in, 0);
     assert_int_equal(list.asked, LARGE_PAGES);
     assert_true(list.apart_most_bytes < SOCKETS_MAX_BYTES);
-    assert_non_null(strstr((const char *)in.data, "\"position\":\"400\""));
+    assert_non_null(strstr((const char *)in.data, "\"position\":\"160\""));
     assert_non_null(memmem(in.data + in.size_bytes - 8, 8, "\r\n0\r\n\r\n", 7));
     buffer_done(&in);
     close(fd);
