@@ -65,7 +65,7 @@ static void write_and_go_on(struct gateway_call *call, struct bytes lines)
     pthread_mutex_lock(&call->lock);
     call->page_writable = false;
     pthread_mutex_unlock(&call->lock);
-    const bool room = exchange_write(call->exchange, lines) || true;
+    const bool room = exchange_write(call->exchange, lines);
     pthread_mutex_lock(&call->lock);
     const bool closed = call->closed;
     const bool waits = !closed && !room && !call->page_writable;
