@@ -45,6 +45,7 @@ struct ws_guard {
     uint64_t payload_left;
     uint8_t first;
     size_t message_max_bytes;
+    bool message_open; /* a data frame without FIN came, its last one has not */
 };
 
 struct ws_connection {

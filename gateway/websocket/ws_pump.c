@@ -8,7 +8,8 @@
 /* --- the guard --- */
 
 /*
- * RFC 6455 5.2, client to server. Only what libwebsockets does not refuse by itself with a close frame:
+ * RFC 6455 5.2 and 5.4, client to server. What libwebsockets would refuse is refused here too: it cuts such connections, and
+ * the close frame that says why is then lost now and then.
  *
  *     FIRST ─► SECOND ─► LENGTH (0, 2 or 8 bytes) ─► MASK (4) ─► PAYLOAD ─► FIRST
  */
@@ -18,13 +19,28 @@ enum guard_state { GUARD_FIRST, GUARD_SECOND, GUARD_LENGTH, GUARD_MASK, GUARD_PA
 #define CLOSE_TOO_LARGE      1009U
 #define CONTROL_MAX_BYTES    125U
 
+/* May a frame that begins with this byte come now? Remembers whether a message stays open behind it. */
+static bool guard_first_is_good(struct ws_guard *guard)
+{
+    const bool final = (guard->first & 0x80U) != 0;
+    const unsigned opcode = guard->first & 0x0fU;
+    if ((guard->first & 0x70U) != 0) /* reserved bits: no extension was agreed on */
+        return false;
+    if (opcode >= 0x8)
+        return final && opcode <= 0xa; /* close, ping, pong: never in pieces */
+    if (opcode > 2 || (opcode == 0) != guard->message_open)
+        return false;
+    guard->message_open = !final;
+    return true;
+}
+
 static uint16_t guard_second(struct ws_guard *guard, uint8_t byte)
 {
     const unsigned length = byte & 0x7fU;
     const bool control = (guard->first & 0x08U) != 0;
     if ((byte & 0x80U) == 0) /* RFC 6455 5.1: the server must close */
         return CLOSE_PROTOCOL_ERROR;
-    if (control && length > CONTROL_MAX_BYTES)
+    if (!guard_first_is_good(guard) || (control && length > CONTROL_MAX_BYTES))
         return CLOSE_PROTOCOL_ERROR;
     guard->mask_left = 4;
     guard->length_left = length == 127 ? 8 : length == 126 ? 2 : 0;

@@ -157,12 +157,17 @@ static void statuses_of(struct bytes answers, const char *why, char *ret, size_t
         body += 4;
         char head[1024];
         snprintf(head, sizeof head, "%.*s", (int)(body - at), at);
+        const size_t used = strlen(ret);
+        if (strncmp(head + 9, "100", 3) == 0) {
+            snprintf(ret + used, size - used, "100 ");
+            at = body;
+            continue;
+        }
         const char *length = strstr(head, "\r\nContent-Length: ");
         assert_non_null(length);
         assert_non_null(strstr(head, "\r\nStrata-Request-Id: "));
         assert_non_null(strstr(head, "\r\nDate: "));
-        const size_t used = strlen(ret);
-        snprintf(ret + used, size - used, "%s%.3s%s", used > 0 ? " " : "", head + 9,
+        snprintf(ret + used, size - used, "%s%.3s%s", used > 0 && ret[used - 1] != ' ' ? " " : "", head + 9,
                  strstr(head, "\r\nConnection: close\r\n") ? "*" : "");
         const unsigned long bytes = strtoul(length + 18, NULL, 10);
         if (strncmp(head + 9, "200", 3) != 0 &&
@@ -188,7 +193,9 @@ static void run_row(uint16_t port, size_t i, bool byte_by_byte)
     close(fd);
     char statuses[256];
     statuses_of(buffer_bytes(&answers), rows[i].why, statuses, sizeof statuses);
-    if (strcmp(statuses, rows[i].statuses) != 0)
+    /* Byte by byte the front may see the head alone, and then rightly says 100 before the answer. */
+    const char *seen = byte_by_byte && strncmp(statuses, "100 ", 4) == 0 ? statuses + 4 : statuses;
+    if (strcmp(seen, rows[i].statuses) != 0)
         fail_msg("%s%s: \"%s\" instead of \"%s\": %.*s", rows[i].why, byte_by_byte ? ", byte by byte" : "",
                  statuses, rows[i].statuses, BYTES_FORMAT(buffer_bytes(&answers)));
     buffer_done(&answers);
