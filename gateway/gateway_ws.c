@@ -34,8 +34,6 @@
 
 /* Field numbers of WsRequest. */
 enum { REQUEST_ACTION = 1, REQUEST_ID = 2, REQUEST_FILTER = 3 };
-/* Of Closing. */
-enum { CLOSING_REASON = 1 };
 
 struct subscription {
     struct socket *socket;
@@ -113,31 +111,15 @@ static void send_error(struct socket *socket, const char *subscription, const st
     (void)frame_send(socket, &frame); /* as above */
 }
 
-/* How far the subscription has come and why it ends, in the members of strata.v1.WsMessage. */
-static void add_closing(struct buffer *frame, const struct stream_item *item)
-{
-    struct wire_field reason = {0};
-    (void)find_wire_field(item->wire, CLOSING_REASON, &reason); /* absent reads as empty */
-    buffer_printf(frame,
-                  ",\"checkpoint\":{\"position\":\"%lld\"},\"error\":{\"code\":\"UNAVAILABLE\",\"reason\":",
-                  (long long)item->position);
-    json_add_string(frame, reason.bytes);
-    buffer_add_text(frame, ",\"message\":\"the service ends the subscription; connect again with "
-                           "after_position set to the checkpoint's position\"}");
-}
-
 static bool send_item(void *context, const struct stream_item *item)
 {
     const struct subscription *subscription = context;
     struct buffer frame = buffer_make(0);
     frame_begin(&frame, item->name, subscription->id);
-    struct status status = status_ok();
-    if (item->part == PART_CLOSING) {
-        add_closing(&frame, item);
-    } else {
-        buffer_add_text(&frame, item->part == PART_EVENT ? ",\"event\":" : ",\"checkpoint\":");
-        status = transcode_to_json(item->message, item->wire, &frame);
-    }
+    buffer_add_text(&frame, item->part == PART_EVENT     ? ",\"event\":"
+                            : item->part == PART_CLOSING ? ",\"closing\":"
+                                                         : ",\"checkpoint\":");
+    struct status status = transcode_to_json(item->message, item->wire, &frame);
     if (status.code == STATUS_OK)
         return frame_send(subscription->socket, &frame);
     /* What cannot be shown must not be stepped over. */

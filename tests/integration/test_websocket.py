@@ -227,7 +227,7 @@ class Shutdown(unittest.TestCase):
             self.assertEqual(ws.events(1)[0]["aggregate_id"], "end")
             s.process.terminate()
             closing = ws.take("closing")
-            self.assertEqual((closing["checkpoint"]["position"], closing["error"]["reason"]), ("1", "SHUTTING_DOWN"), closing)
+            self.assertEqual(closing["closing"], {"reason": "SHUTTING_DOWN", "position": "1"}, closing)
             for socket in (ws, idle):
                 with self.assertRaises(ConnectionClosed) as closed:
                     socket.next()

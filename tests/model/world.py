@@ -37,7 +37,7 @@ class World:
         self.pools = {}
         self.past = []  # requests that may be sent again: (what, builder of the request)
         self.doing = ""
-        self.stub_pending = 0
+        self.burst_head = None  # position at which the burst that is being made began
         self.connect()
         self.hub()
         self.choices = [
@@ -381,6 +381,8 @@ class World:
             items.append(fields)
         head = self.model.head()
         after = self.one((None, head, head, head, max(0, head - self.random.randrange(60))))
+        if self.burst_head is not None and self.chance(0.7):
+            after = self.burst_head  # what the burst itself has appended since may match
         message = event_pb2.AppendCondition(fail_if_match=event_pb2.EventQuery(
             items=[event_pb2.QueryItem(**fields) for fields in items]))
         if after is not None:
@@ -409,7 +411,7 @@ class World:
                 expectations.append(expected)
                 request.expectations.append(message)
         items, after = None, 0
-        if conditions and self.chance(0.12):
+        if conditions and self.chance(0.12 if self.burst_head is None else 0.3):
             items, after, message = self.condition()
             request.condition.CopyFrom(message)
         if conditions and self.chance(0.03):
@@ -501,12 +503,27 @@ class World:
         events = build().events
         changed = event_service_pb2.AppendEventsRequest()
         changed.CopyFrom(request)
-        if way == 0:  # other content
-            events[-1].data_object = {"changed": ['"changed"', "1"]}
-            events[-1].content_type = ""
-            changed.events[-1].content_type = ""
-            events[-1].data = write(events[-1].data_object)
-            changed.events[-1].data = events[-1].data.encode()
+        if way == 0:  # other content: one field of one event
+            event, new = self.one(list(zip(events, changed.events)))
+            field = self.one(("data", "metadata", "subject", "tags", "correlation_id", "causation_id", "schema_version",
+                              "occurred_at"))
+            if field == "data":
+                event.data_object, event.data, event.content_type = {"z": ['"z"', "1"]}, '{"z":1}', ""
+                new.data, new.content_type = b'{"z":1}', ""
+            elif field == "metadata":
+                event.metadata, new.metadata = '{"z":1}', b'{"z":1}'
+                event.metadata_object = {"z": ['"z"', "1"]}
+            elif field == "tags":
+                event.tags += ("another",)
+                new.tags.append("another")
+            elif field == "schema_version":
+                event.schema_version = new.schema_version = event.schema_version + 1
+            elif field == "occurred_at":
+                event.occurred_at = (event.occurred_at or 0) + 1
+                new.occurred_at.FromMicroseconds(event.occurred_at)
+            else:
+                setattr(event, field, "another")
+                setattr(new, field, "another")
         elif way == 1:  # a part
             events = events[:1]
             del changed.events[1:]
@@ -545,6 +562,7 @@ class World:
     def burst(self):
         """Pipelined appends that share an aggregate: decided in order, many in one batch."""
         hub = Expectation("hub", "exist")
+        self.burst_head = self.model.head()
         asked = []
         recent = []
         for _ in range(self.random.randrange(5, 40)):
@@ -557,6 +575,7 @@ class World:
                 if repeatable(request.append_id, request.events) and not request.validate_only:
                     recent.append((build, request))
             asked.append((build, request, self.model.decide(build())))
+        self.burst_head = None
         answers = self.stream([request for _, request, _ in asked])
         for (_, request, expected), answer in zip(asked, answers):
             self.compare_answer("burst", request, expected, answer)

@@ -60,10 +60,10 @@ static void publish(struct call *call, const ProtobufCMessage *request)
     const Strata__V1__PublishEventRequest *given = (const Strata__V1__PublishEventRequest *)request;
     Strata__V1__PublishEventResponse reply = STRATA__V1__PUBLISH_EVENT_RESPONSE__INIT;
     Strata__V1__Event event = STRATA__V1__EVENT__INIT;
-    event.id = (char[]){"e/1"};
+    char some[] = "e/1";
+    char none[] = "";
+    event.id = given->validate_only ? none : some;
     event.data = given->data;
-    if (given->validate_only)
-        event.id = (char[]){""};
     reply.event = &event;
     reply.replayed = 1;
     call_reply(call, &reply.base);

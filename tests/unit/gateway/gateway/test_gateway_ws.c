@@ -191,9 +191,8 @@ static void test_the_service_ends_the_last_subscription_and_the_connection(void 
     open_socket(&client, "/ws");
     ws_client_expect(&client, "\"position\":\"1\"");
     ws_client_expect(&client, "\"position\":\"2\"");
-    ws_client_expect(&client,
-                     "{\"type\":\"closing\",\"subscription\":\"default\",\"checkpoint\":{\"position\":\"2\"},"
-                     "\"error\":{\"code\":\"UNAVAILABLE\",\"reason\":\"SHUTTING_DOWN\",");
+    ws_client_expect(&client, "{\"type\":\"closing\",\"subscription\":\"default\","
+                              "\"closing\":{\"reason\":\"SHUTTING_DOWN\",\"position\":\"2\"}}");
     assert_null(ws_client_next(&client));
     assert_int_equal(client.close_code, 1001);
     ws_client_close(&client);
