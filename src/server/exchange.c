@@ -306,7 +306,6 @@ static void message_read(struct exchange *exchange, bool success)
     grpc_byte_buffer *payload = exchange->payload;
     exchange->payload = NULL;
     lock(exchange);
-    exchange->reading = false;
     exchange->read_ended = !success || payload == NULL;
     const bool deliver = !exchange->finishing;
     unlock(exchange);
@@ -321,7 +320,13 @@ static void message_read(struct exchange *exchange, bool success)
     }
     if (payload != NULL)
         grpc_byte_buffer_destroy(payload);
-    pump(exchange);
+    lock(exchange);
+    /* Not before the handler has the message: another thread would not see it in wants_message and read one too many. */
+    exchange->reading = false;
+    if (exchange->queued)
+        unlock(exchange);
+    else
+        exchange_pump_locked(exchange);
 }
 
 static void message_written(struct exchange *exchange, bool success)

@@ -141,8 +141,9 @@ static struct status accept(struct deciding *deciding, const struct append *appe
     const int64_t timestamp_us =
         now_us > overlay->head.timestamp_us ? now_us : overlay->head.timestamp_us + 1;
     const size_t bytes_before = deciding->record_bytes;
-    struct commit_append accepted;
+    struct commit_append accepted = {0};
     STATUS_TRY(encode(deciding, append, landing, timestamp_us, &accepted));
+    assert(accepted.fields != NULL);
     outcome->kind = APPEND_ACCEPTED;
     outcome->append_id = accepted.fields[0].append_id;
     outcome->first_position = accepted.first_position;

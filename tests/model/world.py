@@ -37,11 +37,12 @@ class World:
         self.pools = {}
         self.past = []  # requests that may be sent again: (what, builder of the request)
         self.doing = ""
+        self.only = None        # the one aggregate that a hot burst is about
         self.burst_head = None  # position at which the burst that is being made began
         self.connect()
         self.hub()
         self.choices = [
-            (30, self.publish), (25, self.append), (3, self.burst), (2, self.loose_burst), (8, self.retry),
+            (30, self.publish), (25, self.append), (2, self.burst), (2, self.hot_burst), (2, self.loose_burst), (8, self.retry),
             (4, self.overlap), (6, self.create), (14, self.save), (10, self.get), (6, self.get_past),
             (8, self.create_snapshot), (5, self.read_snapshot), (1, self.list_snapshots), (1, self.list_aggregates),
             (3, self.list_events), (1, self.read_events), (3, self.get_event), (4, self.invalid)]
@@ -83,6 +84,8 @@ class World:
 
     def aggregate(self):
         """(id, the type it should have)."""
+        if self.only is not None:
+            return self.only
         kind = self.one(self.kinds)
         return self.one(self.pools[kind]), kind
 
@@ -562,23 +565,35 @@ class World:
     def burst(self):
         """Pipelined appends that share an aggregate: decided in order, many in one batch."""
         hub = Expectation("hub", "exist")
-        self.burst_head = self.model.head()
+        self.ordered_burst("burst", lambda build, request: (
+            request.expectations.append(event_pb2.Expectation(aggregate_id="hub", exist=True)), with_expectation(build, hub))[1])
+
+    def hot_burst(self):
+        """Pipelined appends to one aggregate."""
+        self.only = self.aggregate()
+        self.ordered_burst("hot burst", lambda build, request: build)
+        self.only = None
+
+    def ordered_burst(self, what, bind):
         asked = []
         recent = []
+        self.burst_head = self.model.head()
         for _ in range(self.random.randrange(5, 40)):
             if recent and self.chance(0.15):
                 build, request = self.one(recent)  # a retry that may overtake the answer
             else:
                 build, request = self.make_append(few=True)
-                request.expectations.append(event_pb2.Expectation(aggregate_id="hub", exist=True))
-                build = with_expectation(build, hub)
+                build = bind(build, request)
                 if repeatable(request.append_id, request.events) and not request.validate_only:
                     recent.append((build, request))
             asked.append((build, request, self.model.decide(build())))
         self.burst_head = None
         answers = self.stream([request for _, request, _ in asked])
-        for (_, request, expected), answer in zip(asked, answers):
-            self.compare_answer("burst", request, expected, answer)
+        try:
+            for (_, request, expected), answer in zip(asked, answers):
+                self.compare_answer(what, request, expected, answer)
+        except Difference as difference:
+            raise Difference("%s\n%s" % (difference, told(asked, answers))) from None
         self.past += [("append", build, request) for build, request in recent]
 
     def loose_burst(self):
@@ -607,13 +622,7 @@ class World:
                     zip(asked, answers), key=lambda pair: pair[1].appended.first_position):
                 self.compare_answer("loose burst", request, expected, answer)
         except Difference as difference:
-            raise Difference("%s\n--- the burst\n%s" % (difference, "\n".join(
-                "%d: %s with %s → %s | model %s" % (
-                    answer.sequence, [(e.type, e.aggregate_id, e.id) for e in request.events],
-                    [x.aggregate_id for x in request.expectations],
-                    answer.error.reason or [(h.aggregate_id, h.version, h.position) for h in answer.appended.heads],
-                    expected if isinstance(expected, Refused) else [(e.aggregate_id, e.version) for e in expected.events])
-                for (_, request, expected), answer in zip(asked, answers)))) from None
+            raise Difference("%s\n%s" % (difference, told(asked, answers))) from None
         self.past += [("append", build, request) for build, request, expected in asked
                       if repeatable(request.append_id, request.events)]
 
@@ -1188,6 +1197,16 @@ def with_expectation(build, expectation):
         append.expectations = list(append.expectations) + [expectation]
         return append
     return more
+
+
+def told(asked, answers):
+    """A burst in short, for the reader of a difference."""
+    return "--- the burst\n" + "\n".join("%d: %s with %s → %s | model %s" % (
+        answer.sequence, [(e.type, e.aggregate_id, e.id) for e in request.events],
+        [x.aggregate_id for x in request.expectations],
+        answer.error.reason or [(h.aggregate_id, h.version, h.position) for h in answer.appended.heads],
+        expected if isinstance(expected, Refused) else [(e.aggregate_id, e.version) for e in expected.events])
+        for (_, request, expected), answer in zip(asked, answers))
 
 
 def repeatable(append_id, events):

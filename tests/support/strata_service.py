@@ -38,8 +38,10 @@ class Service:
         self.config = config or {}
         self.arguments = list(arguments)
         self.process = None
+        self.killed = False
 
     def start(self):
+        self.killed = False
         settings = {
             "STRATA_DATABASE_EMBEDDED_PATH": str(self.data),
             "STRATA_SERVER_HTTP_PORT": "0",
@@ -79,15 +81,17 @@ class Service:
         return self.log_path.read_text(errors="replace")[-8000:]
 
     def stop(self):
-        """A clean stop; the exit code must be 0."""
-        if self.process is None or self.process.poll() is not None:
+        """A clean stop; the exit code must be 0, also of a service that has ended before."""
+        if self.process is None or self.killed:
             return
-        self.process.send_signal(signal.SIGTERM)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=60)
         if code != 0:
-            raise RuntimeError("the service stopped with %d:\n%s" % (code, self.log()))
+            raise RuntimeError("the service ended with %d:\n%s" % (code, self.log()))
 
     def kill(self):
+        self.killed = True
         self.process.kill()
         self.process.wait()
 

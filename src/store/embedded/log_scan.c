@@ -1,5 +1,6 @@
 #include "store/embedded/log_scan.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,6 +259,7 @@ static struct status look_behind(struct scan *scan, uint64_t *ret_dirty_end, boo
         const size_t size = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
         const uint8_t *bytes = NULL;
         STATUS_TRY(window_at(scan, at, size, &bytes));
+        assert(bytes != NULL);
         if (!bytes_are_zero(bytes, size)) {
             size_t used = size;
             while (bytes[used - 1] == 0)
