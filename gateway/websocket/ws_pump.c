@@ -232,6 +232,10 @@ static bool pump_out(struct ws_connection *connection)
     const ssize_t size = recv(connection->pair_fd, server->scratch, sizeof server->scratch, MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return true;
+    /* libwebsockets ended with something unread. A Unix socket says so once, before it gives what was sent last: the close
+     * frame. The next reads find that, and then the end. */
+    if (size < 0 && errno == ECONNRESET)
+        return true;
     if (size <= 0) {
         connection->lws_finished = true;
         pair_close(connection);

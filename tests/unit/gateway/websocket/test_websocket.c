@@ -344,25 +344,37 @@ static const struct {
     {"a fragmented ping", false, 0x09, "a", 1, 1002},
 };
 
+/* The close code that one connection gets for the breach; 0 when it was cut without a close frame. */
+static unsigned code_of_breach(size_t i)
+{
+    struct buffer in;
+    size_t used = 0;
+    const int fd = open_client(&in);
+    send_text(fd, "first");
+    assert_text(fd, &in, &used, "first");
+    if (breaches[i].raw)
+        raw_send(fd, breaches[i].payload, breaches[i].size_bytes);
+    else
+        send_frame(fd, breaches[i].first, breaches[i].payload, breaches[i].size_bytes);
+    send_text(fd, "never seen");
+    const unsigned code = read_close(fd, &in, &used);
+    buffer_done(&in);
+    close(fd);
+    return code;
+}
+
+/*
+ * Every breach ends the connection. What libwebsockets finds itself (binary, UTF-8) it now and then cuts without the close frame
+ * that says why, which RFC 6455 7.1.7 allows; what the guard finds always gets its code.
+ */
 static void test_breaches_are_answered_with_their_code(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(breaches); i++) {
-        struct buffer in;
-        size_t used = 0;
-        const int fd = open_client(&in);
-        send_text(fd, "first");
-        assert_text(fd, &in, &used, "first");
-        if (breaches[i].raw)
-            raw_send(fd, breaches[i].payload, breaches[i].size_bytes);
-        else
-            send_frame(fd, breaches[i].first, breaches[i].payload, breaches[i].size_bytes);
-        send_text(fd, "never seen");
-        const unsigned code = read_close(fd, &in, &used);
-        if (code != breaches[i].code)
+        const unsigned code = code_of_breach(i);
+        const bool may_be_cut = breaches[i].code == 1003 || breaches[i].code == 1007;
+        if (code != breaches[i].code && !(may_be_cut && code == 0))
             fail_msg("%s: closed with %u instead of %u", breaches[i].why, code, breaches[i].code);
-        buffer_done(&in);
-        close(fd);
         wait_for(&stage.closed, (unsigned)i + 1);
     }
 }
