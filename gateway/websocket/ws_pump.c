@@ -16,6 +16,7 @@
 enum guard_state { GUARD_FIRST, GUARD_SECOND, GUARD_LENGTH, GUARD_MASK, GUARD_PAYLOAD };
 
 #define CLOSE_PROTOCOL_ERROR 1002U
+#define CLOSE_NOT_UNDERSTOOD 1003U
 #define CLOSE_TOO_LARGE      1009U
 #define CONTROL_MAX_BYTES    125U
 
@@ -42,6 +43,8 @@ static uint16_t guard_second(struct ws_guard *guard, uint8_t byte)
         return CLOSE_PROTOCOL_ERROR;
     if (!guard_first_is_good(guard) || (control && length > CONTROL_MAX_BYTES))
         return CLOSE_PROTOCOL_ERROR;
+    if ((guard->first & 0x0fU) == 2)
+        return CLOSE_NOT_UNDERSTOOD; /* binary */
     guard->mask_left = 4;
     guard->length_left = length == 127 ? 8 : length == 126 ? 2 : 0;
     guard->payload_left = guard->length_left == 0 ? length : 0;
@@ -221,7 +224,9 @@ static bool pump_in(struct ws_connection *connection)
         return false;
     if (code != 0)
         ws_fail(connection, code,
-                code == CLOSE_TOO_LARGE ? "the message is too large" : "not a masked RFC 6455 frame");
+                code == CLOSE_TOO_LARGE        ? "the message is too large"
+                : code == CLOSE_NOT_UNDERSTOOD ? "binary is not understood; send text"
+                                               : "not a masked RFC 6455 frame");
     drain_to_lws(connection);
     return true;
 }

@@ -197,8 +197,7 @@ class WebSocket(unittest.TestCase):
                 frame = ws.next()
                 self.assertEqual(frame["type"], "error")
             except ConnectionClosed as closed:
-                if closed.rcvd is not None:  # libwebsockets cuts now and then without saying why (RFC 6455 7.1.7)
-                    self.assertEqual(closed.rcvd.code, 1003)
+                self.assertEqual(closed.rcvd.code, 1003)
 
     def test_a_page_of_another_origin_is_refused(self):
         for origin, good in (("http://evil.example", False), ("null", False), ("http://localhost:3000", True),
