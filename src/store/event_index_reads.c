@@ -1,11 +1,67 @@
 #include "event_index_internal.h"
 
+#include <assert.h>
+
 #define WALK_POSITIONS 256U /* positions taken under the lock at a time */
+
+/* ---- finding places ---- */
+
+uint64_t index_term_hash(const struct event_index *index, uint32_t kind, struct bytes text)
+{
+    return hash_table_hash(&index->by_term, text) + (uint64_t)kind * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+uint32_t index_find_aggregate(const struct event_index *index, struct bytes id, uint64_t hash)
+{
+    size_t state = 0;
+    uint32_t at = 0;
+    while ((at = hash_table_next(&index->by_aggregate, hash, &state)) != HASH_NONE)
+        if (at < index->aggregates.used && text_is(&index->texts, index_aggregate(index, at)->text, id))
+            return at;
+    return HASH_NONE;
+}
+
+uint32_t index_find_term(const struct event_index *index, uint32_t kind, struct bytes text)
+{
+    const uint64_t hash = index_term_hash(index, kind, text);
+    size_t state = 0;
+    uint32_t at = 0;
+    while ((at = hash_table_next(&index->by_term, hash, &state)) != HASH_NONE)
+        if (at < index->terms.used && index_term(index, at)->kind == kind &&
+            text_is(&index->texts, index_term(index, at)->text, text))
+            return at;
+    return HASH_NONE;
+}
+
+uint32_t index_find_id(const struct event_index *index, struct bytes event_id, uint64_t hash)
+{
+    size_t state = 0;
+    uint32_t at = 0;
+    while ((at = hash_table_next(&index->by_id, hash, &state)) != HASH_NONE)
+        if (at < index_event_count(index) && text_is(&index->texts, index_id_text(index, at), event_id))
+            return at;
+    return HASH_NONE;
+}
+
+const struct positions *index_positions(const struct event_index *index, const struct indexed_list *list)
+{
+    const bool of_aggregate = list->kind == READ_BY_AGGREGATE;
+    assert(list->place < (of_aggregate ? index->aggregates.used : index->terms.used));
+    return of_aggregate ? &index_aggregate(index, list->place)->positions
+                        : &index_term(index, list->place)->positions;
+}
+
+/* ---- what is one number or one aggregate ---- */
+
+int64_t event_index_base_position(const struct event_index *index)
+{
+    return index->base;
+}
 
 int64_t event_index_last_position(struct event_index *index)
 {
     pthread_rwlock_rdlock(&index->lock);
-    const int64_t last = (int64_t)index->event_count;
+    const int64_t last = index->base + (int64_t)index_event_count(index);
     pthread_rwlock_unlock(&index->lock);
     return last;
 }
@@ -13,33 +69,51 @@ int64_t event_index_last_position(struct event_index *index)
 int64_t event_index_aggregate_count(struct event_index *index)
 {
     pthread_rwlock_rdlock(&index->lock);
-    const int64_t count = (int64_t)index->aggregate_count;
+    const int64_t count = (int64_t)index->created_count;
     pthread_rwlock_unlock(&index->lock);
     return count;
 }
 
-/* Type and counts of an aggregate; the type's text stays valid, since terms' texts are never freed. */
-static struct aggregate_head head_of(const struct event_index *index, const struct aggregate *aggregate)
+size_t event_index_memory_bytes(struct event_index *index)
 {
-    const struct positions *positions = &aggregate->positions;
-    return (struct aggregate_head){
+    size_t sum = sizeof *index;
+    pthread_rwlock_rdlock(&index->lock);
+    const struct pool *pools[] = {&index->texts, &index->ids,        &index->times_us, &index->aggregates,
+                                  &index->terms, &index->type_terms, &index->lists};
+    for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)
+        sum += pools[i]->used * pools[i]->item_bytes + pools[i]->chunk_capacity * sizeof *pools[i]->chunks;
+    sum += (index->by_id.capacity + index->by_aggregate.capacity + index->by_term.capacity) *
+           sizeof(struct hash_slot);
+    pthread_rwlock_unlock(&index->lock);
+    return sum;
+}
+
+struct aggregate_head index_head_of(const struct event_index *index, const struct aggregate *aggregate,
+                                    struct index_scratch *scratch)
+{
+    struct aggregate_head head = {
         .exists = true,
-        .type = index->terms[aggregate->type_term].text,
-        .version = index_last_version(aggregate),
-        .first_position = positions->items[0],
-        .position = positions->items[positions->count - 1],
-        .event_count = (int32_t)positions->count,
+        .type = text_at(&index->texts, index_term(index, aggregate->type_term)->text, scratch),
+        .version = (int32_t)index_last_version(aggregate),
+        .position = index->base + positions_last(&index->lists, &aggregate->positions),
     };
+    if (aggregate->begins) {
+        head.first_position = index->base + positions_first(&index->lists, &aggregate->positions);
+        head.event_count = (int32_t)aggregate->positions.count;
+    }
+    return head;
 }
 
 struct status event_index_head(struct event_index *index, struct bytes aggregate_id, struct arena *arena,
                                struct aggregate_head *ret)
 {
+    const uint64_t hash = hash_table_hash(&index->by_aggregate, aggregate_id);
+    struct index_scratch scratch;
     *ret = (struct aggregate_head){0};
     pthread_rwlock_rdlock(&index->lock);
-    const struct aggregate *aggregate = index_find_aggregate(index, aggregate_id);
-    if (aggregate != NULL)
-        *ret = head_of(index, aggregate);
+    const uint32_t place = index_find_aggregate(index, aggregate_id, hash);
+    if (place != HASH_NONE)
+        *ret = index_head_of(index, index_aggregate(index, place), &scratch);
     pthread_rwlock_unlock(&index->lock);
     if (!ret->exists)
         return status_ok();
@@ -49,67 +123,125 @@ struct status event_index_head(struct event_index *index, struct bytes aggregate
 
 int64_t event_index_find_id(struct event_index *index, struct bytes event_id)
 {
+    const uint64_t hash = hash_table_hash(&index->by_id, event_id);
     pthread_rwlock_rdlock(&index->lock);
-    const int64_t position = index_find_id(index, event_id);
+    const uint32_t place = index_find_id(index, event_id, hash);
     pthread_rwlock_unlock(&index->lock);
-    return position;
+    return place == HASH_NONE ? 0 : index->base + 1 + place;
 }
 
 int64_t event_index_find_time(struct event_index *index, int64_t time_us)
 {
     pthread_rwlock_rdlock(&index->lock);
     size_t low = 0;
-    size_t high = index->event_count;
+    size_t high = index_event_count(index);
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (index->times_us[middle] <= time_us)
+        if (index_time_us(index, middle) <= time_us)
             low = middle + 1;
         else
             high = middle;
     }
     pthread_rwlock_unlock(&index->lock);
-    return (int64_t)low;
+    return low == 0 ? 0 : index->base + (int64_t)low;
 }
 
-static const struct positions *listed(const struct event_index *index, const struct read_query *query,
-                                      const struct aggregate **ret_aggregate)
+/* ---- positions ---- */
+
+static struct indexed_list list_of_term(const struct event_index *index, uint32_t kind, struct bytes text)
 {
-    if (query->by == READ_BY_AGGREGATE) {
-        *ret_aggregate = index_find_aggregate(index, query->key);
-        return *ret_aggregate == NULL ? NULL : &(*ret_aggregate)->positions;
-    }
-    const uint32_t term = index_find_term(index, query->by, query->key);
-    return term == HASH_NONE ? NULL : &index->terms[term].positions;
+    const bool created = kind == TERM_CREATED;
+    const uint32_t place = index_find_term(index, created ? (uint32_t)READ_BY_AGGREGATE_TYPE : kind, text);
+    if (place == HASH_NONE)
+        return (struct indexed_list){0};
+    const uint32_t own = created ? place + 1 : place;
+    return (struct indexed_list){
+        .count = index_term(index, own)->positions.count, .kind = kind, .place = own};
 }
 
-/* Places [first, end) of a list that the query's bounds select. */
-static void bound_places(const struct read_query *query, const struct aggregate *aggregate, int64_t to,
-                         const struct positions *positions, size_t *first, size_t *end)
+static struct indexed_list list_of_aggregate(const struct event_index *index, struct bytes id)
 {
-    *first = positions_behind(positions, query->after_position);
-    *end = positions_behind(positions, to);
-    if (aggregate == NULL)
+    const uint32_t place = index_find_aggregate(index, id, hash_table_hash(&index->by_aggregate, id));
+    if (place == HASH_NONE)
+        return (struct indexed_list){0};
+    const struct aggregate *aggregate = index_aggregate(index, place);
+    return (struct indexed_list){.count = aggregate->positions.count,
+                                 .first_version = aggregate->first_version,
+                                 .kind = READ_BY_AGGREGATE,
+                                 .place = place};
+}
+
+static struct indexed_list list_locked(const struct event_index *index, enum read_by by, struct bytes key)
+{
+    assert(by != READ_BY_POSITION);
+    return by == READ_BY_AGGREGATE ? list_of_aggregate(index, key) : list_of_term(index, (uint32_t)by, key);
+}
+
+struct indexed_list event_index_list(struct event_index *index, enum read_by by, struct bytes key)
+{
+    pthread_rwlock_rdlock(&index->lock);
+    const struct indexed_list list = list_locked(index, by, key);
+    pthread_rwlock_unlock(&index->lock);
+    return list;
+}
+
+struct indexed_list event_index_list_created(struct event_index *index, struct bytes aggregate_type)
+{
+    pthread_rwlock_rdlock(&index->lock);
+    const struct indexed_list list = list_of_term(index, TERM_CREATED, aggregate_type);
+    pthread_rwlock_unlock(&index->lock);
+    return list;
+}
+
+uint32_t event_index_list_behind(struct event_index *index, const struct indexed_list *list, int64_t position)
+{
+    if (list->count == 0)
+        return 0;
+    pthread_rwlock_rdlock(&index->lock);
+    struct position_view view = positions_view(&index->lists, index_positions(index, list));
+    view.count = list->count;
+    const uint32_t behind = position_view_behind(&view, index_number(index, position));
+    pthread_rwlock_unlock(&index->lock);
+    return behind;
+}
+
+void event_index_list_read(struct event_index *index, const struct indexed_list *list, uint32_t from,
+                           int64_t *ret_positions, uint32_t count)
+{
+    pthread_rwlock_rdlock(&index->lock);
+    event_index_list_copy(index, list, from, ret_positions, count);
+    pthread_rwlock_unlock(&index->lock);
+}
+
+/* Numbers [*first, *end) of a list that the query's bounds select. */
+static void bound_numbers(const struct event_index *index, const struct read_query *query,
+                          const struct indexed_list *list, int64_t to, const struct position_view *view,
+                          uint32_t *first, uint32_t *end)
+{
+    *first = position_view_behind(view, index_number(index, query->after_position));
+    *end = position_view_behind(view, index_number(index, to));
+    if (query->by != READ_BY_AGGREGATE)
         return;
-    const int64_t base = aggregate->created ? 0 : 1; /* version of place 0 */
-    const int64_t from_place = query->from_version - base;
-    const int64_t end_place = (int64_t)query->to_version - base + 1;
-    if (from_place > (int64_t)*first)
-        *first = (size_t)from_place;
-    if (end_place < (int64_t)*end)
-        *end = end_place < 0 ? 0 : (size_t)end_place;
+    const int64_t from_number = (int64_t)query->from_version - list->first_version;
+    const int64_t end_number = (int64_t)query->to_version - list->first_version + 1;
+    if (from_number > (int64_t)*first)
+        *first = from_number > (int64_t)list->count ? list->count : (uint32_t)from_number;
+    if (end_number < (int64_t)*end)
+        *end = end_number < 0 ? 0 : (uint32_t)end_number;
 }
 
-static size_t all_positions(const struct read_query *query, int64_t to, int64_t from, int64_t *ret,
-                            size_t max)
+static size_t all_positions(const struct event_index *index, const struct read_query *query, int64_t to,
+                            int64_t from, int64_t *ret, size_t max)
 {
+    const int64_t after = query->after_position > index->base ? query->after_position : index->base;
     size_t count = 0;
     if (query->backward) {
         int64_t next = from == 0 || from > to ? to : from - 1;
-        for (; next > query->after_position && count < max; next--)
+        for (; next > after && count < max; next--)
             ret[count++] = next;
         return count;
     }
-    int64_t next = (from > query->after_position ? from : query->after_position) + 1;
+    int64_t next = (from > after ? from : after) + 1;
     for (; next <= to && count < max; next++)
         ret[count++] = next;
     return count;
@@ -118,27 +250,27 @@ static size_t all_positions(const struct read_query *query, int64_t to, int64_t 
 static size_t positions_locked(struct event_index *index, const struct read_query *query, int64_t from,
                                int64_t *ret, size_t max)
 {
-    const int64_t last = (int64_t)index->event_count;
+    const int64_t last = index->base + (int64_t)index_event_count(index);
     const int64_t to = query->to_position == 0 || query->to_position > last ? last : query->to_position;
     if (query->by == READ_BY_POSITION)
-        return all_positions(query, to, from, ret, max);
-    const struct aggregate *aggregate = NULL;
-    const struct positions *positions = listed(index, query, &aggregate);
-    if (positions == NULL)
+        return all_positions(index, query, to, from, ret, max);
+    const struct indexed_list list = list_locked(index, query->by, query->key);
+    if (list.count == 0)
         return 0;
-    size_t first = 0;
-    size_t end = 0;
-    bound_places(query, aggregate, to, positions, &first, &end);
+    const struct position_view view = positions_view(&index->lists, index_positions(index, &list));
+    uint32_t first = 0;
+    uint32_t end = 0;
+    bound_numbers(index, query, &list, to, &view, &first, &end);
     size_t count = 0;
     if (query->backward) {
-        const size_t below = from == 0 ? end : positions_behind(positions, from - 1);
-        for (size_t i = below < end ? below : end; i > first && count < max; i--)
-            ret[count++] = positions->items[i - 1];
+        const uint32_t below = from == 0 ? end : position_view_behind(&view, index_number(index, from - 1));
+        for (uint32_t i = below < end ? below : end; i > first && count < max; i--)
+            ret[count++] = index->base + position_view_at(&view, i - 1);
         return count;
     }
-    const size_t behind = positions_behind(positions, from);
-    for (size_t i = behind > first ? behind : first; i < end && count < max; i++)
-        ret[count++] = positions->items[i];
+    const uint32_t behind = position_view_behind(&view, index_number(index, from));
+    for (uint32_t i = behind > first ? behind : first; i < end && count < max; i++)
+        ret[count++] = index->base + position_view_at(&view, i);
     return count;
 }
 
@@ -149,118 +281,6 @@ size_t event_index_positions(struct event_index *index, const struct read_query 
     const size_t count = positions_locked(index, query, from, ret_positions, max);
     pthread_rwlock_unlock(&index->lock);
     return count;
-}
-
-struct status event_index_aggregates(struct event_index *index, struct bytes type,
-                                     int64_t after_first_position, struct arena *arena,
-                                     struct indexed_aggregate *ret, size_t max, size_t *ret_count)
-{
-    size_t count = 0;
-    pthread_rwlock_rdlock(&index->lock);
-    size_t low = 0;
-    size_t high = index->aggregate_count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (index->aggregates[middle].positions.items[0] <= after_first_position)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (size_t i = low; i < index->aggregate_count && count < max; i++) {
-        const struct aggregate *aggregate = &index->aggregates[i];
-        if (type.size_bytes > 0 && !bytes_equal(index->terms[aggregate->type_term].text, type))
-            continue;
-        ret[count++] = (struct indexed_aggregate){aggregate->id, head_of(index, aggregate)};
-    }
-    pthread_rwlock_unlock(&index->lock);
-    for (size_t i = 0; i < count; i++) {
-        ret[i].id = arena_bytes(arena, ret[i].id);
-        ret[i].head.type = arena_bytes(arena, ret[i].head.type);
-        if (ret[i].id.data == NULL || ret[i].head.type.data == NULL)
-            return index_no_memory();
-    }
-    *ret_count = count;
-    return status_ok();
-}
-
-#define LIST_PIECE 64U
-
-struct status event_index_list(struct event_index *index, pthread_rwlock_t *engine_lock, struct bytes type,
-                               int64_t after_first_position, aggregate_sink sink, void *context)
-{
-    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    if (arena == NULL)
-        return index_no_memory();
-    int64_t after = after_first_position;
-    for (;;) {
-        struct indexed_aggregate piece[LIST_PIECE];
-        size_t count = 0;
-        arena_reset(arena);
-        pthread_rwlock_rdlock(engine_lock);
-        const struct status status =
-            event_index_aggregates(index, type, after, arena, piece, LIST_PIECE, &count);
-        pthread_rwlock_unlock(engine_lock);
-        STATUS_TRY(status);
-        for (size_t i = 0; i < count; i++) {
-            if (!sink(context, piece[i].id, &piece[i].head))
-                return status_ok();
-            after = piece[i].head.first_position;
-        }
-        if (count < LIST_PIECE)
-            return status_ok();
-    }
-}
-
-static size_t count_kind(const struct event_index *index, enum read_by kind)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < index->term_count; i++)
-        count += index->terms[i].kind == kind && index->terms[i].positions.count > 0;
-    return count;
-}
-
-/* Fills both lists; their memory was taken for the counts given. Returns how many of each were filled. */
-static void fill_counts(const struct event_index *index, struct type_count *types, size_t *type_count,
-                        struct type_count *aggregate_types, size_t *aggregate_type_count)
-{
-    const size_t type_max = *type_count;
-    const size_t aggregate_type_max = *aggregate_type_count;
-    *type_count = 0;
-    *aggregate_type_count = 0;
-    for (size_t i = 0; i < index->term_count; i++) {
-        const struct term *term = &index->terms[i];
-        if (term->positions.count == 0)
-            continue;
-        if (term->kind == READ_BY_TYPE && *type_count < type_max)
-            types[(*type_count)++] = (struct type_count){term->text, (int64_t)term->positions.count};
-        if (term->kind != READ_BY_AGGREGATE_TYPE || *aggregate_type_count >= aggregate_type_max)
-            continue;
-        aggregate_types[(*aggregate_type_count)++] = (struct type_count){term->text, term->aggregate_count};
-    }
-}
-
-struct status event_index_stats(struct event_index *index, struct arena *arena, struct event_store_stats *ret)
-{
-    struct status status = status_ok();
-    pthread_rwlock_rdlock(&index->lock);
-    size_t types = count_kind(index, READ_BY_TYPE);
-    size_t aggregate_types = count_kind(index, READ_BY_AGGREGATE_TYPE);
-    struct type_count *by_type = arena_array(arena, types, sizeof *by_type);
-    struct type_count *by_aggregate_type = arena_array(arena, aggregate_types, sizeof *by_aggregate_type);
-    if (by_type == NULL || by_aggregate_type == NULL) {
-        status = index_no_memory();
-    } else {
-        fill_counts(index, by_type, &types, by_aggregate_type, &aggregate_types);
-        ret->event_count = (int64_t)index->event_count - index->system_count;
-        ret->system_event_count = index->system_count;
-        ret->events_by_type = by_type;
-        ret->event_type_count = types;
-        ret->aggregates_by_type = by_aggregate_type;
-        ret->aggregate_type_count = aggregate_types;
-    }
-    pthread_rwlock_unlock(&index->lock);
-    /* The texts live as long as the index; the engine's caller may outlive neither. */
-    return status;
 }
 
 struct status event_index_read(struct event_index *index, const struct read_query *query, record_fetch fetch,

@@ -1,6 +1,6 @@
 /*
- * Lets a test decide which allocation fails. The test program is linked with --wrap for malloc, calloc and realloc, so
- * that the code under test, which allocates as always, meets it; shared libraries do not.
+ * Lets a test decide which allocation fails. The test program is linked with --wrap for malloc, calloc, realloc
+ * and mmap, so that the code under test, which allocates as always, meets it; shared libraries do not.
  *
  * Threads  One, while armed.
  */

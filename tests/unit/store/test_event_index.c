@@ -1,5 +1,5 @@
-/* What the contract suite of engines cannot see of the index: damage, want of memory, fairness. Its answers are checked
- * there. */
+/* What the contract suite of engines cannot see of the index: damage, want of memory, what it leaves behind, fairness. Its
+ * answers are checked there, and against a model in test_event_index_model.c. */
 #include "support/cmocka.h"
 
 #include "unit/store/failing_memory.h"
@@ -7,8 +7,18 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "store/event_index.h"
+
+static struct event_index *new_index(uint64_t seed, int64_t base_position)
+{
+    const struct event_index_options options = {.seed = seed, .base_position = base_position};
+    struct event_index *index = event_index_new(&options);
+    assert_non_null(index);
+    return index;
+}
 
 static struct event_fields event_at(int64_t position, const char *id, const char *aggregate_id,
                                     int32_t version)
@@ -27,10 +37,10 @@ static struct event_fields event_at(int64_t position, const char *id, const char
 static void test_what_does_not_fit_is_damage_and_changes_nothing(void **state)
 {
     (void)state;
-    CLEANUP(event_index_free_at) struct event_index *index = event_index_new(1);
+    CLEANUP(event_index_free_at) struct event_index *index = new_index(1, 0);
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     const struct event_fields first = event_at(1, "e1", "a", 1);
-    assert_status_ok(event_index_add(index, &first, 1));
+    assert_status_ok(event_index_add(index, &first, NULL, 1));
     const struct event_fields wrong[] = {
         event_at(3, "e2", "a", 2), /* position 2 is missing */
         event_at(1, "e2", "a", 2), /* position 1 again */
@@ -40,7 +50,7 @@ static void test_what_does_not_fit_is_damage_and_changes_nothing(void **state)
         event_at(2, "e2", "b", 2), /* begins at 2 */
     };
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-        assert_reason(event_index_add(index, &wrong[i], 1), REASON_DAMAGED);
+        assert_reason(event_index_add(index, &wrong[i], NULL, 1), REASON_DAMAGED);
     assert_int_equal(event_index_last_position(index), 1);
     assert_int_equal(event_index_aggregate_count(index), 1);
     struct aggregate_head head;
@@ -51,7 +61,74 @@ static void test_what_does_not_fit_is_damage_and_changes_nothing(void **state)
     assert_status_ok(event_index_aggregates(index, BYTES_NONE, 0, arena, listed, 4, &count));
     assert_int_equal(count, 1);
     const struct event_fields second = event_at(2, "e2", "a", 2);
-    assert_status_ok(event_index_add(index, &second, 1));
+    assert_status_ok(event_index_add(index, &second, NULL, 1));
+}
+
+static char too_long[65537];
+
+static void test_a_name_that_cannot_be_kept_is_damage(void **state)
+{
+    (void)state;
+    CLEANUP(event_index_free_at) struct event_index *index = new_index(1, 0);
+    memset(too_long, 'x', sizeof too_long - 1);
+    const struct bytes fits = bytes_of(too_long, sizeof too_long - 2);
+    struct event_fields fields = event_at(1, too_long, "a", 1);
+    assert_reason(event_index_add(index, &fields, NULL, 1), REASON_DAMAGED);
+    fields = event_at(1, "e", "a", 1);
+    fields.tags[0] = fits;
+    fields.tags[1] = bytes_of_text(too_long);
+    fields.tag_count = 2;
+    assert_reason(event_index_add(index, &fields, NULL, 1), REASON_DAMAGED);
+    fields.tag_count = 1;
+    assert_status_ok(event_index_add(index, &fields, NULL, 1));
+    assert_int_equal(event_index_list(index, READ_BY_TAG, fits).count, 1);
+    assert_int_equal(event_index_list(index, READ_BY_TAG, bytes_of_text(too_long)).count, 0);
+}
+
+static void test_a_piece_takes_any_beginning_and_then_no_gap(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        const char *aggregate_id;
+        int32_t version;
+        bool first;
+        bool fits;
+    } story[] = {
+        {"goes on from elsewhere", "a", 7, false, true},
+        {"a gap", "a", 9, false, false},
+        {"the same again", "a", 7, false, false},
+        {"first although it is here", "a", 8, true, false},
+        {"goes on", "a", 8, false, true},
+        {"created here", "b", 0, true, true},
+        {"first once more", "b", 1, true, false},
+        {"behind the creation", "b", 1, false, true},
+        {"first at 1", "c", 1, true, true},
+        {"first at 2", "d", 2, true, false},
+        {"version 0 is always the first", "d", 0, false, false},
+        {"before any version", "d", -1, false, false},
+        {"version 1 behind a creation elsewhere", "d", 1, false, true},
+    };
+    CLEANUP(event_index_free_at) struct event_index *index = new_index(1, 100);
+    int64_t last = 100;
+    assert_int_equal(event_index_last_position(index), 100);
+    for (size_t i = 0; i < ARRAY_SIZE(story); i++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "e%zu", i);
+        const struct event_fields fields = event_at(last + 1, id, story[i].aggregate_id, story[i].version);
+        const struct status status = event_index_add(index, &fields, &story[i].first, 1);
+        if ((status.code == STATUS_OK) != story[i].fits ||
+            (!story[i].fits && status.reason != REASON_DAMAGED))
+            fail_msg("%s: %s", story[i].why, status.message);
+        last += story[i].fits;
+        assert_int_equal(event_index_last_position(index), last);
+    }
+    assert_int_equal(event_index_aggregate_count(index), 2);
+    const bool not_first = false;
+    const struct event_fields early = event_at(1, "x", "x", 1);
+    assert_reason(event_index_add(index, &early, &not_first, 1), REASON_DAMAGED);
+    CLEANUP(event_index_free_at) struct event_index *whole = new_index(1, 0);
+    assert_reason(event_index_add(whole, &early, &not_first, 1), REASON_DAMAGED); /* nothing is elsewhere */
 }
 
 /* ---- want of memory ---- */
@@ -83,7 +160,7 @@ static struct status add_varied(struct event_index *index, int first, int last)
     size_t count = 0;
     for (int i = first; i <= last; i++, count++)
         fields[count] = varied_event(i, texts[count]);
-    return event_index_add(index, fields, count);
+    return event_index_add(index, fields, NULL, count);
 }
 
 static size_t count_positions(struct event_index *index, enum read_by by, struct bytes key)
@@ -143,37 +220,98 @@ static void check_holds(struct event_index *index, int last, int asked)
 }
 
 /* Each allocation fails in turn. What was not added whole must not show at all, and can be added afterwards. */
-static void test_an_addition_without_memory_changes_nothing(void **state)
+static unsigned sweep_an_addition(int present)
 {
-    (void)state;
     unsigned nth = 1;
     for (bool hit = true; hit; nth++) {
-        CLEANUP(event_index_free_at) struct event_index *index = event_index_new(nth);
-        assert_status_ok(add_varied(index, 1, FEW));
+        CLEANUP(event_index_free_at) struct event_index *index = new_index(nth, 0);
+        assert_status_ok(add_varied(index, 1, present));
         failing_memory_from(nth);
-        const struct status status = add_varied(index, FEW + 1, MANY);
+        const struct status status = add_varied(index, present + 1, MANY);
         hit = failing_memory_stop();
         assert_int_equal(status.code, hit ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK);
         if (hit) {
-            check_holds(index, FEW, MANY);
-            assert_status_ok(add_varied(index, FEW + 1, MANY));
+            check_holds(index, present, MANY);
+            assert_status_ok(add_varied(index, present + 1, MANY));
         }
         check_holds(index, MANY, MANY);
     }
-    assert_in_range(nth, 30, 10000); /* or nothing was tried */
+    return nth - 2;
+}
+
+static void test_an_addition_without_memory_changes_nothing(void **state)
+{
+    (void)state;
+    assert_in_range(sweep_an_addition(0), 20, 1000); /* or nothing was tried */
+    assert_in_range(sweep_an_addition(FEW), 3, 1000);
+}
+
+static void test_a_table_without_memory_is_none(void **state)
+{
+    (void)state;
+    const struct event_index_options options = {.expected_events = 100000};
+    unsigned nth = 1;
+    for (bool hit = true; hit; nth++) {
+        failing_memory_from(nth);
+        struct event_index *index = event_index_new(&options);
+        hit = failing_memory_stop();
+        assert_int_equal(index == NULL, hit);
+        event_index_free(index);
+    }
+    assert_int_equal(nth, 3 + 2); /* itself and two tables, and once without a failure */
 }
 
 static void test_what_is_taken_back_is_as_if_never_added(void **state)
 {
     (void)state;
     for (int kept = 0; kept <= MANY; kept++) {
-        CLEANUP(event_index_free_at) struct event_index *index = event_index_new(1);
+        CLEANUP(event_index_free_at) struct event_index *index = new_index(1, 0);
         assert_status_ok(add_varied(index, 1, MANY));
         event_index_cut(index, kept);
         check_holds(index, kept, MANY);
         if (kept < MANY)
             assert_status_ok(add_varied(index, kept + 1, MANY));
         check_holds(index, MANY, MANY);
+    }
+}
+
+/* ---- what it leaves behind ---- */
+
+static long anonymous_kib(void)
+{
+    char line[256];
+    long kib = -1;
+    FILE *file = fopen("/proc/self/status", "r");
+    assert_non_null(file);
+    while (kib < 0 && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, "RssAnon:", 8) == 0)
+            kib = strtol(line + 8, NULL, 10);
+    (void)fclose(file);
+    assert_true(kib >= 0);
+    return kib;
+}
+
+/* Several times: malloc gives the first large piece back and keeps the later ones. */
+static void test_what_is_freed_goes_back_to_the_system(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+    skip(); /* they keep memory of their own about what was used */
+#endif
+    const long before = anonymous_kib();
+    for (int round = 0; round < 3; round++) {
+        struct event_index *index = new_index(1, 0);
+        for (int i = 1; i <= 50000; i++) {
+            char id[16];
+            (void)snprintf(id, sizeof id, "e%d", i);
+            const struct event_fields fields = event_at(i, id, id, 1);
+            assert_status_ok(event_index_add(index, &fields, NULL, 1));
+        }
+        const long used = anonymous_kib() - before;
+        const long own = (long)(event_index_memory_bytes(index) / 1024);
+        assert_in_range(used, own / 2, own * 2);
+        event_index_free(index);
+        assert_true(anonymous_kib() - before < used / 8);
     }
 }
 
@@ -203,7 +341,7 @@ static void add_events(struct event_index *index, int first, int last)
         char id[16];
         (void)snprintf(id, sizeof id, "e%d", i);
         const struct event_fields fields = event_at(i, id, "a", i);
-        assert_status_ok(event_index_add(index, &fields, 1));
+        assert_status_ok(event_index_add(index, &fields, NULL, 1));
     }
 }
 
@@ -211,7 +349,7 @@ static void add_events(struct event_index *index, int first, int last)
 static void test_busy_readers_do_not_keep_the_adder_out(void **state)
 {
     (void)state;
-    CLEANUP(event_index_free_at) struct event_index *index = event_index_new(1);
+    CLEANUP(event_index_free_at) struct event_index *index = new_index(1, 0);
     struct reader reader = {.index = index};
     pthread_t threads[8];
     add_events(index, 1, READ_POSITIONS);
@@ -228,6 +366,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_does_not_fit_is_damage_and_changes_nothing),
+        cmocka_unit_test(test_a_name_that_cannot_be_kept_is_damage),
+        cmocka_unit_test(test_a_piece_takes_any_beginning_and_then_no_gap),
+        cmocka_unit_test(test_a_table_without_memory_is_none),
+        cmocka_unit_test(test_what_is_freed_goes_back_to_the_system),
         cmocka_unit_test(test_an_addition_without_memory_changes_nothing),
         cmocka_unit_test(test_what_is_taken_back_is_as_if_never_added),
         cmocka_unit_test(test_busy_readers_do_not_keep_the_adder_out),
