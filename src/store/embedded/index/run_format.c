@@ -1,0 +1,190 @@
+#include "run_format_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define FILTER_BITS_A_KEY   12U
+#define FILTER_PROBES       6U
+#define FILTER_BLOCK_BITS   (RUN_FILTER_BLOCK_BYTES * 8U)
+#define BUCKET_MOST_ENTRIES 11U /* on average; so about 8: between 5.5 and 11 */
+#define GOLDEN              UINT64_C(0x9E3779B97F4A7C15)
+
+/* ---- hashes ---- */
+
+uint64_t index_hash(uint64_t seed, enum index_key_kind kind, struct bytes text)
+{
+    return XXH3_64bits_withSeed(text.data, text.size_bytes, seed + (uint64_t)kind * GOLDEN);
+}
+
+static int hex_value(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int64_t index_uuid7_ms(struct bytes id)
+{
+    int64_t ms = 0;
+    if (id.size_bytes != 36 || id.data[14] != '7')
+        return -1;
+    for (size_t i = 0; i < 36; i++) {
+        if (i == 8 || i == 13 || i == 18 || i == 23) {
+            if (id.data[i] != '-')
+                return -1;
+            continue;
+        }
+        const int digit = hex_value(id.data[i]);
+        if (digit < 0)
+            return -1;
+        if (i < 13)
+            ms = ms << 4 | digit;
+    }
+    return ms;
+}
+
+uint32_t run_radix_for(uint32_t entry_count)
+{
+    uint32_t radix = RUN_RADIX_MIN_BITS;
+    while (radix < RUN_RADIX_MAX_BITS && entry_count >> radix >= BUCKET_MOST_ENTRIES)
+        radix++;
+    return radix;
+}
+
+/* ---- the header page ---- */
+
+void run_layout_encode(const struct run_layout *layout, uint8_t header[INDEX_PAGE_BYTES])
+{
+    put_u64_le(header + 48, (uint64_t)layout->facts.first_position);
+    put_u64_le(header + 56, (uint64_t)layout->facts.last_position);
+    put_u32_le(header + 64, layout->facts.level);
+    put_u32_le(header + 68, layout->id_count);
+    put_u32_le(header + 72, layout->key_count);
+    put_u32_le(header + 76, layout->id_radix);
+    put_u32_le(header + 80, layout->key_radix);
+    put_u32_le(header + 84, layout->id_blocks);
+    put_u32_le(header + 88, layout->key_blocks);
+    put_u32_le(header + 92, RUN_HASH_BITS);
+    put_u64_le(header + 96, layout->list_bytes);
+    put_u64_le(header + 104, (uint64_t)layout->uuid7_min_ms);
+    put_u64_le(header + 112, (uint64_t)layout->uuid7_max_ms);
+    memcpy(header + 120, layout->facts.chain.bytes, SHA256_BYTES);
+}
+
+static bool radix_fits(uint32_t radix)
+{
+    return radix >= RUN_RADIX_MIN_BITS && radix <= RUN_RADIX_MAX_BITS;
+}
+
+static uint64_t directory_bytes(uint32_t radix)
+{
+    return (((uint64_t)1 << radix) + 1) * 4;
+}
+
+bool run_layout_decode(const uint8_t header[INDEX_PAGE_BYTES], struct run_layout *ret)
+{
+    ret->facts.first_position = (int64_t)get_u64_le(header + 48);
+    ret->facts.last_position = (int64_t)get_u64_le(header + 56);
+    ret->facts.level = get_u32_le(header + 64);
+    ret->id_count = get_u32_le(header + 68);
+    ret->key_count = get_u32_le(header + 72);
+    ret->id_radix = get_u32_le(header + 76);
+    ret->key_radix = get_u32_le(header + 80);
+    ret->id_blocks = get_u32_le(header + 84);
+    ret->key_blocks = get_u32_le(header + 88);
+    ret->list_bytes = get_u64_le(header + 96);
+    ret->uuid7_min_ms = (int64_t)get_u64_le(header + 104);
+    ret->uuid7_max_ms = (int64_t)get_u64_le(header + 112);
+    memcpy(ret->facts.chain.bytes, header + 120, SHA256_BYTES);
+    if (ret->facts.first_position < 1 || ret->facts.last_position < ret->facts.first_position ||
+        ret->facts.last_position - ret->facts.first_position > UINT32_MAX ||
+        get_u32_le(header + 92) != RUN_HASH_BITS || !radix_fits(ret->id_radix) ||
+        !radix_fits(ret->key_radix) || ret->list_bytes > (uint64_t)1 << 34 ||
+        (ret->id_blocks == 0) != (ret->id_count == 0) || (ret->key_blocks == 0) != (ret->key_count == 0))
+        return false;
+    ret->ids_at = INDEX_PAGE_DATA_BYTES;
+    ret->keys_at = ret->ids_at + (uint64_t)ret->id_count * RUN_ID_BYTES;
+    ret->lists_at = ret->keys_at + (uint64_t)ret->key_count * RUN_KEY_BYTES;
+    ret->id_directory_at = ret->lists_at + ret->list_bytes;
+    ret->key_directory_at = ret->id_directory_at + directory_bytes(ret->id_radix);
+    ret->id_filter_at = ret->key_directory_at + directory_bytes(ret->key_radix);
+    ret->key_filter_at = ret->id_filter_at + (uint64_t)ret->id_blocks * RUN_FILTER_BLOCK_BYTES;
+    ret->end = ret->key_filter_at + (uint64_t)ret->key_blocks * RUN_FILTER_BLOCK_BYTES;
+    return true;
+}
+
+/* ---- filters ---- */
+
+uint32_t run_filter_blocks_for(uint32_t key_count)
+{
+    return (uint32_t)(((uint64_t)key_count * FILTER_BITS_A_KEY + FILTER_BLOCK_BITS - 1) / FILTER_BLOCK_BITS);
+}
+
+struct status run_filter_init(struct run_filter *filter, uint32_t block_count)
+{
+    *filter = (struct run_filter){.block_count = block_count};
+    if (block_count == 0)
+        return status_ok();
+    const size_t size = (size_t)block_count * RUN_FILTER_BLOCK_BYTES;
+    filter->blocks = aligned_alloc(RUN_FILTER_BLOCK_BYTES, size);
+    if (filter->blocks == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for an index filter of %zu bytes", size);
+    memset(filter->blocks, 0, size);
+    return status_ok();
+}
+
+void run_filter_done(struct run_filter *filter)
+{
+    free(filter->blocks);
+    *filter = (struct run_filter){0};
+}
+
+/* MurmurHash3's finaliser: every bit of the class reaches every bit. */
+static uint64_t mix(uint64_t class)
+{
+    class ^= class >> 33;
+    class *= UINT64_C(0xFF51AFD7ED558CCD);
+    class ^= class >> 33;
+    class *= UINT64_C(0xC4CEB9FE1A85EC53);
+    return class ^ class >> 33;
+}
+
+static size_t block_offset(const struct run_filter *filter, uint64_t mixed)
+{
+    return (size_t)((mixed >> 32) * filter->block_count >> 32) * RUN_FILTER_BLOCK_BYTES;
+}
+
+void run_filter_add(struct run_filter *filter, uint64_t class)
+{
+    const uint64_t mixed = mix(class);
+    uint8_t *block = filter->blocks + block_offset(filter, mixed);
+    uint64_t probes = mixed * GOLDEN >> 10;
+    for (unsigned i = 0; i < FILTER_PROBES; i++, probes >>= 9) {
+        const uint32_t bit = (uint32_t)(probes & (FILTER_BLOCK_BITS - 1));
+        block[bit >> 3] |= (uint8_t)(1U << (bit & 7));
+    }
+}
+
+bool run_filter_may_have(const struct run_filter *filter, uint64_t class)
+{
+    if (filter->block_count == 0)
+        return false;
+    const uint64_t mixed = mix(class);
+    const uint8_t *block = filter->blocks + block_offset(filter, mixed);
+    uint64_t probes = mixed * GOLDEN >> 10;
+    for (unsigned i = 0; i < FILTER_PROBES; i++, probes >>= 9) {
+        const uint32_t bit = (uint32_t)(probes & (FILTER_BLOCK_BITS - 1));
+        if ((block[bit >> 3] & 1U << (bit & 7)) == 0)
+            return false;
+    }
+    return true;
+}
+
+void run_filter_prefetch(const struct run_filter *filter, uint64_t class)
+{
+    if (filter->block_count != 0)
+        __builtin_prefetch(filter->blocks + block_offset(filter, mix(class)));
+}
