@@ -10,7 +10,7 @@
  * Threads    Any for struct files; one handle may be read by many threads and written by one.
  * Blocking   Yes, all of it.
  * Errors     NOT_FOUND, ALREADY_EXISTS (open with FILE_EXCLUSIVE), RESOURCE_EXHAUSTED (no space, quota),
- *            UNAVAILABLE (locked by another process; the message names it when known),
+ *            UNAVAILABLE (locked by another process; the message names it and its host when known),
  *            FAILED_PRECONDITION (permission, read-only file system, folder not empty, a folder where a
  *            file is wanted), INVALID_ARGUMENT (a path that leaves the root),
  *            DATA_LOSS (an I/O error, any failed sync; the message carries the path and the system's word).
@@ -68,8 +68,11 @@ struct files_ops {
     /* Makes creations, renames and removals in the folder durable. Fails as `sync` does once it has begun; a folder that
      * cannot be opened is no failed sync. */
     struct status (*sync_dir)(struct files *files, const char *path);
-    /* Exclusive, for the whole process, released by close or by its death. */
+    /* Exclusive, for the whole process, released by close or by its death. The file is for nothing else: an
+     * implementation that knows processes writes one line into it that names the holder. */
     struct status (*lock)(struct file *file);
+    /* What may still be written below the root. A hint: others take from the same disk at the same time. */
+    struct status (*free_bytes)(struct files *files, uint64_t *ret_bytes);
 };
 
 struct files {
@@ -144,6 +147,10 @@ static inline STATUS_MUST_CHECK struct status files_mkdir(struct files *files, c
 static inline STATUS_MUST_CHECK struct status files_sync_dir(struct files *files, const char *path)
 {
     return files->ops->sync_dir(files, path);
+}
+static inline STATUS_MUST_CHECK struct status files_free_bytes(struct files *files, uint64_t *ret_bytes)
+{
+    return files->ops->free_bytes(files, ret_bytes);
 }
 /* Reads exactly `size` bytes; DATA_LOSS when the file ends before. */
 STATUS_MUST_CHECK struct status file_read_exactly(struct file *file, uint64_t offset, void *memory,

@@ -10,13 +10,15 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define ZERO_CHUNK_BYTES ((size_t)1024 * 1024)
 /* Events of a fintech are nobody else's: the umask can only narrow these further. */
-#define FILE_MODE   0600
-#define FOLDER_MODE 0700
+#define FILE_MODE    0600
+#define FOLDER_MODE  0700
+#define HOLDER_BYTES 320U /* a host name has at most 64 bytes here and 255 elsewhere */
 
 struct posix_files {
     struct files files;
@@ -410,6 +412,58 @@ static long lock_holder(int fd)
 }
 
 /*
+ * "process 4711 on host db1". For people and for the messages of those who come too late, from this host or, over a
+ * network file system, from another; the lock itself is the flock. So a failure, of a full disk say, is no reason to
+ * refuse the lock, and nothing is synced.
+ */
+static void write_holder(int fd)
+{
+    char host[256] = "unknown";
+    char line[HOLDER_BYTES];
+    (void)gethostname(host, sizeof host - 1); /* else "unknown" */
+    const int size = snprintf(line, sizeof line, "process %ld on host %s\n", (long)getpid(), host);
+    if (write_fully(fd, 0, line, (size_t)size) == 0 && ftruncate(fd, size) != 0) {
+        /* The end of a longer line of a former holder stays behind ours, which is read alone. */
+    }
+}
+
+/* The line of another holder, "" when there is none. Whoever can write LOCK chooses it, so it must look as ours do. */
+static long read_holder(int fd, char ret_line[HOLDER_BYTES])
+{
+    const ssize_t got = pread(fd, ret_line, HOLDER_BYTES - 1, 0);
+    ret_line[got > 0 ? got : 0] = '\0';
+    ret_line[strcspn(ret_line, "\n")] = '\0';
+    bool plain = true;
+    for (const char *c = ret_line; *c != '\0'; c++)
+        plain = plain && *c >= ' ' && *c <= '~';
+    long pid = 0;
+    char host[256];
+    /* NOLINTNEXTLINE(cert-err34-c): a number that does not fit names no process of ours */
+    if (!plain || sscanf(ret_line, "process %10ld on host %255[^\n]", &pid, host) != 2 || pid <= 0) {
+        ret_line[0] = '\0';
+        return 0;
+    }
+    return pid;
+}
+
+/* What the kernel says wins over what is written, which a holder without a byte of space could not write. */
+static struct status locked(const struct posix_file *file)
+{
+    char line[HOLDER_BYTES];
+    char holder[HOLDER_BYTES + 32];
+    const long written = read_holder(file->fd, line);
+    const long known = lock_holder(file->fd);
+    if (written > 0 && (known == 0 || known == written))
+        (void)snprintf(holder, sizeof holder, "%s", line); /* always fits, as below */
+    else if (known > 0)
+        (void)snprintf(holder, sizeof holder, "process %ld", known);
+    else
+        (void)snprintf(holder, sizeof holder, "another process");
+    return status_error(STATUS_UNAVAILABLE, "%s/%s is locked by %s; stop it or choose another path",
+                        file->files->root, file->path, holder);
+}
+
+/*
  * flock belongs to the open file: a second open in this process is refused as well, closing another
  * descriptor of the same file does not release it (as fcntl's locks would), and it ends with the process.
  */
@@ -420,18 +474,26 @@ static struct status posix_lock(struct file *base)
     do
         result = flock(file->fd, LOCK_EX | LOCK_NB);
     while (result != 0 && errno == EINTR);
-    if (result == 0)
+    if (result == 0) {
+        write_holder(file->fd);
         return status_ok();
-    if (errno != EWOULDBLOCK)
-        return fail_file(file, "locking", errno);
-    const long holder = lock_holder(file->fd);
-    if (holder > 0)
-        return status_error(STATUS_UNAVAILABLE,
-                            "%s/%s is locked by process %ld; stop it or choose another path",
-                            file->files->root, file->path, holder);
-    return status_error(STATUS_UNAVAILABLE,
-                        "%s/%s is locked by another process; stop it or choose another path",
-                        file->files->root, file->path);
+    }
+    return errno == EWOULDBLOCK ? locked(file) : fail_file(file, "locking", errno);
+}
+
+/* What an ordinary user may take: the share that is kept for root is nobody's to plan with. */
+static struct status posix_free_bytes(struct files *base, uint64_t *ret_bytes)
+{
+    const struct posix_files *files = of_files(base);
+    struct statvfs about;
+    int result = 0;
+    do
+        result = fstatvfs(files->root_fd, &about);
+    while (result != 0 && errno == EINTR);
+    if (result != 0)
+        return fail(files, ".", "asking for the free space", errno);
+    *ret_bytes = (uint64_t)about.f_bavail * about.f_frsize;
+    return status_ok();
 }
 
 static const struct files_ops posix_ops = {
@@ -449,6 +511,7 @@ static const struct files_ops posix_ops = {
     .mkdir = posix_mkdir,
     .sync_dir = posix_sync_dir,
     .lock = posix_lock,
+    .free_bytes = posix_free_bytes,
 };
 
 struct status file_read_exactly(struct file *file, uint64_t offset, void *memory, size_t size)

@@ -87,11 +87,9 @@ static bool is_space(uint8_t c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static void skip_space(struct json_reader *reader)
+static __attribute__((noinline)) void skip_spaces(struct json_reader *reader)
 {
     const uint8_t *at = reader->at;
-    if (at == reader->end || !is_space(*at))
-        return;
     if (reader->compact != NULL)
         buffer_add(reader->compact, reader->run, (size_t)(at - reader->run));
     do
@@ -99,6 +97,13 @@ static void skip_space(struct json_reader *reader)
     while (at < reader->end && is_space(*at));
     reader->at = at;
     reader->run = at;
+}
+
+/* Asked between any two tokens; where the text is compact the answer must cost nothing. */
+static inline __attribute__((always_inline)) void skip_space(struct json_reader *reader)
+{
+    if (reader->at < reader->end && *reader->at <= ' ' && is_space(*reader->at))
+        skip_spaces(reader);
 }
 
 /* *at stands on a backslash and moves behind its escape, a pair of surrogates counting as one. */

@@ -66,9 +66,23 @@ static bool is_white_space(uint32_t point)
 #define ID_ALLOWED                                                                                           \
     "an id is 1 to 255 bytes of UTF-8 without control characters or white space, not \".\" or \"..\""
 
+#define REPEAT(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Eight characters from '!' to '~', of which nearly all ids are made. Without a top bit no sum carries over. */
+static bool is_visible_ascii(const uint8_t *eight)
+{
+    uint64_t word;
+    memcpy(&word, eight, sizeof word);
+    return ((word | (word + REPEAT(1))) & HIGH_BITS) == 0 && ((word + REPEAT(0x5F)) & HIGH_BITS) == HIGH_BITS;
+}
+
 static struct status check_characters(const char *field, struct bytes id)
 {
     for (size_t at = 0; at < id.size_bytes;) {
+        if (id.size_bytes - at >= sizeof(uint64_t) && is_visible_ascii(id.data + at)) {
+            at += sizeof(uint64_t);
+            continue;
+        }
         uint32_t point = 0;
         const size_t size = utf8_sequence(id, at, &point);
         if (size == 0)

@@ -67,9 +67,9 @@ static void event_store_health(struct health *health)
     const int64_t began_us = clock_monotonic_us(service->parts.clock);
     struct store_head head = {0};
     struct status status = store->ops->health(store);
+    bool near = status.code == STATUS_RESOURCE_EXHAUSTED;
     if (status_is_ok(&status))
         status = store->ops->head(store, &head);
-    bool near = false;
     if (status_is_ok(&status)) {
         status = near_limit("max_events", head.position, service->options.limits.events_max);
         if (status_is_ok(&status))

@@ -361,7 +361,19 @@ static void test_a_lock_has_one_holder(void **state)
     assert_status_ok(file_lock(other));
     file_close(first);
     assert_status_ok(file_lock(second));
-    assert_size(second, 0); /* nothing is written into it */
+    char line[512] = "";
+    size_t size = 0;
+    assert_status_ok(file_read_at(second, 0, line, sizeof line - 1, &size));
+    /* One line about the holder, or nothing where there are no processes. */
+    assert_ptr_equal(size == 0 ? line : strchr(line, '\n') + 1, line + size);
+}
+
+static void test_the_disk_says_how_much_is_free(void **state)
+{
+    struct files *files = *state;
+    uint64_t bytes = 0;
+    assert_status_ok(files_free_bytes(files, &bytes));
+    assert_in_range(bytes, 1, INT64_MAX);
 }
 
 #define TEST(function, kind)                                                                                 \
@@ -377,7 +389,7 @@ static void test_a_lock_has_one_holder(void **state)
         TEST(test_a_handle_outlives_its_name, kind), TEST(test_remove_takes_files_and_empty_folders, kind),  \
         TEST(test_mkdir_is_content_with_a_folder_that_exists, kind),                                         \
         TEST(test_list_gives_names_in_byte_order, kind), TEST(test_sync_dir_wants_a_folder, kind),           \
-        TEST(test_a_lock_has_one_holder, kind)
+        TEST(test_a_lock_has_one_holder, kind), TEST(test_the_disk_says_how_much_is_free, kind)
 
 int main(void)
 {

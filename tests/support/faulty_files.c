@@ -210,6 +210,11 @@ static struct status faulty_sync_dir(struct files *base, const char *path)
     DO_OR_FAIL(of_files(base), BIT(SYNC_LOST), "sync_dir", files_sync_dir(of_files(base)->inner, path));
 }
 
+static struct status faulty_free_bytes(struct files *base, uint64_t *ret_bytes)
+{
+    DO_OR_FAIL(of_files(base), 0U, "free_bytes", files_free_bytes(of_files(base)->inner, ret_bytes));
+}
+
 static const struct files_ops faulty_ops = {
     .open = faulty_open,
     .read_at = faulty_read_at,
@@ -225,4 +230,5 @@ static const struct files_ops faulty_ops = {
     .mkdir = faulty_mkdir,
     .sync_dir = faulty_sync_dir,
     .lock = faulty_lock,
+    .free_bytes = faulty_free_bytes,
 };

@@ -295,6 +295,18 @@ void disk_remove(struct memory_disk *disk, const char *path)
     record(disk, path, NULL, NULL);
 }
 
+uint64_t disk_used_bytes(const struct memory_disk *disk)
+{
+    uint64_t used = 0;
+    for (const struct node *node = disk->nodes; node != NULL; node = node->next) {
+        bool named = node->open_count > 0;
+        for (size_t i = 0; i < disk->cached.count && !named; i++)
+            named = disk->cached.items[i].node == node;
+        used += named ? node->cached.size : 0;
+    }
+    return used;
+}
+
 /* Frees the nodes that no name, no pending change and no handle leads to. */
 static void disk_collect(struct memory_disk *disk)
 {

@@ -73,6 +73,7 @@ struct memory_disk {
     size_t name_change_capacity;
     uint64_t generation; /* counts crashes; handles of an older one are dead */
     size_t open_count;
+    uint64_t capacity_bytes; /* 0 = no bound */
 };
 
 struct memory_disk *disk_new(void);
@@ -85,6 +86,7 @@ struct node *disk_create(struct memory_disk *disk, const char *path, bool is_fol
 void disk_rename(struct memory_disk *disk, const char *from, const char *to);
 void disk_remove(struct memory_disk *disk, const char *path);
 void disk_sync_folder(struct memory_disk *disk, const char *path);
+uint64_t disk_used_bytes(const struct memory_disk *disk); /* by files that have a name or a handle */
 
 void node_write(struct node *node, uint64_t offset, const void *data, size_t size); /* data NULL = zeros */
 void node_truncate(struct node *node, uint64_t size);

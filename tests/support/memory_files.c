@@ -113,15 +113,24 @@ static struct status check_alive(const struct memory_file *file)
     return status_error(STATUS_DATA_LOSS, "%s: the machine crashed after this handle was opened", file->path);
 }
 
+static uint64_t free_locked(const struct memory_disk *disk)
+{
+    const uint64_t used = disk_used_bytes(disk);
+    return used < disk->capacity_bytes ? disk->capacity_bytes - used : 0;
+}
+
 /* For calls that change the file up to the byte before `end`. */
 static struct status check_change(const struct memory_file *file, uint64_t end)
 {
+    const uint64_t size = file->node->cached.size;
     STATUS_TRY(check_alive(file));
     if (!file->writable)
         return status_error(STATUS_FAILED_PRECONDITION, "%s was opened for reading only", file->path);
     if (end > CONTENT_MAX_BYTES)
         return status_error(STATUS_RESOURCE_EXHAUSTED,
                             "%s: %" PRIu64 " bytes are too many for a disk in memory", file->path, end);
+    if (file->disk->capacity_bytes > 0 && end > size && end - size > free_locked(file->disk))
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "%s: no space left on the disk in memory", file->path);
     return status_ok();
 }
 
@@ -360,6 +369,15 @@ static struct status memory_sync_dir(struct files *files, const char *path)
     return exists ? status_ok() : not_found(path);
 }
 
+static struct status memory_free_bytes(struct files *files, uint64_t *ret_bytes)
+{
+    struct memory_disk *disk = of_files(files);
+    pthread_mutex_lock(&disk->lock);
+    *ret_bytes = disk->capacity_bytes > 0 ? free_locked(disk) : CONTENT_MAX_BYTES;
+    pthread_mutex_unlock(&disk->lock);
+    return status_ok();
+}
+
 static const struct files_ops memory_ops = {
     .open = memory_open,
     .read_at = memory_read_at,
@@ -375,6 +393,7 @@ static const struct files_ops memory_ops = {
     .mkdir = memory_mkdir,
     .sync_dir = memory_sync_dir,
     .lock = memory_lock,
+    .free_bytes = memory_free_bytes,
 };
 
 struct memory_files memory_files_empty(void)
@@ -386,6 +405,13 @@ void memory_files_done(struct memory_files *files)
 {
     disk_free(files->disk);
     files->disk = NULL;
+}
+
+void memory_files_limit(struct memory_files *files, uint64_t capacity_bytes)
+{
+    pthread_mutex_lock(&files->disk->lock);
+    files->disk->capacity_bytes = capacity_bytes;
+    pthread_mutex_unlock(&files->disk->lock);
 }
 
 void memory_files_crash(struct memory_files *files, uint64_t seed)

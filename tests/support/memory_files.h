@@ -37,6 +37,12 @@ struct memory_files memory_files_empty(void);
 void memory_files_done(struct memory_files *files);
 
 /*
+ * The disk has so many bytes, for contents alone: what makes a file larger than the rest of them is refused with
+ * RESOURCE_EXHAUSTED, whole (a file that is removed counts until its last handle is closed). 0 = no bound.
+ */
+void memory_files_limit(struct memory_files *files, uint64_t capacity_bytes);
+
+/*
  * The plug is pulled and the machine comes back: what is not durable is lost but for a random
  * part that `seed` decides. Handles that are still open are dead: each of their calls but
  * close fails with DATA_LOSS. Locks are gone.

@@ -93,7 +93,7 @@ void segment_log_use_thread(struct segment_log *log, bool on)
     log->threaded = on;
 }
 
-static bool fits_last(const struct segment_log *log, size_t size, uint32_t events)
+bool segment_log_fits(const struct segment_log *log, size_t size, uint32_t events)
 {
     const struct segment *last = last_segment(log);
     if (last == NULL)
@@ -153,10 +153,10 @@ static struct status make_room(struct segment_log *log, const struct frame_heade
                                const struct log_point *before)
 {
     if (header->kind == FRAME_SEAL)
-        return space_demand_end(log, last_segment(log)->end + size);
-    if (!fits_last(log, size, header->count))
+        return space_demand_end(log, last_segment(log)->end + size, true);
+    if (!segment_log_fits(log, size, header->count))
         STATUS_TRY(roll(log, size, before));
-    return space_demand_end(log, last_segment(log)->end + size + FRAME_HEADER_BYTES);
+    return space_demand_end(log, last_segment(log)->end + size + FRAME_HEADER_BYTES, false);
 }
 
 struct status segment_log_append(struct segment_log *log, struct frame_header *header, uint8_t *frame,
@@ -172,9 +172,11 @@ struct status segment_log_append(struct segment_log *log, struct frame_header *h
     frame_header_encode(header, frame);
 
     *ret_fate = FRAME_UNKNOWN;
+    log->failed = true;
     STATUS_TRY(file_write_at(segment->file, segment->end, frame, size));
     STATUS_TRY(file_sync(segment->file));
     *ret_fate = FRAME_SYNCED;
+    log->failed = false;
     *ret_segment = log->count - 1;
     *ret_offset = segment->end;
     space_note_appended(log, segment, size, header->count);

@@ -4,7 +4,8 @@
  *
  * Space is prepared (zero-filled and synced) by segment_log_prepare(), normally on the housekeeping thread:
  * overwriting such space syncs in half the time, and a full disk is noticed before a frame is begun. The file
- * of the next segment is prepared as log/next.N.pool and gets header and name when it is needed.
+ * of the next segment is prepared as log/next.N.pool and gets header and name when it is needed. The last 32 MiB of
+ * the disk are never prepared: state/ and the next start need some.
  *
  * Threads   append: one thread. prepare: one thread, also while an append is under way. Reading handles: any.
  * Locks     `space.lock` guards struct space; nothing else is locked under it.
@@ -86,11 +87,34 @@ STATUS_MUST_CHECK struct status segment_log_append(struct segment_log *log, stru
                                                    const struct log_point *before, enum append_fate *ret_fate,
                                                    uint32_t *ret_segment, uint64_t *ret_offset);
 
+/* Whether a frame of events goes into the last segment; else the next append begins one. On the appending thread. */
+bool segment_log_fits(const struct segment_log *log, size_t size, uint32_t events);
+
 /* One round of preparing: space in the last segment, the next file, truncation of full ones. */
 void segment_log_prepare(struct segment_log *log);
 
 /* OK, or why no frame can be appended any more: preparing met something else than a full disk. */
 STATUS_MUST_CHECK struct status segment_log_health(struct segment_log *log);
+
+/*
+ * OK while there is space. Else what is wanting and the remedy, until a round of preparing finds space again:
+ *   RESOURCE_EXHAUSTED         ahead of need; appends still find room
+ *   UNAVAILABLE/STORE_FAILED   appends are refused
+ */
+STATUS_MUST_CHECK struct status segment_log_space(struct segment_log *log);
+
+/* Whether that is of another kind than when this was asked before. By the preparing thread. */
+bool segment_log_space_changed(struct segment_log *log, struct status *ret);
+
+/*
+ * At a clean stop, behind the last frame and without threads: gives prepared space back to the disk, of which state/ may
+ * need some to remember the head. What cannot be given back costs space and nothing else (the next start accepts zeros
+ * behind the end and removes the pool), so a failure is survived on purpose.
+ */
+void segment_log_give_back(struct segment_log *log);
+
+/* At a start, before state/ is opened: the same for the pool of a process that was killed. */
+STATUS_MUST_CHECK struct status segment_log_remove_pool(struct files *files, const char *store_id);
 
 /* The preparing thread sleeps here until there is something to do, it is poked, or the time is over. */
 void segment_log_wait(struct segment_log *log, int64_t timeout_ms);

@@ -10,7 +10,12 @@
 #define PIECE_BYTES_MOST  (1024U * 1024U)
 #define PIECE_BYTES_LEAST 4096U
 #define PIECES_A_STEP     4U /* at least, so that tiny logs go the ways of large ones */
-#define NS_A_MS           1000000L
+/*
+ * Appends leave the last bytes of the disk alone: state/ needs them to remember the head and to checkpoint its WAL, and a
+ * start that could not write would be worse than appends that are refused.
+ */
+#define RESERVE_BYTES (32U * 1024U * 1024U)
+#define NS_A_MS       1000000L
 
 /* What one round does, taken from the shared state at its begin. */
 struct round {
@@ -22,6 +27,7 @@ struct round {
     uint64_t next_prepared;
     uint64_t next_target; /* 0 = nothing to do */
     uint32_t next_taken;
+    bool for_seal;
 };
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -47,11 +53,12 @@ static struct round plan_round(struct segment_log *log)
         .prepared_end = space->prepared_end,
         .next_prepared = space->next_prepared,
         .next_taken = space->next_taken,
+        .for_seal = space->for_seal,
     };
     if (round.last != NULL) {
         const bool low = space->prepared_end < space->used_end + step / 2;
         const uint64_t ahead = low ? smaller(space->used_end + step, max) : 0;
-        round.target_end = larger(space->needed_end, ahead);
+        round.target_end = space->for_seal ? space->needed_end : larger(space->needed_end, ahead);
     }
     const bool next_due = round.last == NULL || space->used_end > max / 2 || space->next_needed > 0 ||
                           round.last->event_count > log->options.segment_max_events / 2;
@@ -65,13 +72,29 @@ static bool has_work(struct round round)
     return round.target_end > round.prepared_end || round.next_target > round.next_prepared;
 }
 
+static struct status check_reserve(const struct segment_log *log, uint64_t wanted)
+{
+    uint64_t free_bytes = 0;
+    /* A disk that cannot say tells when the space is allocated. */
+    if (files_free_bytes(log->options.files, &free_bytes).code != STATUS_OK ||
+        free_bytes >= wanted + RESERVE_BYTES)
+        return status_ok();
+    return status_error(STATUS_RESOURCE_EXHAUSTED,
+                        "%s/log: %" PRIu64
+                        " bytes are free on its disk, of which %u are kept for state/ and the "
+                        "next start",
+                        log->options.store_id, free_bytes, RESERVE_BYTES);
+}
+
 /* One piece a round, so that an append which waits for some space need not wait for all. */
 static struct status extend(const struct segment_log *log, struct file *file, uint64_t from, uint64_t to,
-                            uint64_t *ret_end)
+                            bool for_seal, uint64_t *ret_end)
 {
     const uint64_t piece =
         larger(PIECE_BYTES_LEAST, smaller(PIECE_BYTES_MOST, log->options.step_bytes / PIECES_A_STEP));
     const uint64_t piece_end = smaller(to, from + piece);
+    if (!for_seal)
+        STATUS_TRY(check_reserve(log, piece_end - from));
     STATUS_TRY(file_allocate(file, piece_end));
     STATUS_TRY(file_sync(file));
     *ret_end = piece_end;
@@ -88,7 +111,8 @@ static struct status extend_last(struct segment_log *log, struct round *round)
         STATUS_TRY(files_open(log->options.files, round->last->path, FILE_WRITE, &log->preparing));
         log->preparing_number = round->last_number;
     }
-    return extend(log, log->preparing, round->prepared_end, round->target_end, &round->prepared_end);
+    return extend(log, log->preparing, round->prepared_end, round->target_end, round->for_seal,
+                  &round->prepared_end);
 }
 
 /*
@@ -112,13 +136,23 @@ static struct status make_next(struct segment_log *log, struct round *round)
     STATUS_TRY(files_open(log->options.files, path, FILE_WRITE | FILE_CREATE, &file));
     if (round->next_prepared == 0)
         STATUS_TRY(file_truncate(file, 0)); /* an attempt that failed may have left something */
-    return extend(log, file, round->next_prepared, round->next_target, &round->next_prepared);
+    return extend(log, file, round->next_prepared, round->next_target, false, &round->next_prepared);
 }
 
 /*
- * Cuts full segments to their end. A failure costs space and nothing else (recovery accepts zeros behind the
- * end of any segment and the next start tries again), so it is survived on purpose.
+ * Gives back what is behind the end of a segment that gets no more frames. A failure costs space and nothing else
+ * (recovery accepts zeros behind the end of any segment and the next start tries again), so it is survived on purpose.
  */
+static void cut_to_end(const struct segment_log *log, const struct segment *segment)
+{
+    struct file *file = NULL;
+    uint64_t size = 0;
+    if (files_open(log->options.files, segment->path, FILE_WRITE, &file).code == STATUS_OK &&
+        file_size(file, &size).code == STATUS_OK && size > segment->end)
+        (void)file_truncate(file, segment->end).code; /* see above */
+    file_close(file);
+}
+
 static void truncate_full(struct segment_log *log)
 {
     for (uint32_t i = log->count; i-- > 0;) {
@@ -129,14 +163,8 @@ static void truncate_full(struct segment_log *log)
         pthread_mutex_unlock(&log->space.lock);
         if (!wanted && i + 2 < log->count)
             return;
-        if (!wanted)
-            continue;
-        struct file *file = NULL;
-        uint64_t size = 0;
-        if (files_open(log->options.files, segment->path, FILE_WRITE, &file).code == STATUS_OK &&
-            file_size(file, &size).code == STATUS_OK && size > segment->end)
-            (void)file_truncate(file, segment->end).code; /* see above */
-        file_close(file);
+        if (wanted)
+            cut_to_end(log, segment);
     }
 }
 
@@ -158,6 +186,7 @@ void segment_log_prepare(struct segment_log *log)
     if (round.next_taken == space->next_taken)
         space->next_prepared = round.next_prepared;
     space->trouble = trouble;
+    space->refusing = space->refusing && trouble.code != STATUS_OK;
     /* A sync that failed may have been about a frame as well, and asking again would be answered with a lie.
      */
     if (trouble.code != STATUS_OK && trouble.code != STATUS_RESOURCE_EXHAUSTED &&
@@ -216,21 +245,23 @@ static void demand_round(struct segment_log *log)
         pthread_cond_wait(&space->ready, &space->lock);
 }
 
-/* Space up to `end` in the last segment. */
-struct status space_demand_end(struct segment_log *log, uint64_t end)
+struct status space_demand_end(struct segment_log *log, uint64_t end, bool for_seal)
 {
     struct space *space = &log->space;
     struct status status = status_ok();
     pthread_mutex_lock(&space->lock);
     space->needed_end = end;
+    space->for_seal = for_seal;
     while (space->prepared_end < end && status.code == STATUS_OK) {
         demand_round(log);
         status = space->trouble;
     }
     space->needed_end = 0;
+    space->for_seal = false;
     if (space->prepared_end >= end)
         status = status_ok(); /* what more was tried ahead of need is not this append's trouble */
     assert(status.code != STATUS_OK || space->prepared_end >= end);
+    space->refusing = space->refusing || (status.code != STATUS_OK && !for_seal);
     pthread_mutex_unlock(&space->lock);
     return status;
 }
@@ -251,6 +282,7 @@ struct status space_take_next(struct segment_log *log, uint64_t size, uint64_t *
     if (space->next_prepared >= size)
         status = status_ok();
     assert(status.code != STATUS_OK || space->next_prepared >= size);
+    space->refusing = space->refusing || status.code != STATUS_OK;
     if (status.code == STATUS_OK) {
         *ret_size = space->next_prepared;
         pool_path(log, space->next_taken, ret_path);
@@ -274,4 +306,71 @@ void space_note_appended(struct segment_log *log, struct segment *segment, size_
     }
     pthread_mutex_unlock(&space->lock);
     atomic_fetch_add(&log->bytes, size);
+}
+
+struct status segment_log_space(struct segment_log *log)
+{
+    struct space *space = &log->space;
+    pthread_mutex_lock(&space->lock);
+    const struct status trouble = space->trouble;
+    const bool refusing = space->refusing;
+    pthread_mutex_unlock(&space->lock);
+    if (trouble.code != STATUS_RESOURCE_EXHAUSTED)
+        return status_ok(); /* another trouble is segment_log_health()'s */
+    if (refusing)
+        return status_reason(REASON_STORE_FAILED,
+                             "appends are refused for want of space: %s; free some space, then they go on by "
+                             "themselves",
+                             trouble.message);
+    return status_error(STATUS_RESOURCE_EXHAUSTED,
+                        "appends will soon be refused for want of space: %s; free some space",
+                        trouble.message);
+}
+
+bool segment_log_space_changed(struct segment_log *log, struct status *ret)
+{
+    *ret = segment_log_space(log);
+    const bool changed = ret->code != log->reported;
+    log->reported = ret->code;
+    return changed;
+}
+
+void segment_log_give_back(struct segment_log *log)
+{
+    struct space *space = &log->space;
+    char path[STORE_PATH_BYTES];
+    const struct segment *last = last_segment(log);
+    assert(!log->threaded);
+    file_close(log->preparing);
+    log->preparing = NULL;
+    const bool trusted = !log->failed && space->broken.code == STATUS_OK;
+    if (last != NULL && trusted)
+        cut_to_end(log, last);
+    pool_path(log, space->next_taken, path);
+    (void)files_remove(log->options.files, path).code; /* the next start removes it, if there is one */
+    space->trouble = status_ok();
+    space->refusing = false;
+}
+
+struct status segment_log_remove_pool(struct files *files, const char *store_id)
+{
+    char folder[STORE_PATH_BYTES];
+    snprintf(folder, sizeof folder, "%s/log", store_id);
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    if (arena == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to list %s", folder);
+    struct file_entry *entries = NULL;
+    size_t count = 0;
+    const struct status status = files_list(files, folder, arena, &entries, &count);
+    if (status.code != STATUS_OK)
+        return status.code == STATUS_NOT_FOUND ? status_ok() : status;
+    for (size_t i = 0; i < count; i++) {
+        const size_t length = strlen(entries[i].name);
+        if (length <= 5 || strcmp(entries[i].name + length - 5, ".pool") != 0)
+            continue;
+        char path[2 * STORE_PATH_BYTES + 2];
+        snprintf(path, sizeof path, "%s/%.*s", folder, (int)STORE_PATH_BYTES, entries[i].name);
+        STATUS_TRY(files_remove(files, path));
+    }
+    return status_ok();
 }

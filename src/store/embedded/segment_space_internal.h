@@ -22,6 +22,8 @@ struct space {
     uint64_t next_needed;   /* likewise waited for */
     uint32_t
         next_taken; /* counts up when the file is taken; in its name, so that none is touched once taken */
+    bool for_seal;  /* what is waited for is a seal: it may use the reserve */
+    bool refusing;  /* an append was refused for want of space, and no round has found any since */
     struct status trouble; /* of the last round */
     struct status broken;  /* the first trouble that was not one of space: appends have ended */
 };
@@ -33,10 +35,13 @@ struct segment_log {
     _Atomic uint32_t count;
     _Atomic uint64_t bytes;
     bool threaded;
+    bool
+        failed; /* the appending thread's: a frame's fate is unknown, so nothing behind the end may be touched */
     struct space space;
 
     /* The preparing thread's own. */
-    struct file *preparing; /* a second handle of the last segment */
+    enum status_code reported; /* of segment_log_space_changed() */
+    struct file *preparing;    /* a second handle of the last segment */
     uint32_t preparing_number;
 };
 
@@ -49,8 +54,8 @@ static inline struct segment *last_segment(const struct segment_log *log)
 
 void segment_path(const struct segment_log *log, const char *name, char ret[STORE_PATH_BYTES]);
 
-/* Space up to `end` in the last segment; RESOURCE_EXHAUSTED when the disk is full. */
-STATUS_MUST_CHECK struct status space_demand_end(struct segment_log *log, uint64_t end);
+/* Space up to `end` in the last segment; RESOURCE_EXHAUSTED when the disk is full. A seal may use the reserve. */
+STATUS_MUST_CHECK struct status space_demand_end(struct segment_log *log, uint64_t end, bool for_seal);
 
 /* Takes a prepared file of at least `size` bytes for the next segment; its size and path. */
 STATUS_MUST_CHECK struct status space_take_next(struct segment_log *log, uint64_t size, uint64_t *ret_size,

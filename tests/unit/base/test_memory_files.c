@@ -334,9 +334,36 @@ static void test_damage_stays(void **state)
     memory_files_done(&disk);
 }
 
+static void test_a_limited_disk_refuses_what_does_not_fit(void **state)
+{
+    (void)state;
+    struct memory_files disk = memory_files_empty();
+    uint64_t bytes = 0;
+    memory_files_limit(&disk, 1000);
+    struct file *file = create(&disk, "a", "four");
+    assert_status_ok(files_free_bytes(&disk.files, &bytes));
+    assert_int_equal(bytes, 996);
+    assert_status(file_allocate(file, 1001), STATUS_RESOURCE_EXHAUSTED);
+    assert_status_ok(file_allocate(file, 1000));
+    assert_status_ok(file_write_at(file, 0, "over", 4)); /* into what is there */
+    struct file *other = NULL;
+    assert_status_ok(files_open(&disk.files, "b", FILE_WRITE | FILE_CREATE, &other));
+    assert_status(file_write_at(other, 0, "x", 1), STATUS_RESOURCE_EXHAUSTED);
+    assert_status(file_truncate(other, 1), STATUS_RESOURCE_EXHAUSTED);
+    assert_status_ok(files_remove(&disk.files, "a"));
+    assert_status(file_write_at(other, 0, "x", 1), STATUS_RESOURCE_EXHAUSTED);
+    file_close(file); /* only now */
+    assert_status_ok(file_write_at(other, 0, "x", 1));
+    assert_status_ok(files_free_bytes(&disk.files, &bytes));
+    assert_int_equal(bytes, 999);
+    file_close(other);
+    memory_files_done(&disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_limited_disk_refuses_what_does_not_fit),
         cmocka_unit_test(test_the_synced_survives_every_crash),
         cmocka_unit_test(test_an_unsynced_write_may_survive_whole_partly_or_not),
         cmocka_unit_test(test_a_later_write_may_survive_without_an_earlier_one),

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -205,11 +206,12 @@ static void test_a_lock_names_its_holder_and_ends_with_it(void **state)
     assert_status_ok(files_open(fixture->files, "LOCK", FILE_WRITE | FILE_CREATE, &file));
     const struct status status = file_lock(file);
     assert_int_equal(status.code, STATUS_UNAVAILABLE);
-    char named[64];
-    (void)snprintf(named, sizeof named, "is locked by process %d;", (int)child);
-    if (strstr(status.message, named) == NULL &&
-        strstr(status.message, "is locked by another process;") == NULL)
-        fail_msg("%s", status.message);
+    char host[256] = "";
+    char named[400];
+    assert_int_equal(gethostname(host, sizeof host - 1), 0);
+    (void)snprintf(named, sizeof named, "is locked by process %d on host %s; stop it", (int)child, host);
+    if (strstr(status.message, named) == NULL)
+        fail_msg("wanted \"%s\" in: %s", named, status.message);
     assert_int_equal(write(to_child[1], "x", 1), 1);
     assert_int_equal(waitpid(child, &how, 0), child);
     assert_int_equal(how, 0);
@@ -220,9 +222,50 @@ static void test_a_lock_names_its_holder_and_ends_with_it(void **state)
     }
 }
 
+/* Somebody may have written anything into LOCK, and it must not reach a terminal. */
+static void test_a_lock_with_a_strange_line_in_it_names_no_host(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const lines[] = {"",
+                                        "x\n",
+                                        "process 1 on host \x1b[31mred\n",
+                                        "process -4 on host a\n",
+                                        "process 99999999999999999999 on host a\n",
+                                        "process 1 on host\n"};
+    CLEANUP(file_close_at) struct file *first = NULL;
+    CLEANUP(file_close_at) struct file *second = NULL;
+    assert_status_ok(files_open(fixture->files, "LOCK", FILE_WRITE | FILE_CREATE, &first));
+    assert_status_ok(files_open(fixture->files, "LOCK", FILE_WRITE, &second));
+    assert_status_ok(file_lock(first));
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        assert_status_ok(file_truncate(second, 0));
+        assert_status_ok(file_write_at(second, 0, lines[i], strlen(lines[i])));
+        const struct status status = file_lock(second);
+        assert_int_equal(status.code, STATUS_UNAVAILABLE);
+        if (strstr(status.message, "on host") != NULL || strchr(status.message, '\x1b') != NULL)
+            fail_msg("%zu: %s", i, status.message);
+        assert_non_null(strstr(status.message, "; stop it or choose another path"));
+    }
+}
+
+static void test_the_free_space_is_that_of_the_file_system(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct statvfs about;
+    uint64_t bytes = 0;
+    assert_int_equal(statvfs(fixture->below, &about), 0);
+    assert_status_ok(files_free_bytes(fixture->files, &bytes));
+    const uint64_t expected = (uint64_t)about.f_bavail * about.f_frsize;
+    /* Others write to the same disk meanwhile. */
+    assert_in_range(bytes, expected - expected / 8, expected + expected / 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_lock_with_a_strange_line_in_it_names_no_host, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_the_free_space_is_that_of_the_file_system, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_root_is_made_with_its_parents_and_private, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_messages_carry_the_whole_path_and_the_systems_word, set_up,

@@ -89,6 +89,25 @@ static void test_ids_follow_the_rule_and_messages_name_the_fault(void **state)
     assert_reason(id_check("id", BYTES_LITERAL("a\0b"), ID_REQUIRED), REASON_INVALID_ID);
 }
 
+/* Long ids are looked at by words: a byte must be judged in any place as it is in an id that is too short for that. */
+static void test_a_byte_is_judged_alike_in_every_place(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char text[17];
+        const char small[] = {'a', (char)byte, 'a'};
+        const struct status alone = id_check("id", bytes_of(small, sizeof small), ID_REQUIRED);
+        for (size_t place = 1; place < sizeof text; place++) {
+            memset(text, 'a', sizeof text);
+            text[place] = (char)byte;
+            const struct status status = id_check("id", bytes_of(text, sizeof text), ID_REQUIRED);
+            if (status.code != alone.code)
+                fail_msg("byte 0x%02x at %zu: \"%s\", and alone \"%s\"", byte, place, status.message,
+                         alone.message);
+        }
+    }
+}
+
 static void test_an_id_has_at_most_255_bytes(void **state)
 {
     (void)state;
@@ -103,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_utf8_is_that_of_rfc_3629),
         cmocka_unit_test(test_ids_follow_the_rule_and_messages_name_the_fault),
+        cmocka_unit_test(test_a_byte_is_judged_alike_in_every_place),
         cmocka_unit_test(test_an_id_has_at_most_255_bytes),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);

@@ -458,6 +458,31 @@ static void test_bad_appends_name_the_path(void **state)
     assert_int_equal(status.reason, REASON_INVALID_FIELD);
 }
 
+/* "events[1]: events[1].data.user_id …" would send its reader looking for a list within a list. */
+static void test_a_path_is_told_once(void **state)
+{
+    struct world *world = *state;
+    Strata__V1__NewEvent good = new_event("a", "{}");
+    Strata__V1__NewEvent bad = new_event("u", "{\"user_id\":7}");
+    bad.type = T("user_deleted");
+    bad.aggregate_type = T("user");
+    Strata__V1__NewEvent *events[] = {&good, &bad};
+    Strata__V1__AppendEventsRequest request = STRATA__V1__APPEND_EVENTS_REQUEST__INIT;
+    request.events = events;
+    request.n_events = 2;
+    struct status status;
+    assert_null(append(world, &request, &status));
+    assert_int_equal(status.reason, REASON_INVALID_FIELD);
+    const char *path = strstr(status.message, "events[1].data.user_id");
+    assert_non_null(path);
+    assert_ptr_equal(strstr(status.message, "events[1]"), path);
+    assert_null(strstr(path + 1, "events[1]"));
+    bad = new_event("a", "{");
+    assert_null(append(world, &request, &status));
+    assert_int_equal(status.reason, REASON_INVALID_JSON);
+    assert_ptr_equal(strstr(status.message, "events[1]: data: "), status.message);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -478,6 +503,7 @@ int main(void)
         CASE(test_expectations_are_one_an_aggregate),
         CASE(test_a_condition_fails_on_a_later_match_only),
         CASE(test_bad_appends_name_the_path),
+        CASE(test_a_path_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,32 @@ static void test_health_of_a_failed_store_is_503_with_a_body(void **state)
     world_close(&world);
 }
 
+static struct status short_of_space(struct event_store *store)
+{
+    (void)store;
+    return status_error(STATUS_RESOURCE_EXHAUSTED, "space runs out");
+}
+
+/* Appends still go on, so no balancer may take the service out. */
+static void test_health_is_degraded_while_space_runs_out(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, NULL);
+    struct event_store_ops ops = *world.store->ops;
+    const struct event_store_ops *well = world.store->ops;
+    ops.health = short_of_space;
+    world.store->ops = &ops;
+    Strata__V1__GetHealthRequest request = STRATA__V1__GET_HEALTH_REQUEST__INIT;
+    Strata__V1__Health *health = call_method_of(&world, METHOD_SYSTEM_SERVICE_GET_HEALTH, &request.base,
+                                                &strata__v1__health__descriptor, NULL);
+    assert_int_equal(health->state, STRATA__V1__HEALTH__STATE__DEGRADED);
+    assert_string_equal(health->components[0]->reason, "space runs out");
+    test_message_free(health);
+    world.store->ops = well;
+    world_close(&world);
+}
+
 static void test_info_shows_the_configuration(void **state)
 {
     (void)state;
@@ -129,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_health_is_degraded_near_a_limit),
         cmocka_unit_test(test_health_of_a_failed_store_is_503_with_a_body),
+        cmocka_unit_test(test_health_is_degraded_while_space_runs_out),
         cmocka_unit_test(test_info_shows_the_configuration),
         cmocka_unit_test(test_stats_count_events_apart_from_the_systems),
         cmocka_unit_test(test_a_stopped_service_refuses),

@@ -24,7 +24,7 @@ void world_open_at(struct world *world, const struct service_options *options, c
     if (options == NULL)
         options = &plain;
     *world = (struct world){0};
-    assert_status_ok(memory_store_open(&world->store));
+    assert_status_ok(memory_store_open(clock, &world->store));
     assert_status_ok(memory_snapshots_open(0, &world->snapshots));
     assert_status_ok(memory_snapshots_open(1000, &world->cache));
     assert_status_ok(domain_new(&domain, &world->domain));
