@@ -11,6 +11,7 @@ struct event_store_kind {
     /* Closes the store and opens it again. NULL = the engine keeps nothing. */
     struct event_store *(*reopen)(void *context, struct event_store *store);
     void (*close)(void *context, struct event_store *store); /* and removes it */
+    void (*pass_time)(void *context, int64_t ms);            /* by the clock that says when a lease ends */
     void *context;
 };
 

@@ -21,54 +21,21 @@ void store_driver_done(struct store_driver *driver)
     driver->arena = NULL;
 }
 
-static void add_once(struct bytes *names, size_t *count, struct bytes name)
-{
-    for (size_t i = 0; i < *count; i++) {
-        if (bytes_equal(names[i], name))
-            return;
-    }
-    names[(*count)++] = name;
-}
-
-static struct facts_request request_for(struct store_driver *driver, const struct append *const *appends,
-                                        size_t count)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < count; i++)
-        most += appends[i]->event_count + appends[i]->expectation_count + appends[i]->verdict_count;
-    struct bytes *aggregates = arena_array(driver->arena, most, sizeof *aggregates);
-    struct bytes *ids = arena_array(driver->arena, most, sizeof *ids);
-    assert_non_null(aggregates);
-    assert_non_null(ids);
-    size_t aggregate_count = 0;
-    size_t id_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct append *append = appends[i];
-        for (size_t j = 0; j < append->event_count; j++) {
-            add_once(aggregates, &aggregate_count, append->events[j].aggregate_id);
-            if (!append->ids_server_made)
-                add_once(ids, &id_count, append->events[j].id);
-        }
-        for (size_t j = 0; j < append->expectation_count; j++)
-            add_once(aggregates, &aggregate_count, append->expectations[j].aggregate_id);
-        for (size_t j = 0; j < append->verdict_count; j++)
-            add_once(aggregates, &aggregate_count, append->verdicts[j].aggregate_id);
-    }
-    return (struct facts_request){aggregates, aggregate_count, ids, id_count};
-}
-
 struct decision store_driver_decide(struct store_driver *driver, const struct append *const *appends,
                                     size_t count)
 {
-    const struct facts_request request = request_for(driver, appends, count);
+    struct decide_namer namer = decide_namer_make(1);
+    struct decide_names names;
+    assert_status_ok(decide_name(&namer, appends, count, driver->arena, &names));
+    decide_namer_done(&namer);
     struct facts facts = {0};
-    assert_status_ok(driver->store->ops->facts(driver->store, &request, driver->arena, &facts));
+    assert_status_ok(driver->store->ops->facts(driver->store, &names.request, driver->arena, &facts));
     const struct condition_fact *no_hits = arena_array(driver->arena, count, sizeof *no_hits);
     assert_non_null(no_hits);
     const struct decide_input input = {
         .appends = appends,
         .append_count = count,
-        .request = &request,
+        .names = &names,
         .facts = &facts,
         .conditions = no_hits,
         .now_us = clock_now_us(&driver->clock.clock),

@@ -3,7 +3,9 @@
 
 #include "state_db_internal.h"
 
-#define LIST_ROWS 64 /* fetched at a time, so that a sink never runs under the lock */
+#define LIST_ROWS          64U /* fetched at a time: no sink runs on the connection's thread, … */
+#define LIST_BYTES         (8U * 1024 * 1024) /* … and no list takes up all memory */
+#define SNAPSHOT_BYTES_MAX (512U * 1024 * 1024)
 
 struct state_snapshots {
     struct snapshot_store store;
@@ -52,8 +54,7 @@ static struct status stored_size(struct state_db *db, struct bytes aggregate_id,
     if (code == SQLITE_OK)
         code = sqlite3_step(get);
     *ret = code == SQLITE_ROW ? sqlite3_column_int64(get, 0) : -1;
-    sqlite3_reset(get);
-    sqlite3_clear_bindings(get);
+    state_release(get);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return state_failure(db, code, "looking for a snapshot in");
     return status_ok();
@@ -81,37 +82,33 @@ static int bind_snapshot(sqlite3_stmt *put, const struct snapshot *snapshot)
     return SQLITE_OK;
 }
 
-static struct status put_locked(struct state_db *db, const struct snapshot *snapshot)
+static struct status put(struct state_db *db, void *context)
 {
-    STATUS_TRY(state_may_write(db));
+    const struct snapshot *snapshot = context;
     int64_t former_bytes = 0;
     STATUS_TRY(stored_size(db, snapshot->aggregate_id, snapshot->version, &former_bytes));
-    sqlite3_stmt *put = NULL;
-    STATUS_TRY(state_statement(db, SNAPSHOT_PUT, &put));
-    int code = bind_snapshot(put, snapshot);
-    if (code == SQLITE_OK)
-        code = sqlite3_step(put);
-    sqlite3_reset(put);
-    sqlite3_clear_bindings(put); /* the bytes are the caller's */
-    if (code != SQLITE_DONE)
-        return state_failure(db, code, "writing a snapshot to");
-    db->snapshot_count += former_bytes < 0;
-    db->snapshot_bytes += (int64_t)snapshot_bytes(snapshot) - (former_bytes < 0 ? 0 : former_bytes);
+    sqlite3_stmt *statement = NULL;
+    STATUS_TRY(state_statement(db, SNAPSHOT_PUT, &statement));
+    STATUS_TRY(state_finish(db, statement, bind_snapshot(statement, snapshot), "writing a snapshot to"));
+    db->sums.count += former_bytes < 0;
+    db->sums.bytes += (int64_t)snapshot_bytes(snapshot) - (former_bytes < 0 ? 0 : former_bytes);
     return status_ok();
 }
 
 static struct status snapshots_put(struct snapshot_store *store, const struct snapshot *snapshot)
 {
-    struct state_db *db = db_of(store);
-    pthread_mutex_lock(&db->lock);
-    const struct status status = put_locked(db, snapshot);
-    pthread_mutex_unlock(&db->lock);
-    return status;
+    /* Asked here, since what SQLite refuses fails the transaction of all. */
+    if (snapshot_bytes(snapshot) > SNAPSHOT_BYTES_MAX)
+        return status_error(STATUS_INVALID_ARGUMENT,
+                            "the snapshot of \"%.*s\" at version %d has %zu bytes and %u is the most",
+                            BYTES_FORMAT(snapshot->aggregate_id), snapshot->version, snapshot_bytes(snapshot),
+                            SNAPSHOT_BYTES_MAX);
+    struct snapshot copy = *snapshot;
+    return state_run(db_of(store), STATE_WRITE, put, &copy);
 }
 
-/* Copies the row into the arena and checks it. */
-static struct status take_row(struct state_db *db, sqlite3_stmt *row, struct arena *arena,
-                              struct snapshot *ret)
+struct status state_snapshot_row(const struct state_db *db, sqlite3_stmt *row, struct arena *arena,
+                                 struct snapshot *ret)
 {
     struct snapshot found = {
         .version = sqlite3_column_int(row, 1),
@@ -142,29 +139,55 @@ static struct status take_row(struct state_db *db, sqlite3_stmt *row, struct are
     return status_ok();
 }
 
-static struct status get_locked(struct state_db *db, struct bytes aggregate_id, enum snapshot_pick pick,
-                                int32_t version, struct arena *arena, struct snapshot *ret, bool *ret_found)
+struct get_call {
+    struct bytes aggregate_id;
+    enum snapshot_pick pick;
+    int32_t version;
+    struct arena *arena;
+    struct snapshot *ret;
+    bool found;
+};
+
+/* An index may be damaged as well, and lead to a sound row of something else. */
+static bool is_asked(const struct get_call *call, const struct snapshot *found)
+{
+    return bytes_equal(found->aggregate_id, call->aggregate_id) && found->version <= call->version &&
+           (call->pick != SNAPSHOT_PICK_EXACT || found->version == call->version) &&
+           (call->pick != SNAPSHOT_PICK_BEST || found->state == SNAPSHOT_VERIFIED);
+}
+
+static struct status get_row(const struct state_db *db, const struct get_call *call, sqlite3_stmt *row)
+{
+    struct snapshot found;
+    STATUS_TRY(state_snapshot_row(db, row, call->arena, &found));
+    if (!is_asked(call, &found))
+        return state_damaged(db, "the index that led to a snapshot of", call->aggregate_id,
+                             "restore state/ from a backup");
+    *call->ret = found;
+    return status_ok();
+}
+
+static struct status get(struct state_db *db, void *context)
 {
     static const enum state_statement by_pick[] = {
         [SNAPSHOT_PICK_EXACT] = SNAPSHOT_GET_EXACT,
         [SNAPSHOT_PICK_BEST] = SNAPSHOT_GET_BEST,
         [SNAPSHOT_PICK_LATEST] = SNAPSHOT_GET_LATEST,
     };
-    sqlite3_stmt *get = NULL;
-    STATUS_TRY(state_statement(db, by_pick[pick], &get));
-    sqlite3_bind_int(get, 2, version);
-    int code = state_bind(get, 1, aggregate_id);
+    struct get_call *call = context;
+    sqlite3_stmt *statement = NULL;
+    STATUS_TRY(state_statement(db, by_pick[call->pick], &statement));
+    sqlite3_bind_int(statement, 2, call->version);
+    int code = state_bind(statement, 1, call->aggregate_id);
     if (code == SQLITE_OK)
-        code = sqlite3_step(get);
+        code = sqlite3_step(statement);
     struct status status = status_ok();
     if (code == SQLITE_ROW)
-        status = take_row(db, get, arena, ret);
+        status = get_row(db, call, statement);
     else if (code != SQLITE_DONE)
         status = state_failure(db, code, "reading a snapshot from");
-    sqlite3_reset(get);
-    sqlite3_clear_bindings(get);
-    if (status.code == STATUS_OK)
-        *ret_found = code == SQLITE_ROW;
+    state_release(statement);
+    call->found = code == SQLITE_ROW;
     return status;
 }
 
@@ -172,53 +195,60 @@ static struct status snapshots_get(struct snapshot_store *store, struct bytes ag
                                    enum snapshot_pick pick, int32_t version, struct arena *arena,
                                    struct snapshot *ret, bool *ret_found)
 {
-    struct state_db *db = db_of(store);
-    pthread_mutex_lock(&db->lock);
-    const struct status status = get_locked(db, aggregate_id, pick, version, arena, ret, ret_found);
-    pthread_mutex_unlock(&db->lock);
-    return status;
+    struct get_call call = {
+        .aggregate_id = aggregate_id, .pick = pick, .version = version, .arena = arena, .ret = ret};
+    STATUS_TRY(state_run(db_of(store), STATE_READ, get, &call));
+    *ret_found = call.found;
+    return status_ok();
 }
 
-struct list_query {
+struct list_page {
     struct bytes aggregate_id;
     struct bytes aggregate_type;
     struct bytes after_id;
     int32_t after_version;
+    struct arena *arena;
+    struct snapshot rows[LIST_ROWS];
+    size_t count;
+    bool more;
 };
 
-/* Up to LIST_ROWS rows after the cursor. A sink under the lock could ask this store and would wait for ever.
- */
-static struct status list_locked(struct state_db *db, const struct list_query *query, struct arena *arena,
-                                 struct snapshot *ret, size_t *ret_count)
+static int list_bind(sqlite3_stmt *list, const struct list_page *page, bool by_id, bool by_type)
 {
-    const bool by_id = query->aggregate_id.size_bytes > 0;
-    const bool by_type = !by_id && query->aggregate_type.size_bytes > 0;
+    sqlite3_bind_int(list, 2, page->after_version);
+    const int code = state_bind(list, 1, page->after_id);
+    if (code != SQLITE_OK || !(by_id || by_type))
+        return code;
+    return state_bind(list, 4, by_id ? page->aggregate_id : page->aggregate_type);
+}
+
+static struct status list_page_fill(struct state_db *db, void *context)
+{
+    struct list_page *page = context;
+    const bool by_id = page->aggregate_id.size_bytes > 0;
+    const bool by_type = !by_id && page->aggregate_type.size_bytes > 0;
     sqlite3_stmt *list = NULL;
     STATUS_TRY(state_statement(db,
                                by_id     ? SNAPSHOT_LIST_ID
                                : by_type ? SNAPSHOT_LIST_TYPE
                                          : SNAPSHOT_LIST,
                                &list));
-    sqlite3_bind_int(list, 2, query->after_version);
-    sqlite3_bind_int(list, 3, LIST_ROWS);
-    int code = state_bind(list, 1, query->after_id);
-    if (code == SQLITE_OK && (by_id || by_type))
-        code = state_bind(list, 4, by_id ? query->aggregate_id : query->aggregate_type);
+    page->count = 0;
+    int code = list_bind(list, page, by_id, by_type);
     struct status status = status_ok();
-    size_t count = 0;
-    while (code == SQLITE_OK && status.code == STATUS_OK && count < LIST_ROWS) {
+    while (code == SQLITE_OK && status.code == STATUS_OK && page->count < LIST_ROWS &&
+           arena_used_bytes(page->arena) < LIST_BYTES) {
         code = sqlite3_step(list);
         if (code != SQLITE_ROW)
             break;
         code = SQLITE_OK;
-        status = take_row(db, list, arena, &ret[count]);
-        count += status.code == STATUS_OK;
+        status = state_snapshot_row(db, list, page->arena, &page->rows[page->count]);
+        page->count += status.code == STATUS_OK;
     }
+    page->more = code == SQLITE_OK;
     if (status.code == STATUS_OK && code != SQLITE_OK && code != SQLITE_DONE)
         status = state_failure(db, code, "listing the snapshots of");
-    sqlite3_reset(list);
-    sqlite3_clear_bindings(list);
-    *ret_count = count;
+    state_release(list);
     return status;
 }
 
@@ -226,76 +256,78 @@ static struct status snapshots_list(struct snapshot_store *store, struct bytes a
                                     struct bytes aggregate_type, struct bytes after_id, int32_t after_version,
                                     snapshot_sink sink, void *context)
 {
-    struct state_db *db = db_of(store);
-    struct list_query query = {aggregate_id, aggregate_type, after_id, after_version};
     /* Two arenas in turn: the cursor's id lives in the one filled before. */
-    CLEANUP(arena_free_at) struct arena *page = arena_new(0);
-    CLEANUP(arena_free_at) struct arena *next = arena_new(0);
-    if (page == NULL || next == NULL)
+    CLEANUP(arena_free_at) struct arena *filled = arena_new(0);
+    CLEANUP(arena_free_at) struct arena *free_arena = arena_new(0);
+    if (filled == NULL || free_arena == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to list snapshots");
-    for (;;) {
-        struct snapshot rows[LIST_ROWS];
-        size_t count = 0;
-        arena_reset(page);
-        pthread_mutex_lock(&db->lock);
-        const struct status status = list_locked(db, &query, page, rows, &count);
-        pthread_mutex_unlock(&db->lock);
-        STATUS_TRY(status);
-        for (size_t i = 0; i < count; i++) {
+    struct list_page page = {.aggregate_id = aggregate_id,
+                             .aggregate_type = aggregate_type,
+                             .after_id = after_id,
+                             .after_version = after_version,
+                             .more = true};
+    while (page.more) {
+        arena_reset(free_arena);
+        page.arena = free_arena;
+        STATUS_TRY(state_run(db_of(store), STATE_READ, list_page_fill, &page));
+        for (size_t i = 0; i < page.count; i++) {
+            const struct snapshot *row = &page.rows[i];
             const bool wanted =
-                aggregate_type.size_bytes == 0 || bytes_equal(rows[i].aggregate_type, aggregate_type);
-            if (wanted && !sink(context, &rows[i]))
+                aggregate_type.size_bytes == 0 || bytes_equal(row->aggregate_type, aggregate_type);
+            if (wanted && !sink(context, row))
                 return status_ok();
         }
-        if (count < LIST_ROWS)
-            return status_ok();
-        query.after_id = rows[count - 1].aggregate_id;
-        query.after_version = rows[count - 1].version;
-        struct arena *filled = page;
-        page = next;
-        next = filled;
+        if (page.count > 0) {
+            page.after_id = page.rows[page.count - 1].aggregate_id;
+            page.after_version = page.rows[page.count - 1].version;
+        }
+        free_arena = filled;
+        filled = page.arena;
     }
+    return status_ok();
 }
 
-static struct status remove_locked(struct state_db *db, struct bytes aggregate_id, int32_t version)
+struct remove_call {
+    struct bytes aggregate_id;
+    int32_t version;
+};
+
+static struct status remove_one(struct state_db *db, void *context)
 {
-    STATUS_TRY(state_may_write(db));
+    const struct remove_call *call = context;
     int64_t former_bytes = 0;
-    STATUS_TRY(stored_size(db, aggregate_id, version, &former_bytes));
+    STATUS_TRY(stored_size(db, call->aggregate_id, call->version, &former_bytes));
     if (former_bytes < 0)
         return status_ok();
-    sqlite3_stmt *remove = NULL;
-    STATUS_TRY(state_statement(db, SNAPSHOT_REMOVE, &remove));
-    sqlite3_bind_int(remove, 2, version);
-    int code = state_bind(remove, 1, aggregate_id);
-    if (code == SQLITE_OK)
-        code = sqlite3_step(remove);
-    sqlite3_reset(remove);
-    sqlite3_clear_bindings(remove);
-    if (code != SQLITE_DONE)
-        return state_failure(db, code, "removing a snapshot from");
-    db->snapshot_count--;
-    db->snapshot_bytes -= former_bytes;
+    sqlite3_stmt *statement = NULL;
+    STATUS_TRY(state_statement(db, SNAPSHOT_REMOVE, &statement));
+    sqlite3_bind_int(statement, 2, call->version);
+    STATUS_TRY(state_finish(db, statement, state_bind(statement, 1, call->aggregate_id),
+                            "removing a snapshot from"));
+    db->sums.count--;
+    db->sums.bytes -= former_bytes;
     return status_ok();
 }
 
 static struct status snapshots_remove(struct snapshot_store *store, struct bytes aggregate_id,
                                       int32_t version)
 {
-    struct state_db *db = db_of(store);
-    pthread_mutex_lock(&db->lock);
-    const struct status status = remove_locked(db, aggregate_id, version);
-    pthread_mutex_unlock(&db->lock);
-    return status;
+    struct remove_call call = {aggregate_id, version};
+    return state_run(db_of(store), STATE_WRITE, remove_one, &call);
+}
+
+static struct status sums(struct state_db *db, void *context)
+{
+    *(struct snapshot_sums *)context = db->sums;
+    return status_ok();
 }
 
 static struct status snapshots_stats(struct snapshot_store *store, struct snapshot_store_stats *ret)
 {
-    struct state_db *db = db_of(store);
-    pthread_mutex_lock(&db->lock);
+    struct snapshot_sums found;
+    STATUS_TRY(state_run(db_of(store), STATE_READ, sums, &found));
     *ret = (struct snapshot_store_stats){
-        .engine = "embedded", .snapshot_count = db->snapshot_count, .size_bytes = db->snapshot_bytes};
-    pthread_mutex_unlock(&db->lock);
+        .engine = "embedded", .snapshot_count = found.count, .size_bytes = found.bytes};
     return status_ok();
 }
 
@@ -306,14 +338,13 @@ static void snapshots_close(struct snapshot_store *store)
 
 struct status state_snapshots_count(struct state_db *db)
 {
-    sqlite3_stmt *sums = NULL;
-    STATUS_TRY(state_statement(db, SNAPSHOT_SUMS, &sums));
-    const int code = sqlite3_step(sums);
-    if (code == SQLITE_ROW) {
-        db->snapshot_count = sqlite3_column_int64(sums, 0);
-        db->snapshot_bytes = sqlite3_column_int64(sums, 1);
-    }
-    sqlite3_reset(sums);
+    sqlite3_stmt *statement = NULL;
+    STATUS_TRY(state_statement(db, SNAPSHOT_SUMS, &statement));
+    const int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        db->sums =
+            (struct snapshot_sums){sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1)};
+    state_release(statement);
     return code == SQLITE_ROW ? status_ok() : state_failure(db, code, "counting the snapshots of");
 }
 

@@ -5,15 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory_state_internal.h"
 #include "store/event_index.h"
 #include "store/hash_table.h"
-
-struct state_entry {
-    char *key;
-    size_t key_bytes;
-    uint8_t *value;
-    size_t value_bytes;
-};
 
 struct memory_store {
     struct event_store store; /* first: the engine is the store */
@@ -24,8 +18,7 @@ struct memory_store {
     size_t record_capacity;
     struct store_head head;
     int64_t size_bytes;
-    struct state_entry *states;
-    size_t state_count;
+    struct memory_state *state; /* guards itself */
 };
 
 static struct memory_store *of(struct event_store *store)
@@ -119,7 +112,7 @@ static struct status keep_batch(struct memory_store *memory, const struct commit
         const struct commit_append *append = &batch->appends[i];
         for (size_t j = 0; j < append->count; j++)
             STATUS_TRY(keep_record(memory, append->records[j]));
-        STATUS_TRY(event_index_add(memory->index, append->fields, append->count));
+        STATUS_TRY(event_index_add(memory->index, append->fields, NULL, append->count));
     }
     return status_ok();
 }
@@ -211,7 +204,8 @@ static struct status memory_aggregates(struct event_store *store, struct bytes t
                                        int64_t after_first_position, aggregate_sink sink, void *context)
 {
     struct memory_store *memory = of(store);
-    return event_index_list(memory->index, &memory->lock, type, after_first_position, sink, context);
+    return event_index_each_aggregate(memory->index, &memory->lock, type, after_first_position, sink,
+                                      context);
 }
 
 static struct status memory_find_id(struct event_store *store, struct bytes event_id, int64_t *ret_position)
@@ -246,62 +240,61 @@ static struct status memory_stats(struct event_store *store, struct arena *arena
 
 /* --- state --- */
 
-static struct state_entry *find_state(const struct memory_store *memory, struct bytes key)
+static struct status state_get(struct event_store *store, struct bytes key, struct arena *arena,
+                               struct bytes *ret)
 {
-    for (size_t i = 0; i < memory->state_count; i++)
-        if (bytes_equal(bytes_of(memory->states[i].key, memory->states[i].key_bytes), key))
-            return &memory->states[i];
-    return NULL;
+    return memory_state_get(of(store)->state, key, arena, ret);
 }
 
-static struct status memory_state_get(struct event_store *store, struct bytes key, struct arena *arena,
-                                      struct bytes *ret)
+static struct status state_put(struct event_store *store, struct bytes key, struct bytes value)
 {
-    struct memory_store *memory = of(store);
-    struct status status = status_ok();
-    pthread_rwlock_rdlock(&memory->lock);
-    const struct state_entry *entry = find_state(memory, key);
-    if (entry == NULL)
-        status = status_error(STATUS_NOT_FOUND, "no state \"%.*s\"", BYTES_FORMAT(key));
-    else
-        *ret = arena_bytes(arena, bytes_of(entry->value, entry->value_bytes));
-    pthread_rwlock_unlock(&memory->lock);
-    return status;
+    return memory_state_put(of(store)->state, key, value);
 }
 
-static struct status put_locked(struct memory_store *memory, struct bytes key, struct bytes value)
+static struct status state_remove(struct event_store *store, struct bytes key)
 {
-    struct state_entry *entry = find_state(memory, key);
-    if (entry == NULL) {
-        struct state_entry *states = realloc(memory->states, (memory->state_count + 1) * sizeof *states);
-        if (states == NULL)
-            return no_memory();
-        memory->states = states;
-        entry = &states[memory->state_count];
-        *entry = (struct state_entry){.key = malloc(key.size_bytes + 1), .key_bytes = key.size_bytes};
-        if (entry->key == NULL)
-            return no_memory();
-        memcpy(entry->key, key.data, key.size_bytes);
-        memory->state_count++;
-    }
-    uint8_t *copy = malloc(value.size_bytes + 1);
-    if (copy == NULL)
-        return no_memory();
-    if (value.size_bytes > 0)
-        memcpy(copy, value.data, value.size_bytes);
-    free(entry->value);
-    entry->value = copy;
-    entry->value_bytes = value.size_bytes;
-    return status_ok();
+    return memory_state_remove(of(store)->state, key);
 }
 
-static struct status memory_state_put(struct event_store *store, struct bytes key, struct bytes value)
+static struct status state_list(struct event_store *store, struct bytes prefix, struct bytes after_key,
+                                state_sink sink, void *context)
 {
-    struct memory_store *memory = of(store);
-    pthread_rwlock_wrlock(&memory->lock);
-    struct status status = put_locked(memory, key, value);
-    pthread_rwlock_unlock(&memory->lock);
-    return status;
+    return memory_state_list(of(store)->state, prefix, after_key, sink, context);
+}
+
+static struct status lease_of(struct event_store *store, struct bytes name, struct bytes holder,
+                              int64_t ttl_ms, struct lease *ret)
+{
+    return memory_state_lease(of(store)->state, name, holder, ttl_ms, ret);
+}
+
+static struct status lease_release(struct event_store *store, struct bytes name, struct bytes holder,
+                                   int64_t epoch)
+{
+    return memory_state_release(of(store)->state, name, holder, epoch);
+}
+
+static struct status checkpoint_put(struct event_store *store, struct bytes name, int64_t position,
+                                    int64_t epoch)
+{
+    struct store_head head;
+    STATUS_TRY(memory_head(store, &head));
+    return memory_state_checkpoint_put(of(store)->state, name, position, epoch, head.position);
+}
+
+static struct status checkpoint_get(struct event_store *store, struct bytes name, struct checkpoint *ret)
+{
+    return memory_state_checkpoint_get(of(store)->state, name, ret);
+}
+
+static struct status checkpoint_remove(struct event_store *store, struct bytes name)
+{
+    return memory_state_checkpoint_remove(of(store)->state, name);
+}
+
+static struct status checkpoints(struct event_store *store, checkpoint_sink sink, void *context)
+{
+    return memory_state_checkpoints(of(store)->state, sink, context);
 }
 
 static struct status memory_health(struct event_store *store)
@@ -316,11 +309,7 @@ static void memory_close(struct event_store *store)
     for (size_t i = 0; i < memory->record_count; i++)
         free((void *)memory->records[i].bytes.data);
     free(memory->records);
-    for (size_t i = 0; i < memory->state_count; i++) {
-        free(memory->states[i].key);
-        free(memory->states[i].value);
-    }
-    free(memory->states);
+    memory_state_free(memory->state);
     event_index_free(memory->index);
     (void)pthread_rwlock_destroy(&memory->lock); /* nobody holds it */
     free(memory);
@@ -336,20 +325,32 @@ static const struct event_store_ops memory_ops = {
     .find_id = memory_find_id,
     .find_time = memory_find_time,
     .stats = memory_stats,
-    .state_get = memory_state_get,
-    .state_put = memory_state_put,
+    .state_get = state_get,
+    .state_put = state_put,
+    .state_remove = state_remove,
+    .state_list = state_list,
+    .lease = lease_of,
+    .lease_release = lease_release,
+    .checkpoint_put = checkpoint_put,
+    .checkpoint_get = checkpoint_get,
+    .checkpoint_remove = checkpoint_remove,
+    .checkpoints = checkpoints,
     .health = memory_health,
     .close = memory_close,
 };
 
-struct status memory_store_open(struct event_store **ret)
+struct status memory_store_open(const struct clock *clock, struct event_store **ret)
 {
     struct memory_store *memory = calloc(1, sizeof *memory);
     if (memory == NULL)
         return no_memory();
     /* Keys come from the process that asked for memory, so the address is seed enough. */
-    memory->index = event_index_new((uint64_t)(uintptr_t)memory);
-    if (memory->index == NULL) {
+    const struct event_index_options options = {.seed = (uint64_t)(uintptr_t)memory};
+    memory->index = event_index_new(&options);
+    memory->state = memory_state_new(clock);
+    if (memory->index == NULL || memory->state == NULL) {
+        event_index_free(memory->index);
+        memory_state_free(memory->state);
         free(memory);
         return no_memory();
     }

@@ -6,7 +6,10 @@
 #include "store/event_store.h"
 #include "store/snapshot_store.h"
 
-STATUS_MUST_CHECK struct status memory_store_open(struct event_store **ret);
+struct clock;
+
+/* The clock is borrowed; it says when a lease ends. */
+STATUS_MUST_CHECK struct status memory_store_open(const struct clock *clock, struct event_store **ret);
 
 /* At most `max_entries` (0 = unlimited), least recently used out first. Serves as cache and as snapshot store. */
 STATUS_MUST_CHECK struct status memory_snapshots_open(size_t max_entries, struct snapshot_store **ret);
