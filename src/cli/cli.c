@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/crypto.h"
 #include "gateway/transcode/transcode.h"
 
 int cli_fail(const struct status *status)
@@ -26,6 +27,19 @@ struct status cli_print(const struct schema_message *message, struct bytes wire)
         status = status_error(STATUS_UNAVAILABLE, "cannot write to the standard output");
     buffer_done(&json);
     return status;
+}
+
+void cli_print_hex(const struct sha256 *hash)
+{
+    for (size_t i = 0; i < SHA256_BYTES; i++)
+        (void)printf("%02x", hash->bytes[i]);
+    (void)printf("\n");
+}
+
+void cli_print_chain(const struct sha256 *chain)
+{
+    (void)printf("chain: ");
+    cli_print_hex(chain);
 }
 
 struct bytes cli_pack(struct arena *arena, const ProtobufCMessage *message)

@@ -19,6 +19,11 @@
 /* Prints the message as one line of JSON on stdout. */
 struct status cli_print(const struct schema_message *message, struct bytes wire);
 
+struct sha256;
+/* 64 digits and the end of the line; cli_print_chain() with "chain: " before them. On stdout. */
+void cli_print_hex(const struct sha256 *hash);
+void cli_print_chain(const struct sha256 *chain);
+
 /* Packs into the arena. */
 struct bytes cli_pack(struct arena *arena, const ProtobufCMessage *message);
 

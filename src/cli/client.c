@@ -14,6 +14,7 @@
 
 #define RECEIVE_MAX_BYTES (16 * 1024 * 1024)
 #define DETAILS_KEY       "grpc-status-details-bin"
+#define TURN_WAIT_MS      60000
 
 struct client {
     grpc_channel *channel;
@@ -29,6 +30,7 @@ struct exchange {
     grpc_status_code code;
     grpc_slice details;
     grpc_byte_buffer *message;
+    size_t under_way; /* batches of a struct client_turns that were started and have not completed */
 };
 
 struct status client_new(const char *address, struct client **ret)
@@ -50,16 +52,22 @@ struct status client_new(const char *address, struct client **ret)
     return status_ok();
 }
 
+/* Nothing is under way on it. */
+static void queue_free(grpc_completion_queue *queue)
+{
+    grpc_completion_queue_shutdown(queue);
+    while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
+           GRPC_QUEUE_SHUTDOWN)
+        continue;
+    grpc_completion_queue_destroy(queue);
+}
+
 void client_free(struct client *client)
 {
     if (client == NULL)
         return;
     grpc_channel_destroy(client->channel);
-    grpc_completion_queue_shutdown(client->queue);
-    while (grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
-           GRPC_QUEUE_SHUTDOWN)
-        continue;
-    grpc_completion_queue_destroy(client->queue);
+    queue_free(client->queue);
     grpc_shutdown();
     free(client);
 }
@@ -105,6 +113,23 @@ static void exchange_begin(struct client *client, struct exchange *exchange, con
     grpc_byte_buffer_destroy(buffer);
 }
 
+/* Moves the message that came into the arena; false when there is none. */
+static bool exchange_take(struct exchange *exchange, struct arena *arena, struct bytes *ret)
+{
+    if (exchange->message == NULL)
+        return false;
+    grpc_byte_buffer_reader reader;
+    const int usable = grpc_byte_buffer_reader_init(&reader, exchange->message);
+    assert(usable != 0);
+    grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
+    *ret = arena_bytes(arena, bytes_of(GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all)));
+    grpc_slice_unref(all);
+    grpc_byte_buffer_reader_destroy(&reader);
+    grpc_byte_buffer_destroy(exchange->message);
+    exchange->message = NULL;
+    return true;
+}
+
 /* Asks for the next message and waits for whatever completes until that has; true when there is one. */
 static bool exchange_next(struct client *client, struct exchange *exchange, bool *status_seen,
                           void *status_tag, struct arena *arena, struct bytes *ret)
@@ -119,18 +144,7 @@ static bool exchange_next(struct client *client, struct exchange *exchange, bool
         if (event.tag == &exchange->message)
             break;
     }
-    if (exchange->message == NULL)
-        return false;
-    grpc_byte_buffer_reader reader;
-    const int usable = grpc_byte_buffer_reader_init(&reader, exchange->message);
-    assert(usable != 0);
-    grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
-    *ret = arena_bytes(arena, bytes_of(GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all)));
-    grpc_slice_unref(all);
-    grpc_byte_buffer_reader_destroy(&reader);
-    grpc_byte_buffer_destroy(exchange->message);
-    exchange->message = NULL;
-    return true;
+    return exchange_take(exchange, arena, ret);
 }
 
 static struct status exchange_status(const struct client *client, const struct exchange *exchange,
@@ -206,4 +220,128 @@ struct status client_stream(struct client *client, const char *path, struct byte
         (void)grpc_call_cancel(exchange.call, NULL); /* the end is read below whatever it says */
     struct status status = exchange_end(client, &exchange, status_seen, &status_tag, arena);
     return stopped ? status_ok() : status;
+}
+
+/* --- in turns --- */
+
+struct client_turns {
+    struct client *client;
+    grpc_completion_queue *queue; /* its own: unary calls of the client take what completes on the client's */
+    struct exchange exchange;
+    bool ended; /* the call's status has come */
+    char status_tag;
+    char send_tag;
+};
+
+static void turns_start(struct client_turns *turns, const grpc_op *ops, size_t count, void *tag)
+{
+    turns->exchange.under_way++;
+    batch_start(&turns->exchange, ops, count, tag);
+}
+
+/* Waits for `tag`, at most `wait_ms` for each thing that completes; false when nothing did. */
+static bool turns_wait(struct client_turns *turns, const void *tag, int wait_ms)
+{
+    while (turns->exchange.under_way > 0) {
+        const gpr_timespec until =
+            gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis(wait_ms, GPR_TIMESPAN));
+        const grpc_event event = grpc_completion_queue_next(turns->queue, until, NULL);
+        if (event.type != GRPC_OP_COMPLETE)
+            return false;
+        turns->exchange.under_way--;
+        turns->ended = turns->ended || event.tag == &turns->status_tag;
+        if (event.tag == tag)
+            return true;
+    }
+    return false;
+}
+
+struct status client_turns_new(struct client *client, const char *path, struct client_turns **ret)
+{
+    struct client_turns *turns = calloc(1, sizeof *turns);
+    if (turns == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the call");
+    struct exchange *exchange = &turns->exchange;
+    turns->client = client;
+    turns->queue = grpc_completion_queue_create_for_next(NULL);
+    exchange->details = grpc_empty_slice();
+    grpc_metadata_array_init(&exchange->initial);
+    grpc_metadata_array_init(&exchange->trailing);
+    grpc_slice method = grpc_slice_from_copied_string(path);
+    exchange->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, turns->queue,
+                                              method, NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_slice_unref(method);
+    grpc_op ops[3];
+    memset(ops, 0, sizeof ops);
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
+    ops[1].data.recv_initial_metadata.recv_initial_metadata = &exchange->initial;
+    ops[2].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+    ops[2].data.recv_status_on_client.trailing_metadata = &exchange->trailing;
+    ops[2].data.recv_status_on_client.status = &exchange->code;
+    ops[2].data.recv_status_on_client.status_details = &exchange->details;
+    turns_start(turns, ops, 1, exchange);
+    turns_start(turns, &ops[1], 1, &exchange->initial);
+    turns_start(turns, &ops[2], 1, &turns->status_tag);
+    *ret = turns;
+    return status_ok();
+}
+
+void client_turns_free(struct client_turns *turns)
+{
+    if (turns == NULL)
+        return;
+    struct exchange *exchange = &turns->exchange;
+    if (!turns->ended)
+        (void)grpc_call_cancel(exchange->call, NULL); /* then all batches complete */
+    while (exchange->under_way > 0)
+        (void)turns_wait(turns, NULL, TURN_WAIT_MS);
+    grpc_byte_buffer_destroy(exchange->message);
+    grpc_metadata_array_destroy(&exchange->initial);
+    grpc_metadata_array_destroy(&exchange->trailing);
+    grpc_slice_unref(exchange->details);
+    grpc_call_unref(exchange->call);
+    queue_free(turns->queue);
+    free(turns);
+}
+
+static struct status silent(const struct client_turns *turns)
+{
+    return status_error(STATUS_UNAVAILABLE, "%s has not answered for %d s", turns->client->address,
+                        TURN_WAIT_MS / 1000);
+}
+
+struct status client_turns_send(struct client_turns *turns, struct bytes message)
+{
+    grpc_slice slice = grpc_slice_from_copied_buffer((const char *)message.data, message.size_bytes);
+    grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    grpc_op sending = {.op = GRPC_OP_SEND_MESSAGE};
+    sending.data.send_message.send_message = buffer;
+    turns_start(turns, &sending, 1, &turns->send_tag);
+    /* A send that failed is told by the status, which receiving asks for. */
+    const bool sent = turns_wait(turns, &turns->send_tag, TURN_WAIT_MS);
+    grpc_byte_buffer_destroy(buffer);
+    return sent ? status_ok() : silent(turns);
+}
+
+struct status client_turns_receive(struct client_turns *turns, struct arena *arena, struct bytes *ret)
+{
+    struct exchange *exchange = &turns->exchange;
+    grpc_op receive = {.op = GRPC_OP_RECV_MESSAGE};
+    receive.data.recv_message.recv_message = &exchange->message;
+    turns_start(turns, &receive, 1, &exchange->message);
+    if (!turns_wait(turns, &exchange->message, TURN_WAIT_MS))
+        return silent(turns);
+    struct bytes reply = BYTES_NONE;
+    if (exchange_take(exchange, arena, &reply)) {
+        if (reply.data == NULL && reply.size_bytes > 0)
+            return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for an answer");
+        *ret = reply;
+        return status_ok();
+    }
+    if (!turns->ended && !turns_wait(turns, &turns->status_tag, TURN_WAIT_MS))
+        return silent(turns);
+    STATUS_TRY(exchange_status(turns->client, exchange, arena));
+    return status_error(STATUS_INTERNAL, "%s ended the stream without an answer", turns->client->address);
 }

@@ -29,3 +29,20 @@ STATUS_MUST_CHECK struct status client_unary(struct client *client, const char *
 typedef bool (*client_message)(void *context, struct bytes message);
 STATUS_MUST_CHECK struct status client_stream(struct client *client, const char *path, struct bytes request,
                                               struct arena *arena, client_message on_message, void *context);
+
+/*
+ * A call with a stream in each direction, used in turns: send one, get its answer. Between the two the caller may work.
+ * UNAVAILABLE when the other side says nothing for a minute.
+ */
+struct client_turns;
+
+STATUS_MUST_CHECK struct status client_turns_new(struct client *client, const char *path,
+                                                 struct client_turns **ret);
+/* Ends the call; what it then says is not asked. NULL is fine. */
+void client_turns_free(struct client_turns *turns);
+DEFINE_CLEANUP(struct client_turns, client_turns_free);
+
+STATUS_MUST_CHECK struct status client_turns_send(struct client_turns *turns, struct bytes message);
+/* The answer, in `arena`; when the call has ended instead: its status, or INTERNAL when that is OK. */
+STATUS_MUST_CHECK struct status client_turns_receive(struct client_turns *turns, struct arena *arena,
+                                                     struct bytes *ret);

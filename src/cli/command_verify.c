@@ -1,25 +1,38 @@
 /* strata verify: a store that no server holds, every checksum and the chain. */
+#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/files.h"
-#include "cli/cli_internal.h"
+#include "cli_internal.h"
 #include "offline/verify.h"
-
-#define PROGRESS_EVERY_US 200000
+#include "output_internal.h"
+#include "progress_internal.h"
 
 struct verify_arguments {
     const char *path;
     const char *store_id;
+    const char *resume;
     bool quiet;
-    int64_t shown_at_us;
 };
+
+struct verify_show {
+    struct progress progress;
+    bool begun;
+    bool quiet;
+};
+
+/* Set by the handler of SIGINT and SIGTERM, asked after each segment. */
+static volatile sig_atomic_t stop_wanted;
 
 static const struct argp_option options[] = {
     {"store", 's', "ID", 0, "name of the store inside the folder (default main)", 0},
+    {"resume", 'r', "FILE", 0, "keep in FILE what was verified, and go on from there when it exists", 0},
     {"quiet", 'q', NULL, 0, "no progress", 0},
     {0},
 };
@@ -30,6 +43,9 @@ static error_t take_option(int key, char *value, struct argp_state *state)
     switch (key) {
     case 's':
         arguments->store_id = value;
+        return 0;
+    case 'r':
+        arguments->resume = value;
         return 0;
     case 'q':
         arguments->quiet = true;
@@ -49,46 +65,121 @@ static const struct argp verify_argp = {
     .parser = take_option,
     .args_doc = "[DIR]",
     .doc =
-        "Re-reads the embedded store in DIR (default data) and checks every checksum, every digest, the versions and the "
-        "chain. Writes nothing; the service must not be running on it.\v"
+        "Re-reads the embedded store in DIR (default data) and checks every checksum, every digest, the versions, that no "
+        "event id is there twice, the chain, and the snapshots. Writes nothing into DIR; the service must not be running "
+        "on it.\v"
         "DIR is what database.embedded.path of the service says. Neither a configuration nor STRATA_DATABASE_EMBEDDED_PATH "
         "is read here, so that what is proved is what was named.\n"
         "The chain that it prints identifies the whole history: two stores with equal chains hold equal events, and a "
-        "copy of position and chain kept elsewhere proves later that nothing was rolled back.\n",
+        "copy of position and chain kept elsewhere proves later that nothing was rolled back.\n"
+        "With --resume FILE what was verified is kept in FILE and FILE.ids twice a minute, and when it is interrupted (Ctrl-C: "
+        "after the segment being read; again: at once). The next run with the same FILE goes on there if the store is still "
+        "the one it was, and says so; what was read before is not read again. Both files are removed when all is verified.\n"
+        "Event ids are compared by 128 bits of their SHA-256. Beyond two million events they need 24 bytes an event in the "
+        "folder of FILE, else in TMPDIR.\n",
 };
+
+static void want_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_wanted = 1;
+}
+
+static bool wants_stop(void *context)
+{
+    (void)context;
+    return stop_wanted != 0;
+}
+
+/* The second signal ends the program as if nobody handled it. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = want_stop, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
 
 static void show_progress(void *context, const struct verify_report *so_far)
 {
-    struct verify_arguments *arguments = context;
-    const int64_t now_us = clock_monotonic_us(&system_clock);
-    if (arguments->quiet || now_us - arguments->shown_at_us < PROGRESS_EVERY_US)
-        return;
-    arguments->shown_at_us = now_us;
-    (void)fprintf(stderr, "\r%lld events, %llu MiB read", (long long)so_far->head_position,
-                  (unsigned long long)(so_far->bytes >> 20));
+    struct verify_show *show = context;
+    if (!show->begun) {
+        show->progress =
+            progress_begin("verifying", PROGRESS_BYTES, so_far->total_bytes, so_far->bytes, show->quiet);
+        show->begun = true;
+    }
+    progress_show(&show->progress, so_far->bytes, so_far->head_position);
 }
 
-static struct status verify(struct verify_arguments *arguments)
+static void report(const struct verify_report *report)
+{
+    if (report->resumed_position > 0)
+        (void)printf("up to position %" PRId64 " by an earlier run; the rest now\n",
+                     report->resumed_position);
+    (void)printf("good: %" PRId64 " events of %" PRId64 " aggregates in %u segments, %s stop\n",
+                 report->head_position, report->aggregate_count, report->segment_count,
+                 report->clean ? "clean" : "unclean");
+    cli_print_chain(&report->chain);
+}
+
+/* Where ids go that memory does not hold, and what was verified. */
+struct scratch {
+    struct files *files;
+    char checkpoint[OUTPUT_NAME_MAX_BYTES];
+    char ids[OUTPUT_NAME_MAX_BYTES + 16];
+};
+
+static struct status find_scratch(const struct verify_arguments *arguments, struct scratch *ret)
+{
+    if (arguments->resume != NULL) {
+        STATUS_TRY(cli_folder_of(arguments->resume, &ret->files, ret->checkpoint));
+        snprintf(ret->ids, sizeof ret->ids, "%s.ids", ret->checkpoint);
+        return status_ok();
+    }
+    const char *folder = getenv("TMPDIR");
+    snprintf(ret->ids, sizeof ret->ids, "strata-verify-%ld.ids", (long)getpid());
+    return cli_folder(folder == NULL || folder[0] == '\0' ? "/tmp" : folder, &ret->files);
+}
+
+static struct status verify_with(const struct verify_arguments *arguments, struct files *files,
+                                 const struct scratch *scratch, struct verify_report *ret)
+{
+    struct verify_show show = {.quiet = arguments->quiet};
+    const bool resumes = arguments->resume != NULL;
+    const struct verify_options verify_options = {
+        .store_id = arguments->store_id,
+        .on_progress = show_progress,
+        .wants_stop = wants_stop,
+        .context = &show,
+        .scratch = scratch->files,
+        .scratch_name = scratch->ids,
+        .checkpoint_name = resumes ? scratch->checkpoint : NULL,
+    };
+    if (resumes)
+        catch_signals();
+    const struct status status = verify_store(files, &verify_options, &system_clock, &system_entropy, ret);
+    progress_end(&show.progress);
+    return status;
+}
+
+static struct status verify(const struct verify_arguments *arguments)
 {
     CLEANUP(posix_files_free_at) struct files *files = NULL;
-    if (access(arguments->path, F_OK) != 0)
-        return status_error(STATUS_NOT_FOUND, "there is no folder \"%s\"; name the one that holds the store",
-                            arguments->path);
-    STATUS_TRY(posix_files_new(arguments->path, &files));
-    const struct verify_options verify_options = {arguments->store_id, show_progress, arguments};
-    struct verify_report report = {0};
-    struct status status = verify_store(files, &verify_options, &system_clock, &system_entropy, &report);
-    if (!arguments->quiet && arguments->shown_at_us != 0)
-        (void)fputc('\n', stderr);
-    if (status.code != STATUS_OK)
-        return status;
-    (void)printf("good: %lld events of %lld aggregates in %u segments, %s stop\nchain: ",
-                 (long long)report.head_position, (long long)report.aggregate_count, report.segment_count,
-                 report.clean ? "clean" : "unclean");
-    for (size_t i = 0; i < SHA256_BYTES; i++)
-        (void)printf("%02x", report.chain.bytes[i]);
-    (void)printf("\n");
-    return status_ok();
+    struct scratch scratch = {0};
+    struct verify_report found = {0};
+    STATUS_TRY(cli_folder(arguments->path, &files));
+    struct status status = find_scratch(arguments, &scratch);
+    if (status.code == STATUS_OK)
+        status = verify_with(arguments, files, &scratch, &found);
+    posix_files_free(scratch.files);
+    if (found.resume_refused[0] != '\0')
+        (void)fprintf(stderr, "strata: all was read, %s was no help: %s\n", arguments->resume,
+                      found.resume_refused);
+    if (status.code == STATUS_OK)
+        report(&found);
+    else if (status.code == STATUS_CANCELLED)
+        return status_prefix(status, "go on with --resume %s", arguments->resume);
+    return status;
 }
 
 int cli_verify(int argc, char **argv)

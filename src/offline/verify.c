@@ -1,71 +1,32 @@
 #include "offline/verify.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
-#include "base/arena.h"
-#include "base/entropy.h"
-#include "store/embedded/log_scan.h"
-#include "store/embedded/remembered_head.h"
-#include "store/embedded/store_file.h"
+#include "store/embedded/state_check.h"
+#include "store_reading_internal.h"
+#include "verify_checkpoint_internal.h"
 
-#define FIRST_SLOTS 1024U
-
-struct aggregate {
-    struct bytes id; /* data NULL = free */
-    int32_t version;
-};
-
-/* Aggregate ids to the last version seen: open addressing, at most half full, a power of two. */
-struct aggregates {
-    struct aggregate *slots;
-    size_t slot_count;
-    size_t count;
-    uint64_t seed; /* ids come from outside: nobody may choose ones that collide */
-    struct arena *arena;
-};
+#define CHECKPOINT_EVERY_MS INT64_C(30000)
 
 struct verification {
-    const char *store_id;
     const struct verify_options *options;
     struct verify_report *report;
-    struct aggregates aggregates;
-    struct remembered_head remembered;
-    bool remembered_seen;
+    struct store_reading reading;
+    struct version_table versions;
+    struct id_set *ids;
     char segment_name[32];
+    struct log_end end; /* after the last frame */
+    int64_t saved_at_us;
+
+    /* What the checkpoint of this run will say, and what that of an earlier one said. */
+    struct verify_checkpoint made;
+    struct verify_checkpoint earlier;
+    bool resumes;
+    size_t skipped; /* segments of the earlier run seen so far */
+    bool misfits;   /* the store is not the one, or not as, the earlier run has read */
 };
-
-static struct aggregate *slot_of(const struct aggregates *aggregates, struct bytes id)
-{
-    size_t at =
-        (size_t)XXH3_64bits_withSeed(id.data, id.size_bytes, aggregates->seed) & (aggregates->slot_count - 1);
-    while (aggregates->slots[at].id.data != NULL && !bytes_equal(aggregates->slots[at].id, id))
-        at = (at + 1) & (aggregates->slot_count - 1);
-    return &aggregates->slots[at];
-}
-
-static struct status no_memory(void)
-{
-    return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the table of aggregates");
-}
-
-static struct status grow(struct aggregates *aggregates)
-{
-    struct aggregates larger = *aggregates;
-    larger.slot_count = aggregates->slot_count == 0 ? FIRST_SLOTS : aggregates->slot_count * 2;
-    larger.slots = calloc(larger.slot_count, sizeof *larger.slots);
-    if (larger.slots == NULL)
-        return no_memory();
-    for (size_t i = 0; i < aggregates->slot_count; i++) {
-        if (aggregates->slots[i].id.data != NULL)
-            *slot_of(&larger, aggregates->slots[i].id) = aggregates->slots[i];
-    }
-    free(aggregates->slots);
-    *aggregates = larger;
-    return status_ok();
-}
 
 /* Versions count 1, 2, 3 …; only an explicit creation has 0. */
 static int32_t first_version(const struct event_fields *fields)
@@ -76,28 +37,47 @@ static int32_t first_version(const struct event_fields *fields)
 static struct status on_event(void *context, const struct scanned_event *event)
 {
     struct verification *verification = context;
-    struct aggregates *aggregates = &verification->aggregates;
-    if (aggregates->count * 2 >= aggregates->slot_count)
-        STATUS_TRY(grow(aggregates));
     const struct event_fields *fields = event->fields;
-    struct aggregate *aggregate = slot_of(aggregates, fields->aggregate_id);
-    const bool known = aggregate->id.data != NULL;
-    const int32_t expected = known ? aggregate->version + 1 : first_version(fields);
+    struct version_entry *aggregate = NULL;
+    bool is_new = false;
+    STATUS_TRY(version_table_get(&verification->versions, fields->aggregate_id, &aggregate, &is_new));
+    const int32_t expected = is_new ? first_version(fields) : aggregate->version + 1;
     if (fields->version != expected)
         return status_reason(
             REASON_DAMAGED,
             "%s/log/%s is wrong: the event at position %" PRId64 ", offset %" PRIu64
             ", has version %d of aggregate \"%.*s\" where %d comes next; restore the store from a "
             "backup and report this",
-            verification->store_id, verification->segment_name, event->position, event->offset,
+            verification->reading.store_id, verification->segment_name, event->position, event->offset,
             fields->version, BYTES_FORMAT(fields->aggregate_id), expected);
-    if (!known) {
-        aggregate->id = arena_bytes(aggregates->arena, fields->aggregate_id);
-        if (aggregate->id.data == NULL)
-            return no_memory();
-        aggregates->count++;
-    }
     aggregate->version = fields->version;
+    return id_set_add(verification->ids, fields->id, event->position);
+}
+
+/* --- segments, and what an earlier run knows of them --- */
+
+static struct status misfit(struct verification *verification, const char *what)
+{
+    verification->misfits = true;
+    return status_error(STATUS_FAILED_PRECONDITION, "%s", what);
+}
+
+static struct status compare_segment(struct verification *verification, const struct scanned_segment *segment)
+{
+    const struct verify_checkpoint *earlier = &verification->earlier;
+    const struct verified_segment *segments =
+        (const struct verified_segment *)(const void *)earlier->segments.data;
+    const size_t count = verify_checkpoint_segment_count(earlier);
+    if (!segment->skipped)
+        return verification->skipped == count && segment->first_position == earlier->resume.first_position
+                   ? status_ok()
+                   : misfit(verification, "a segment that it has verified is not there");
+    if (verification->skipped == count)
+        return misfit(verification, "there are other segments than it has verified");
+    const struct verified_segment *known = &segments[verification->skipped++];
+    if (known->first_position != segment->first_position || known->epoch != segment->epoch ||
+        memcmp(&known->chain, &segment->chain, sizeof known->chain) != 0)
+        return misfit(verification, "a segment that it has verified is another now");
     return status_ok();
 }
 
@@ -105,8 +85,16 @@ static struct status on_segment_begin(void *context, const struct scanned_segmen
 {
     struct verification *verification = context;
     memcpy(verification->segment_name, segment->name, sizeof verification->segment_name);
+    if (verification->resumes &&
+        verification->skipped <= verify_checkpoint_segment_count(&verification->earlier) &&
+        segment->first_position <= verification->earlier.resume.first_position)
+        STATUS_TRY(compare_segment(verification, segment));
     verification->report->segment_count++;
-    return status_ok();
+    if (segment->skipped)
+        verification->report->bytes += segment->file_bytes;
+    const struct verified_segment read = {segment->first_position, segment->epoch, segment->chain};
+    buffer_add(&verification->made.segments, &read, sizeof read);
+    return buffer_status(&verification->made.segments);
 }
 
 static struct status on_frame(void *context, const struct scanned_segment *segment, const struct log_end *end,
@@ -118,62 +106,222 @@ static struct status on_frame(void *context, const struct scanned_segment *segme
     report->head_position = end->position;
     report->timestamp_us = end->timestamp_us;
     report->chain = end->chain;
-    report->aggregate_count = (int64_t)verification->aggregates.count;
+    report->aggregate_count = (int64_t)verification->versions.count;
     report->bytes += frame.size_bytes;
-    verification->remembered_seen =
-        verification->remembered_seen || remembered_head_is(&verification->remembered, end);
+    verification->end = *end;
+    store_reading_note(&verification->reading, end);
     if (verification->options->on_progress != NULL)
         verification->options->on_progress(verification->options->context, report);
     return status_ok();
 }
 
-static struct status compare_end(const struct verification *verification, const struct log_scan_result *found)
+static struct status save(struct verification *verification)
 {
-    char difference[300];
-    verification->report->bytes = found->bytes;
-    verification->report->clean = verification->remembered.clean;
-    if (found->segment_count > 0)
-        verification->report->torn_bytes = found->last.dirty_end - found->last.end_offset;
-    if (!remembered_head_differs(&verification->remembered, verification->remembered_seen, found, difference,
-                                 sizeof difference))
-        return status_ok();
-    return status_error(STATUS_FAILED_PRECONDITION,
-                        "%s/log: %s%s%s; restore log/ and state/ from one backup, or start once with "
-                        "--accept-data-loss",
-                        verification->store_id, difference, found->torn ? "; " : "",
-                        found->torn ? found->last.why.message : "");
+    const struct verify_options *options = verification->options;
+    struct verify_checkpoint *made = &verification->made;
+    const struct id_set_run *runs = NULL;
+    size_t run_count = 0;
+    STATUS_TRY(id_set_save(verification->ids, &runs, &run_count));
+    memcpy(made->uuid, verification->reading.identity.uuid, sizeof made->uuid);
+    made->resume = (struct log_resume){verification->end.position + 1, verification->end};
+    made->remembered_position = verification->reading.remembered.position;
+    made->remembered_chain = verification->reading.remembered.chain;
+    made->remembered_seen = verification->reading.remembered_seen;
+    buffer_clear(&made->runs);
+    buffer_add(&made->runs, runs, run_count * sizeof *runs);
+    STATUS_TRY(buffer_status(&made->runs));
+    STATUS_TRY(
+        verify_checkpoint_write(options->scratch, options->checkpoint_name, made, &verification->versions));
+    verification->saved_at_us = clock_monotonic_us(verification->reading.clock);
+    return status_ok();
 }
 
-static struct status verify(struct files *files, struct verification *verification, const struct clock *clock,
-                            const struct entropy *entropy)
+/* Between segments: there a later run can begin. */
+static struct status on_segment_end(void *context, const struct scanned_segment *segment)
 {
-    const char *store_id = verification->store_id;
-    STATUS_TRY(store_id_check(store_id));
-    CLEANUP(file_close_at) struct file *lock = NULL;
-    struct status status = store_lock(files, store_id, false, &lock);
+    struct verification *verification = context;
+    const struct verify_options *options = verification->options;
+    if (options->checkpoint_name == NULL || segment->last)
+        return status_ok();
+    const int64_t every_ms =
+        options->checkpoint_every_ms == 0 ? CHECKPOINT_EVERY_MS : options->checkpoint_every_ms;
+    const bool stop = options->wants_stop != NULL && options->wants_stop(options->context);
+    const int64_t since_us = clock_monotonic_us(verification->reading.clock) - verification->saved_at_us;
+    if (stop || since_us >= every_ms * 1000)
+        STATUS_TRY(save(verification));
+    if (!stop)
+        return status_ok();
+    return status_error(STATUS_CANCELLED, "stopped at position %" PRId64 "; everything up to there is good",
+                        verification->end.position);
+}
+
+/* --- beginning --- */
+
+/*
+ * The remembered head must have been passed. Where it lies in what is not read again, only the earlier run can say so, and
+ * only if it is still the same.
+ */
+static bool knows_remembered_head(const struct verification *verification)
+{
+    const struct remembered_head *now = &verification->reading.remembered;
+    const struct verify_checkpoint *earlier = &verification->earlier;
+    if (now->position > earlier->resume.end.position || now->position == 0)
+        return true;
+    return earlier->remembered_seen && earlier->remembered_position == now->position &&
+           memcmp(&earlier->remembered_chain, &now->chain, sizeof now->chain) == 0;
+}
+
+/* Fills table, ids and `earlier` from the checkpoint; NOT_FOUND when there is none. */
+static struct status take_up(struct verification *verification)
+{
+    const struct verify_options *options = verification->options;
+    struct verify_checkpoint *earlier = &verification->earlier;
+    if (options->checkpoint_name == NULL)
+        return status_error(STATUS_NOT_FOUND, "no checkpoint is kept");
+    STATUS_TRY(
+        verify_checkpoint_read(options->scratch, options->checkpoint_name, &verification->versions, earlier));
+    if (memcmp(earlier->uuid, verification->reading.identity.uuid, sizeof earlier->uuid) != 0)
+        return status_error(STATUS_FAILED_PRECONDITION, "%s is about another store",
+                            options->checkpoint_name);
+    if (!knows_remembered_head(verification))
+        return status_error(STATUS_FAILED_PRECONDITION, "the store was opened since %s was written",
+                            options->checkpoint_name);
+    const struct id_set_options id_options = {options->scratch, options->scratch_name, options->chunk_ids};
+    const struct status status =
+        id_set_new(&id_options, (const struct id_set_run *)(const void *)earlier->runs.data,
+                   earlier->runs.size_bytes / sizeof(struct id_set_run), &verification->ids);
     if (status.code == STATUS_NOT_FOUND)
-        return status_prefix(status, "there is no store \"%s\" here", store_id);
+        return status_error(STATUS_FAILED_PRECONDITION, "%s is missing beside %s", options->scratch_name,
+                            options->checkpoint_name);
     STATUS_TRY(status);
-    struct store_identity identity;
-    STATUS_TRY(store_identity_read(files, store_id, &identity));
-    status = remembered_head_read(files, store_id, &identity, clock, entropy, &verification->remembered);
-    if (status.code == STATUS_NOT_FOUND)
-        return status_error(
-            STATUS_FAILED_PRECONDITION,
-            "%s/state/state.db is missing beside the log; restore it from a backup, or start once with "
-            "--accept-state-loss",
-            store_id);
-    STATUS_TRY(status);
+    verification->reading.remembered_seen = earlier->remembered_seen;
+    verification->resumes = true;
+    return status_ok();
+}
+
+static struct status begin(struct verification *verification, bool use_checkpoint)
+{
+    const struct verify_options *options = verification->options;
+    uint64_t seed = 0;
+    entropy_fill(verification->reading.entropy, &seed, sizeof seed);
+    STATUS_TRY(version_table_init(&verification->versions, seed));
+    verification->made.segments = buffer_make(0);
+    verification->made.runs = buffer_make(0);
+    verification->saved_at_us = clock_monotonic_us(verification->reading.clock);
+    if (use_checkpoint) {
+        const struct status status = take_up(verification);
+        if (status.code == STATUS_OK || status.code == STATUS_RESOURCE_EXHAUSTED)
+            return status;
+        if (status.code != STATUS_NOT_FOUND)
+            return misfit(verification, status.message);
+    }
+    const struct id_set_options id_options = {options->scratch, options->scratch_name, options->chunk_ids};
+    return id_set_new(&id_options, NULL, 0, &verification->ids);
+}
+
+static void end(struct verification *verification)
+{
+    version_table_done(&verification->versions);
+    id_set_free(verification->ids);
+    verification->ids = NULL;
+    verify_checkpoint_done(&verification->made);
+    verify_checkpoint_done(&verification->earlier);
+}
+
+/* --- what the log alone does not say --- */
+
+static struct status check_ids(struct verification *verification)
+{
+    int64_t earlier = 0;
+    int64_t later = 0;
+    STATUS_TRY(id_set_find_repeated(verification->ids, &earlier, &later));
+    if (later == 0)
+        return status_ok();
+    return status_reason(REASON_DAMAGED,
+                         "%s/log is wrong: the events at positions %" PRId64 " and %" PRId64
+                         " have the same id; restore the store from a backup and report this",
+                         verification->reading.store_id, earlier, later);
+}
+
+/* What stands beside the log and is made from it, or is not history. */
+static struct status check_beside(struct verification *verification)
+{
+    struct store_reading *reading = &verification->reading;
+    const struct state_check_options options = {.store_id = reading->store_id,
+                                                .identity = &reading->identity};
+    struct state_check_report state;
+    STATUS_TRY(state_check(reading->files, &options, reading->clock, reading->entropy, &state));
+    verification->report->snapshot_count = state.snapshot_count;
+    return status_ok();
+}
+
+static struct status scan(struct verification *verification)
+{
+    struct verify_report *report = verification->report;
     const struct log_sink sink = {
         .context = verification,
         .on_segment_begin = on_segment_begin,
         .on_event = on_event,
         .on_frame = on_frame,
+        .on_segment_end = on_segment_end,
     };
-    const struct log_scan_options options = {.check_every_leaf = true, .check_digests = true};
-    struct log_scan_result found;
-    STATUS_TRY(log_scan_run(files, store_id, &identity, &options, &sink, &found));
-    return compare_end(verification, &found);
+    struct log_scan_result found = {0};
+    const struct status status = store_reading_scan(
+        &verification->reading, &sink, verification->resumes ? &verification->earlier.resume : NULL, &found);
+    if (found.segment_count > 0) { /* the scan came to the end of the log */
+        report->bytes = found.bytes;
+        report->clean = verification->reading.remembered.clean;
+        report->torn_bytes = found.last.dirty_end - found.last.end_offset;
+    }
+    if (verification->resumes && status.code != STATUS_CANCELLED && found.segment_count > 0 &&
+        found.last.skipped)
+        return misfit(verification, "the log ends before the place where it was to go on");
+    return status;
+}
+
+static struct status run(struct verification *verification, bool use_checkpoint)
+{
+    STATUS_TRY(begin(verification, use_checkpoint));
+    if (verification->resumes) {
+        verification->report->resumed_position = verification->earlier.resume.end.position;
+        verification->report->head_position = verification->report->resumed_position;
+    }
+    STATUS_TRY(scan(verification));
+    STATUS_TRY(check_ids(verification));
+    return check_beside(verification);
+}
+
+static void remove_scratch(const struct verify_options *options, const char *name)
+{
+    if (options->scratch != NULL && name != NULL) {
+        const struct status status = files_remove(options->scratch, name);
+        (void)status; /* it may never have been made; what is left over is overwritten by the next run */
+    }
+}
+
+static struct status verify(struct verification *verification)
+{
+    struct verify_report *report = verification->report;
+    struct status status = run(verification, true);
+    if (verification->misfits) {
+        /* Never a reason to trust less or more: all is read again. */
+        const uint64_t total_bytes = report->total_bytes;
+        struct store_reading reading = verification->reading;
+        const struct verify_options *options = verification->options;
+        reading.remembered_seen = false;
+        *report = (struct verify_report){.total_bytes = total_bytes};
+        snprintf(report->resume_refused, sizeof report->resume_refused, "%.299s", status.message);
+        end(verification);
+        *verification = (struct verification){.options = options, .report = report, .reading = reading};
+        status = run(verification, false);
+    }
+    end(verification);
+    /* What was verified before a fault stays so, and the next run can begin there. */
+    if (status.code == STATUS_OK || verification->options->checkpoint_name == NULL)
+        remove_scratch(verification->options, verification->options->scratch_name);
+    if (status.code == STATUS_OK)
+        remove_scratch(verification->options, verification->options->checkpoint_name);
+    return status;
 }
 
 struct status verify_store(struct files *files, const struct verify_options *options,
@@ -181,17 +329,10 @@ struct status verify_store(struct files *files, const struct verify_options *opt
                            struct verify_report *ret)
 {
     *ret = (struct verify_report){0};
-    struct verification verification = {
-        .store_id = options->store_id == NULL ? "main" : options->store_id,
-        .options = options,
-        .report = ret,
-        .aggregates = {.arena = arena_new(0)},
-    };
-    if (verification.aggregates.arena == NULL)
-        return no_memory();
-    entropy_fill(entropy, &verification.aggregates.seed, sizeof verification.aggregates.seed);
-    const struct status status = verify(files, &verification, clock, entropy);
-    free(verification.aggregates.slots);
-    arena_free(verification.aggregates.arena);
+    struct verification verification = {.options = options, .report = ret};
+    STATUS_TRY(store_reading_open(files, options->store_id, clock, entropy, &verification.reading));
+    ret->total_bytes = verification.reading.log_bytes;
+    const struct status status = verify(&verification);
+    store_reading_close(&verification.reading);
     return status;
 }
