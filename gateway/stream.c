@@ -1,6 +1,7 @@
 /* Server streams: Server-Sent Events (HTML 9.2) and NDJSON. */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "gateway/gateway_internal.h"
 #include "gateway/transcode/transcode.h"
@@ -116,11 +117,15 @@ static bool write_item(void *context, const struct stream_item *item)
     if (writing->form == ANSWER_SSE) {
         if (item->part != PART_EVENT)
             buffer_printf(text, "event: %s\n", item->name);
-        buffer_printf(text, "id: %" PRId64 "\ndata: ", item->position);
+        char id[48]; /* buffer_printf would go over its format twice, for every event */
+        const int length = snprintf(id, sizeof id, "id: %" PRId64 "\ndata: ", item->position);
+        buffer_add(text, id, (size_t)length);
         writing->status = transcode_to_json(item->message, item->wire, text);
         buffer_add_text(text, "\n\n");
     } else {
-        buffer_printf(text, "{\"%s\":", item->name);
+        buffer_add_text(text, "{\"");
+        buffer_add_text(text, item->name);
+        buffer_add_text(text, "\":");
         writing->status = transcode_to_json(item->message, item->wire, text);
         buffer_add_text(text, "}\n");
     }

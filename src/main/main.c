@@ -12,6 +12,9 @@ static const struct cli_command commands[] = {
     {"append", "append one event", cli_append},
     {"get", "show an aggregate, now or as of a version", cli_get},
     {"tail", "follow events as they are recorded", cli_tail},
+    {"export", "write all events to a file, as NDJSON or as records", cli_export},
+    {"import", "append the events of a file, or keep records as they were", cli_import},
+    {"info", "show what is in the folder of a store", cli_info},
     {"verify", "re-read a store that no server holds and prove every checksum and the chain", cli_verify},
 };
 

@@ -53,13 +53,16 @@ static uint8_t *put_tag(uint8_t *to, uint32_t number, unsigned type)
     return put_varint(to, (uint64_t)number << 3 | type);
 }
 
-static uint8_t *put_bytes(uint8_t *to, uint32_t number, struct bytes bytes)
+/* The range moves to where it is written. */
+static uint8_t *put_bytes(uint8_t *to, uint32_t number, struct bytes *bytes)
 {
-    if (bytes.size_bytes == 0)
+    const size_t size = bytes->size_bytes;
+    if (size == 0)
         return to;
-    to = put_varint(put_tag(to, number, WIRE_LEN), bytes.size_bytes);
-    memcpy(to, bytes.data, bytes.size_bytes);
-    return to + bytes.size_bytes;
+    to = put_varint(put_tag(to, number, WIRE_LEN), size);
+    memcpy(to, bytes->data, size);
+    bytes->data = to;
+    return to + size;
 }
 
 /* A negative int32 is sign-extended to ten bytes, as protocol buffers want it. */
@@ -118,54 +121,61 @@ size_t record_encoded_bound(const struct event_fields *fields)
     return size;
 }
 
-static uint8_t *put_header(uint8_t *to, const struct event_fields *fields, struct bytes digest)
+static uint8_t *put_header(uint8_t *to, struct event_fields *fields)
 {
-    to = put_bytes(to, FIELD_ID, fields->id);
-    to = put_bytes(to, FIELD_TYPE, fields->type);
-    to = put_bytes(to, FIELD_AGGREGATE_ID, fields->aggregate_id);
-    to = put_bytes(to, FIELD_AGGREGATE_TYPE, fields->aggregate_type);
+    to = put_bytes(to, FIELD_ID, &fields->id);
+    to = put_bytes(to, FIELD_TYPE, &fields->type);
+    to = put_bytes(to, FIELD_AGGREGATE_ID, &fields->aggregate_id);
+    to = put_bytes(to, FIELD_AGGREGATE_TYPE, &fields->aggregate_type);
     to = put_int(to, FIELD_VERSION, fields->version);
     to = put_int(to, FIELD_POSITION, fields->position);
     to = put_time(to, FIELD_TIMESTAMP, fields->timestamp_us);
-    to = put_bytes(to, FIELD_CORRELATION_ID, fields->correlation_id);
-    to = put_bytes(to, FIELD_CAUSATION_ID, fields->causation_id);
-    to = put_bytes(to, FIELD_CONTENT_TYPE, fields->content_type);
+    to = put_bytes(to, FIELD_CORRELATION_ID, &fields->correlation_id);
+    to = put_bytes(to, FIELD_CAUSATION_ID, &fields->causation_id);
+    to = put_bytes(to, FIELD_CONTENT_TYPE, &fields->content_type);
     to = put_int(to, FIELD_SCHEMA_VERSION, fields->schema_version);
     for (size_t i = 0; i < fields->tag_count; i++)
-        to = put_bytes(to, FIELD_TAGS, fields->tags[i]);
-    to = put_bytes(to, FIELD_SUBJECT, fields->subject);
+        to = put_bytes(to, FIELD_TAGS, &fields->tags[i]);
+    to = put_bytes(to, FIELD_SUBJECT, &fields->subject);
     if (fields->has_occurred_at)
         to = put_time(to, FIELD_OCCURRED_AT, fields->occurred_at_us);
-    to = put_bytes(to, FIELD_TRACEPARENT, fields->traceparent);
-    to = put_bytes(to, FIELD_APPEND_ID, fields->append_id);
+    to = put_bytes(to, FIELD_TRACEPARENT, &fields->traceparent);
+    to = put_bytes(to, FIELD_APPEND_ID, &fields->append_id);
     to = put_int(to, FIELD_APPEND_INDEX, fields->append_index);
     to = put_int(to, FIELD_APPEND_COUNT, fields->append_count);
-    to = put_bytes(to, FIELD_ACTOR, fields->actor);
-    return put_bytes(to, FIELD_PAYLOAD_DIGEST, digest);
+    to = put_bytes(to, FIELD_ACTOR, &fields->actor);
+    return put_bytes(to, FIELD_PAYLOAD_DIGEST, &fields->payload_digest);
+}
+
+struct record record_write(struct event_fields *fields, uint8_t *to)
+{
+    assert(fields->tag_count <= RECORD_TAGS_MAX);
+    const size_t bound = record_encoded_bound(fields);
+    struct sha256 own;
+    if (fields->payload_digest.size_bytes == 0) {
+        own = record_payload_digest(fields->salt, fields->data, fields->metadata);
+        fields->payload_digest = bytes_of(own.bytes, sizeof own.bytes);
+    }
+    uint8_t *end = put_header(to, fields);
+    const size_t header_bytes = (size_t)(end - to);
+    end = put_bytes(end, FIELD_DATA, &fields->data);
+    end = put_bytes(end, FIELD_METADATA, &fields->metadata);
+    end = put_bytes(end, FIELD_SALT, &fields->salt);
+    const size_t size = (size_t)(end - to);
+    assert(size <= bound);
+    return (struct record){bytes_of(to, size), header_bytes};
 }
 
 void record_encode(const struct event_fields *fields, struct buffer *to, size_t *ret_header_bytes)
 {
-    assert(fields->tag_count <= RECORD_TAGS_MAX);
-    struct sha256 own = {{0}};
-    struct bytes digest = fields->payload_digest;
-    if (digest.size_bytes == 0) {
-        own = record_payload_digest(fields->salt, fields->data, fields->metadata);
-        digest = bytes_of(own.bytes, sizeof own.bytes);
-    }
+    struct event_fields copy = *fields;
     const size_t before = to->size_bytes;
-    const size_t bound = record_encoded_bound(fields);
-    uint8_t *start = buffer_extend(to, bound);
+    uint8_t *start = buffer_extend(to, record_encoded_bound(fields));
     if (start == NULL)
         return;
-    uint8_t *end = put_header(start, fields, digest);
-    *ret_header_bytes = (size_t)(end - start);
-    end = put_bytes(end, FIELD_DATA, fields->data);
-    end = put_bytes(end, FIELD_METADATA, fields->metadata);
-    end = put_bytes(end, FIELD_SALT, fields->salt);
-    const size_t size = (size_t)(end - start);
-    assert(size <= bound);
-    to->size_bytes = before + size;
+    const struct record record = record_write(&copy, start);
+    *ret_header_bytes = record.header_bytes;
+    to->size_bytes = before + record.bytes.size_bytes;
 }
 
 /* --- reading --- */

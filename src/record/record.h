@@ -71,11 +71,18 @@ struct event_fields {
     struct bytes salt; /* RECORD_SALT_BYTES */
 };
 
+/*
+ * Writes header and payload at `to`, which has room for record_encoded_bound(fields), and lets all texts of `fields`
+ * point there: afterwards they are what record_decode would give. A missing payload_digest is computed from salt, data
+ * and metadata.
+ */
+struct record record_write(struct event_fields *fields, uint8_t *to);
+
 /* Appends header and payload to `to`; *ret_header_bytes is the header's share. A missing payload_digest is
  * computed from salt, data and metadata. Failure of the buffer stays in it (buffer_status). */
 void record_encode(const struct event_fields *fields, struct buffer *to, size_t *ret_header_bytes);
 
-/* At most so many bytes does record_encode write, and asks the buffer for: a buffer with that much room won't move. */
+/* At most so many bytes are written, and asked of a buffer: one with that much room won't move. */
 size_t record_encoded_bound(const struct event_fields *fields);
 
 /* Where the header ends: before the first tag ≥ 30. DATA_LOSS/DAMAGED when the bytes are not well formed, or a

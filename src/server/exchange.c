@@ -107,6 +107,7 @@ struct batch {
     grpc_call *call;
     bool headers;
     struct outgoing *message; /* NULL = none */
+    bool more;                /* another message waits behind it */
     bool end;
     bool close; /* RECV_CLOSE_ON_SERVER, if nothing has asked for it before */
     grpc_status_code code;
@@ -148,6 +149,8 @@ static void start_writing(const struct batch *batch)
         ops[count++].op = GRPC_OP_SEND_INITIAL_METADATA;
     if (batch->message != NULL) {
         ops[count].op = GRPC_OP_SEND_MESSAGE;
+        /* What comes behind it at once may share its system call. With headers in the batch gRPC would hang. */
+        ops[count].flags = batch->more && !batch->headers ? GRPC_WRITE_BUFFER_HINT : 0;
         ops[count++].data.send_message.send_message = batch->message->bytes;
     }
     if (batch->end) {
@@ -199,6 +202,7 @@ static bool decide_write(struct exchange *exchange, struct batch *ret)
         .call = exchange->call,
         .headers = !exchange->initial_sent,
         .message = message,
+        .more = exchange->out_first != NULL,
         .end = end,
         .close = end && !exchange->watching,
         .code = exchange->ending.code,
@@ -343,7 +347,7 @@ static void message_written(struct exchange *exchange, bool success)
         exchange->unsent = 0;
     }
     const bool tell = exchange->blocked && !exchange->broken && !exchange->finishing &&
-                      exchange->unsent < EXCHANGE_SEND_AHEAD;
+                      exchange->unsent < EXCHANGE_RESUME_BELOW;
     if (tell)
         exchange->blocked = false;
     unlock(exchange);

@@ -38,17 +38,24 @@ struct status append_builder_init(struct append_builder *builder, struct service
 /* --- one event --- */
 
 /* The path is made only when something is wrong: a good event must cost nothing for it. */
-static void event_fault(struct append_builder *builder, int index, const char *field, struct status status)
+static __attribute__((cold, noinline)) void event_fault(struct append_builder *builder, int index,
+                                                        const char *field, const struct status *status)
 {
-    if (status_is_ok(&status))
-        return;
     char path[160];
     if (index < 0)
         snprintf(path, sizeof path, "%s", field);
     else
         snprintf(path, sizeof path, "events[%d].%s", index, field);
-    faults_add(&builder->faults, path, index < 0 ? status : status_prefix(status, "events[%d]", index));
+    faults_add(&builder->faults, path, index < 0 ? *status : status_prefix(*status, "events[%d]", index));
 }
+
+/* A macro, because a status is large: as an argument it would be copied for every field of every event. */
+#define EVENT_CHECK(builder, index, field, expression)                                                       \
+    do {                                                                                                     \
+        const struct status event_check_ = (expression);                                                     \
+        if (!status_is_ok(&event_check_))                                                                    \
+            event_fault(builder, index, field, &event_check_);                                               \
+    } while (0)
 
 static struct status content_type_check(struct bytes content_type)
 {
@@ -70,7 +77,8 @@ static struct bytes compact_object(struct append_builder *builder, int index, co
     const size_t before = builder->texts.size_bytes;
     const struct status status = json_compact(builder->arena, text, true, &builder->texts);
     if (!status_is_ok(&status)) {
-        event_fault(builder, index, field, status_prefix(status, "%s", field));
+        const struct status named = status_prefix(status, "%s", field);
+        event_fault(builder, index, field, &named);
         return BYTES_LITERAL("{}");
     }
     return bytes_of(builder->texts.data + before, builder->texts.size_bytes - before);
@@ -100,7 +108,7 @@ static void take_metadata_id(struct append_builder *builder, int index, const ch
     struct bytes text = BYTES_NONE;
     if (value->kind != JSON_STRING) {
         if (value->kind != JSON_NULL) /* which is as good as absent */
-            event_fault(builder, index, field,
+            EVENT_CHECK(builder, index, field,
                         status_reason(REASON_INVALID_FIELD, "%s is no string; give a string, or leave it out",
                                       field));
         return;
@@ -115,7 +123,7 @@ static void take_metadata_id(struct append_builder *builder, int index, const ch
                                "%s is \"%.*s\" and the event's is \"%.*s\"; give it once, or the same twice",
                                field, BYTES_FORMAT(text), BYTES_FORMAT(*id));
     }
-    event_fault(builder, index, field, status);
+    EVENT_CHECK(builder, index, field, status);
 }
 
 /* metadata.correlation_id and metadata.causation_id. The text is known to be a compact object. */
@@ -150,14 +158,14 @@ static void take_tags(struct append_builder *builder, int index, const Strata__V
 {
     event->tag_count = 0;
     if (from->n_tags > RECORD_TAGS_MAX) {
-        event_fault(builder, index, "tags",
+        EVENT_CHECK(builder, index, "tags",
                     status_reason(REASON_INVALID_FIELD, "tags has %zu entries; give at most %u", from->n_tags,
                                   RECORD_TAGS_MAX));
         return;
     }
     for (size_t i = 0; i < from->n_tags; i++) {
         const struct bytes tag = bytes_of_text(from->tags[i]);
-        event_fault(builder, index, "tags", id_check("tags", tag, ID_REQUIRED));
+        EVENT_CHECK(builder, index, "tags", id_check("tags", tag, ID_REQUIRED));
         bool seen = false; /* a tag given twice says nothing more, and would be indexed twice */
         for (size_t j = 0; j < event->tag_count; j++)
             seen = seen || bytes_equal(event->tags[j], tag);
@@ -175,7 +183,7 @@ static void take_payload(struct append_builder *builder, int index, const Strata
     event->metadata = BYTES_NONE;
     /* A text of twice the limit is not read for its white space. */
     if (given > 2 * most) {
-        event_fault(builder, index, "data",
+        EVENT_CHECK(builder, index, "data",
                     status_reason(
                         REASON_EVENT_TOO_LARGE,
                         "data and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
@@ -193,7 +201,7 @@ static void take_payload(struct append_builder *builder, int index, const Strata
     }
     const size_t size_bytes = event->data.size_bytes + event->metadata.size_bytes;
     if (size_bytes > most)
-        event_fault(builder, index, "data",
+        EVENT_CHECK(builder, index, "data",
                     status_reason(
                         REASON_EVENT_TOO_LARGE,
                         "data and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
@@ -209,7 +217,7 @@ static void check_payload(struct append_builder *builder, int index, const struc
         const struct status empty = domain_check_payload(domain, builder->arena, "data", event->type,
                                                          BYTES_NONE, BYTES_LITERAL("{}"));
         if (!status_is_ok(&empty))
-            event_fault(
+            EVENT_CHECK(
                 builder, index, "content_type",
                 status_reason(
                     REASON_INVALID_FIELD,
@@ -222,13 +230,13 @@ static void check_payload(struct append_builder *builder, int index, const struc
         domain_check_payload(domain, builder->arena, "data", event->type, event->aggregate_id, event->data);
     if (status_is_ok(&status))
         return;
-    if (index >= 0) { /* again with the path that the caller knows */
-        char path[48];
+    char path[48] = "data";
+    if (index >= 0) { /* again with the path that the caller knows, which its messages then name themselves */
         snprintf(path, sizeof path, "events[%d].data", index);
         status =
             domain_check_payload(domain, builder->arena, path, event->type, event->aggregate_id, event->data);
     }
-    event_fault(builder, index, "data", status);
+    faults_add(&builder->faults, path, status);
 }
 
 static void take_ids(struct append_builder *builder, int index, const Strata__V1__NewEvent *from,
@@ -238,11 +246,11 @@ static void take_ids(struct append_builder *builder, int index, const Strata__V1
     event->correlation_id = bytes_of_text(from->correlation_id);
     event->causation_id = bytes_of_text(from->causation_id);
     event->subject = bytes_of_text(from->subject);
-    event_fault(builder, index, "id", id_check("id", event->id, ID_OPTIONAL));
-    event_fault(builder, index, "correlation_id",
+    EVENT_CHECK(builder, index, "id", id_check("id", event->id, ID_OPTIONAL));
+    EVENT_CHECK(builder, index, "correlation_id",
                 id_check("correlation_id", event->correlation_id, ID_OPTIONAL));
-    event_fault(builder, index, "causation_id", id_check("causation_id", event->causation_id, ID_OPTIONAL));
-    event_fault(builder, index, "subject", id_check("subject", event->subject, ID_OPTIONAL));
+    EVENT_CHECK(builder, index, "causation_id", id_check("causation_id", event->causation_id, ID_OPTIONAL));
+    EVENT_CHECK(builder, index, "subject", id_check("subject", event->subject, ID_OPTIONAL));
     if (event->id.size_bytes > 0)
         builder->given_ids++;
 }
@@ -253,12 +261,12 @@ static void take_types(struct append_builder *builder, int index, const Strata__
     event->type = bytes_of_text(from->type);
     event->fitting_type = domain_fitting_type(event->type);
     const size_t faults_before = builder->faults.count;
-    event_fault(builder, index, "type", type_check("type", event->type, ID_REQUIRED));
-    event_fault(builder, index, "aggregate_id", id_check("aggregate_id", event->aggregate_id, ID_REQUIRED));
-    event_fault(builder, index, "aggregate_type",
+    EVENT_CHECK(builder, index, "type", type_check("type", event->type, ID_REQUIRED));
+    EVENT_CHECK(builder, index, "aggregate_id", id_check("aggregate_id", event->aggregate_id, ID_REQUIRED));
+    EVENT_CHECK(builder, index, "aggregate_type",
                 type_check("aggregate_type", event->aggregate_type, ID_OPTIONAL));
     if (builder->faults.count == faults_before)
-        event_fault(builder, index, "type",
+        EVENT_CHECK(builder, index, "type",
                     domain_check_types(builder->service->parts.domain, event->type, event->aggregate_type));
 }
 
@@ -274,18 +282,18 @@ void append_builder_add(struct append_builder *builder, const Strata__V1__NewEve
     take_tags(builder, index, from, event);
     event->schema_version = from->schema_version;
     if (from->schema_version < 0)
-        event_fault(builder, index, "schema_version",
+        EVENT_CHECK(builder, index, "schema_version",
                     status_reason(REASON_INVALID_FIELD, "schema_version is %d; give 0 or more",
                                   from->schema_version));
     event->has_occurred_at = from->occurred_at != NULL;
     event->occurred_at_us = 0;
     if (from->occurred_at != NULL)
-        event_fault(builder, index, "occurred_at",
+        EVENT_CHECK(builder, index, "occurred_at",
                     time_check("occurred_at", from->occurred_at, &event->occurred_at_us));
     event->content_type = bytes_of_text(from->content_type);
     if (bytes_equal(event->content_type, BYTES_LITERAL("application/json")))
         event->content_type = BYTES_NONE; /* the default is not stored */
-    event_fault(builder, index, "content_type", content_type_check(event->content_type));
+    EVENT_CHECK(builder, index, "content_type", content_type_check(event->content_type));
     const size_t faults_before = builder->faults.count;
     take_payload(builder, index, from, event);
     if (builder->faults.count == faults_before)

@@ -8,7 +8,9 @@
 #include "service/replies_internal.h"
 
 /* A page may end early, with a token, after looking at so many events: a rare match must not hold a worker. */
-#define LOOKED_AT_MAX 100000
+#define LOOKED_AT_MAX      100000
+#define EVENT_EXTRA_BYTES  40U /* of an event in a reply beside its record */
+#define RESERVED_MAX_BYTES ((size_t)256 * 1024)
 
 /* --- GetEvent --- */
 
@@ -77,6 +79,7 @@ struct listing {
     bool empty; /* the interval holds nothing */
 
     struct buffer reply;
+    size_t expected; /* events, at most: what the reply gets room for at its first */
     size_t count;
     size_t record_bytes;
     int64_t looked_at;
@@ -243,6 +246,14 @@ static bool is_next(struct listing *listing, int64_t position)
     return listing->missing == 0;
 }
 
+/* Events of one list are often of one size. Growing step by step would copy the reply several times over. */
+static void reserve_reply(struct listing *listing, struct record first)
+{
+    const size_t each = first.bytes.size_bytes + EVENT_EXTRA_BYTES;
+    const size_t most = RESERVED_MAX_BYTES / each;
+    wire_reserve(&listing->reply, each * (listing->expected < most ? listing->expected : most));
+}
+
 static bool list_take(void *context, int64_t position, struct record record)
 {
     struct listing *listing = context;
@@ -260,6 +271,8 @@ static bool list_take(void *context, int64_t position, struct record record)
             listing->more = true;
             return false;
         }
+        if (listing->count == 0)
+            reserve_reply(listing, record);
         wire_put_event(&listing->reply, 1, listing->service, position, record);
         listing->count++;
         listing->record_bytes += record.bytes.size_bytes;
@@ -304,11 +317,14 @@ static struct status list_events_run(struct service *service, struct call *call,
     uint64_t filter = 0;
     STATUS_TRY(listing_filter(service, list, arena, &filter));
     STATUS_TRY(listing_build(list, filter, listing));
+    listing->expected = listing->page_size;
     if (list->aggregate_id[0] != '\0') {
         struct aggregate_head head = {0};
         STATUS_TRY(store->ops->aggregate(store, bytes_of_text(list->aggregate_id), arena, &head));
         if (!head.exists)
             return status_aggregate_unknown(bytes_of_text(list->aggregate_id));
+        if ((size_t)head.event_count < listing->expected)
+            listing->expected = (size_t)head.event_count;
     }
     if (!listing->empty)
         STATUS_TRY(list_fill(store, listing));

@@ -6,6 +6,11 @@
 #include "service/append_internal.h"
 #include "service/replies_internal.h"
 
+/* Of a reply beside its texts, for the room that it needs. */
+#define REPLY_FIXED_BYTES 64U
+#define REPLY_HEAD_BYTES  32U
+#define REPLY_ID_BYTES    4U
+
 static struct status no_memory(void)
 {
     return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the append");
@@ -277,8 +282,20 @@ static void put_head(struct buffer *to, const struct aggregate_head_change *head
     wire_put_bytes(to, 5, buffer_bytes(&part));
 }
 
+/* Ids and heads are most of a reply; with room for them it is written in one go. */
+static void make_room(const struct append_job *job, const struct append_outcome *outcome, struct buffer *to)
+{
+    size_t most = REPLY_FIXED_BYTES + outcome->append_id.size_bytes;
+    for (size_t i = 0; i < outcome->head_count; i++)
+        most += REPLY_HEAD_BYTES + outcome->heads[i].aggregate_id.size_bytes;
+    for (size_t i = 0; i < job->append.event_count; i++)
+        most += REPLY_ID_BYTES + job->append.events[i].id.size_bytes;
+    wire_reserve(to, most);
+}
+
 void append_events_reply(struct append_job *job, const struct append_outcome *outcome, struct buffer *to)
 {
+    make_room(job, outcome, to);
     wire_put_text(to, 1, outcome->append_id);
     wire_put_int(to, 2, outcome->first_position);
     wire_put_int(to, 3, outcome->first_position + (int64_t)outcome->record_count - 1);

@@ -60,16 +60,22 @@ static bool is_next(struct reading *reading, int64_t position)
     return reading->missing == 0;
 }
 
+/* A read of everything need not look into the records: they are checked where they are fetched. */
+static bool is_wanted(struct reading *reading, struct record record)
+{
+    if (reading->filter.count == 0)
+        return true;
+    struct event_fields header;
+    reading->status = record_decode_header(record, &header);
+    return status_is_ok(&reading->status) && query_matches(&reading->filter, &header);
+}
+
 static bool take_record(void *context, int64_t position, struct record record)
 {
     struct reading *reading = context;
     if (!is_next(reading, position))
         return false;
-    struct event_fields header;
-    reading->status = record_decode_header(record, &header);
-    if (!status_is_ok(&reading->status))
-        return false;
-    if (query_matches(&reading->filter, &header)) {
+    if (is_wanted(reading, record)) {
         const bool full =
             reading->count == BATCH_EVENTS_MAX || reading->left == 0 ||
             (reading->count > 0 && reading->batch.size_bytes + record.bytes.size_bytes > BATCH_BYTES_MAX);
@@ -80,6 +86,8 @@ static bool take_record(void *context, int64_t position, struct record record)
         wire_put_event(&reading->batch, 1, reading->service, position, record);
         reading->count++;
         reading->left--;
+    } else if (!status_is_ok(&reading->status)) {
+        return false;
     }
     reading->last = position;
     reading->looked_at++;

@@ -1,6 +1,7 @@
 #include "service/replies_internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* --- small fields --- */
 
@@ -36,6 +37,13 @@ void wire_put_text(struct buffer *to, uint32_t number, struct bytes text)
         wire_put_bytes(to, number, text);
 }
 
+void wire_reserve(struct buffer *to, size_t size_bytes)
+{
+    const size_t before = to->size_bytes;
+    if (buffer_extend(to, size_bytes) != NULL)
+        to->size_bytes = before;
+}
+
 static size_t time_bytes(int64_t seconds, int32_t nanos)
 {
     return (seconds != 0 ? 1 + varint_bytes((uint64_t)seconds) : 0) +
@@ -65,40 +73,69 @@ Google__Protobuf__Timestamp *time_to_proto(struct arena *arena, int64_t time_us)
 
 /* --- events --- */
 
-/* `processed` is a tag of two bytes and a one; false is not written. */
-static size_t computed_bytes(int64_t processed_at_us)
+#define COMPUTED_MAX_BYTES (3U + 2U + 1U + 2U * 11U)
+#define PREFIX_MAX_BYTES   (5U + 10U) /* tag and length of an event inside a message */
+
+static uint8_t *put_varint(uint8_t *to, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        *to++ = (uint8_t)(value | 0x80);
+    *to++ = (uint8_t)value;
+    return to;
+}
+
+static uint8_t *put_tag(uint8_t *to, uint32_t number, enum wire_type type)
+{
+    return put_varint(to, (uint64_t)number << 3 | (uint64_t)type);
+}
+
+static uint8_t *put_int(uint8_t *to, uint32_t number, int64_t value)
+{
+    return value == 0 ? to : put_varint(put_tag(to, number, WIRE_VARINT), (uint64_t)value);
+}
+
+/* What is computed on reading stands behind the stored bytes; nothing for an event that is not processed. */
+static size_t computed_write(int64_t processed_at_us, uint8_t ret[COMPUTED_MAX_BYTES])
 {
     if (processed_at_us == 0)
         return 0;
     int64_t seconds;
     int32_t nanos;
     split_time(processed_at_us, &seconds, &nanos);
-    return 3 + 2 + 1 + time_bytes(seconds, nanos);
+    uint8_t *at = put_int(ret, FIELD_EVENT_PROCESSED, 1);
+    at = put_varint(put_tag(at, FIELD_EVENT_PROCESSED_AT, WIRE_LEN), time_bytes(seconds, nanos));
+    at = put_int(put_int(at, 1, seconds), 2, nanos);
+    return (size_t)(at - ret);
 }
 
-static void put_computed(struct buffer *to, int64_t processed_at_us)
+/* The stored bytes go over as they are; room is asked for once, because a stream does this a million times a second. */
+static void put_event(struct buffer *to, struct bytes prefix, struct bytes stored, struct bytes computed)
 {
-    if (processed_at_us == 0)
+    uint8_t *at = buffer_extend(to, prefix.size_bytes + stored.size_bytes + computed.size_bytes);
+    if (at == NULL)
         return;
-    wire_put_uint(to, FIELD_EVENT_PROCESSED, 1);
-    wire_put_time(to, FIELD_EVENT_PROCESSED_AT, processed_at_us);
+    memcpy(at, prefix.data, prefix.size_bytes);
+    memcpy(at + prefix.size_bytes, stored.data, stored.size_bytes);
+    memcpy(at + prefix.size_bytes + stored.size_bytes, computed.data, computed.size_bytes);
 }
 
 void wire_put_event(struct buffer *to, uint32_t number, struct service *service, int64_t position,
                     struct record record)
 {
-    const int64_t processed_at_us = bus_processed_at_us(service->parts.bus, position);
-    wire_put_tag(to, number, WIRE_LEN);
-    wire_put_varint(to, record.bytes.size_bytes + computed_bytes(processed_at_us));
-    buffer_add_bytes(to, record.bytes);
-    put_computed(to, processed_at_us);
+    uint8_t computed[COMPUTED_MAX_BYTES];
+    const size_t size = computed_write(bus_processed_at_us(service->parts.bus, position), computed);
+    uint8_t prefix[PREFIX_MAX_BYTES];
+    const uint8_t *end =
+        put_varint(put_tag(prefix, number, WIRE_LEN), (uint64_t)record.bytes.size_bytes + size);
+    put_event(to, bytes_of(prefix, (size_t)(end - prefix)), record.bytes, bytes_of(computed, size));
 }
 
 void wire_put_event_message(struct buffer *to, struct service *service, int64_t position,
                             struct record record)
 {
-    buffer_add_bytes(to, record.bytes);
-    put_computed(to, bus_processed_at_us(service->parts.bus, position));
+    uint8_t computed[COMPUTED_MAX_BYTES];
+    const size_t size = computed_write(bus_processed_at_us(service->parts.bus, position), computed);
+    put_event(to, bytes_of(computed, 0), record.bytes, bytes_of(computed, size));
 }
 
 /* --- aggregates; the numbers are those of strata.v1.Aggregate --- */

@@ -11,6 +11,9 @@ void wire_put_time(struct buffer *to, uint32_t number, int64_t time_us);
 void wire_put_int(struct buffer *to, uint32_t number, int64_t value); /* nothing for 0, as proto3 has it */
 void wire_put_text(struct buffer *to, uint32_t number, struct bytes text); /* nothing for an empty one */
 
+/* Room for so many bytes more, which are then written without growing. */
+void wire_reserve(struct buffer *to, size_t size_bytes);
+
 /* A stored event as field `number`, with `processed` and `processed_at`. */
 void wire_put_event(struct buffer *to, uint32_t number, struct service *service, int64_t position,
                     struct record record);

@@ -1,7 +1,5 @@
 #include "decide_internal.h"
 
-#include <assert.h>
-
 #include "base/crypto.h"
 
 struct earlier {
@@ -11,19 +9,18 @@ struct earlier {
     const struct status *unreadable; /* NULL, or why there are no records though the id is used */
 };
 
-static struct earlier find_earlier(const struct deciding *deciding, struct bytes event_id)
+static struct earlier find_earlier(const struct deciding *deciding, uint32_t place)
 {
     const struct decide_input *input = deciding->input;
-    const struct commit_append *own = overlay_find_id(deciding->overlay, event_id);
+    const struct bytes event_id = input->names->request.event_ids[place];
+    const uint64_t hash = input->names->event_id_hashes[place];
+    const struct commit_append *own = overlay_find_id(deciding->overlay, event_id, hash);
     if (own != NULL)
         return (struct earlier){own->records, own->count, false, NULL};
     const struct commit_append *flying =
-        input->in_flight == NULL ? NULL : overlay_find_id(input->in_flight, event_id);
+        input->in_flight == NULL ? NULL : overlay_find_id(input->in_flight, event_id, hash);
     if (flying != NULL)
         return (struct earlier){flying->records, flying->count, true, NULL};
-    const uint32_t place = decide_find_place(&deciding->facts_by_id, input->request->event_ids, event_id);
-    if (place == HASH_NONE)
-        return (struct earlier){0};
     const struct earlier_append *known = &input->facts->earlier[place];
     return (struct earlier){known->records, known->count, false, known->unreadable};
 }
@@ -98,30 +95,26 @@ static struct status keep_records(struct deciding *deciding, const struct earlie
     return status_ok();
 }
 
-/* The last event of each aggregate, in order of first mention. */
 struct status decide_heads(struct deciding *deciding, const struct event_fields *fields, size_t count,
                            struct append_outcome *outcome)
 {
-    struct aggregate_head_change *heads = arena_array(deciding->arena, count, sizeof *heads);
-    struct hash_table seen = hash_table_make(deciding->seed);
-    struct bytes *ids = arena_array(deciding->arena, count, sizeof *ids);
+    const uint32_t *places = deciding_names(deciding)->aggregates;
+    struct aggregate_head_change *heads = arena_alloc(deciding->arena, count * sizeof *heads);
     size_t head_count = 0;
-    struct status status = heads == NULL || ids == NULL ? decide_no_memory() : status_ok();
-    for (size_t i = 0; i < count && status.code == STATUS_OK; i++) {
-        uint32_t place = decide_find_place(&seen, ids, fields[i].aggregate_id);
-        if (place == HASH_NONE) {
-            place = (uint32_t)head_count++;
-            ids[place] = fields[i].aggregate_id;
-            if (count > 1 && !hash_table_add(&seen, hash_table_hash(&seen, fields[i].aggregate_id), place))
-                status = decide_no_memory();
+    if (heads == NULL)
+        return decide_no_memory();
+    for (size_t i = 0; i < count; i++) {
+        struct aggregate_notes *notes = &deciding->notes[places[i]];
+        if (notes->changed_turn != deciding->turn) {
+            notes->changed_turn = deciding->turn;
+            notes->change = (uint32_t)head_count++;
         }
-        heads[place] = (struct aggregate_head_change){fields[i].aggregate_id, fields[i].aggregate_type,
-                                                      fields[i].version, fields[i].position};
+        heads[notes->change] = (struct aggregate_head_change){
+            fields[i].aggregate_id, fields[i].aggregate_type, fields[i].version, fields[i].position};
     }
-    hash_table_done(&seen);
     outcome->heads = heads;
     outcome->head_count = head_count;
-    return status;
+    return status_ok();
 }
 
 static struct status replay(struct deciding *deciding, const struct append *append,
@@ -163,11 +156,8 @@ static struct status replay(struct deciding *deciding, const struct append *appe
 }
 
 /* Whether the append that is looked at has named the id before; from now on it has. */
-static bool repeats_an_id(struct deciding *deciding, struct bytes event_id)
+static bool repeats_an_id(struct deciding *deciding, uint32_t place)
 {
-    const uint32_t place =
-        decide_find_place(&deciding->facts_by_id, deciding->input->request->event_ids, event_id);
-    assert(place != HASH_NONE); /* the writer asks for every id that the server did not make */
     const bool repeated = deciding->id_named_by[place] == deciding->turn;
     deciding->id_named_by[place] = deciding->turn;
     return repeated;
@@ -178,12 +168,13 @@ struct status decide_ids(struct deciding *deciding, const struct append *append,
                          struct append_outcome *outcome, bool *ret_settled)
 {
     *ret_settled = false;
-    if (append->ids_server_made)
+    const uint32_t *places = deciding_names(deciding)->ids;
+    if (places == NULL)
         return status_ok();
     for (size_t i = 0; i < append->event_count; i++) {
-        const struct earlier earlier = find_earlier(deciding, append->events[i].id);
+        const struct earlier earlier = find_earlier(deciding, places[i]);
         const bool used = earlier.count > 0 || earlier.unreadable != NULL;
-        if (!used && !repeats_an_id(deciding, append->events[i].id))
+        if (!used && !repeats_an_id(deciding, places[i]))
             continue;
         *ret_settled = true;
         if (i == 0)

@@ -7,19 +7,29 @@
 #include "store/decide.h"
 #include "store/overlay_internal.h"
 
+/* What is known of an aggregate of the batch beside its facts; all 0 at first. */
+struct aggregate_notes {
+    uint32_t head_plus_1; /* place in the overlay's heads; 0 = not looked at yet */
+    uint32_t change;      /* place in the heads of the outcome that is being made, if */
+    size_t changed_turn;  /* … it is this turn's */
+};
+
 /* A batch being decided. */
 struct deciding {
     const struct decide_input *input;
     struct arena *arena;
     struct overlay *overlay;
-    uint64_t seed;                        /* of every table: ids come from outside */
-    struct hash_table facts_by_aggregate; /* place in request->aggregate_ids */
-    struct hash_table facts_by_id;        /* place in request->event_ids */
-    size_t turn;                          /* which append is looked at, from 1 */
-    size_t *id_named_by; /* by place in request->event_ids: the turn that named it last; 0 = none */
+    struct aggregate_notes *notes; /* as names->request.aggregate_ids */
+    size_t turn;                   /* which append is looked at, from 1 */
+    size_t *id_named_by;           /* as names->request.event_ids: the turn that named it last; 0 = none */
     size_t record_count;
     size_t record_bytes;
 };
+
+static inline const struct append_names *deciding_names(const struct deciding *deciding)
+{
+    return &deciding->input->names->appends[deciding->turn - 1];
+}
 
 /* Where each event of the append lands. The heads move in `staged` only. */
 struct landing {
@@ -37,17 +47,17 @@ static inline struct status decide_no_memory(void)
                         "no memory to decide a batch; retry, or send smaller appends");
 }
 
-/* Place of `wanted` among items that the table indexes; HASH_NONE = not there. */
-uint32_t decide_find_place(const struct hash_table *table, const struct bytes *items, struct bytes wanted);
-/* The aggregate as it stands before the append that is looked at; NULL when out of memory. */
-struct overlay_head *decide_head_of(struct deciding *deciding, struct bytes aggregate_id);
+/* The aggregate at `place` of the names as it stands before the append that is looked at; NULL when out of memory. The
+ * pointer is good until the next call. */
+struct overlay_head *decide_head_at(struct deciding *deciding, uint32_t place);
 
 /*
  * Rule 1. *ret_settled: the ids alone settle the append, replayed or refused. Failures as of decide_rules().
  */
 STATUS_MUST_CHECK struct status decide_ids(struct deciding *deciding, const struct append *append,
                                            struct append_outcome *outcome, bool *ret_settled);
-/* The last event of each aggregate, in order of first mention, into the outcome. */
+/* The last event of each aggregate, in order of first mention, into the outcome. `fields` are of the events of the append
+ * that is looked at, or of the records that it repeats. */
 STATUS_MUST_CHECK struct status decide_heads(struct deciding *deciding, const struct event_fields *fields,
                                              size_t count, struct append_outcome *outcome);
 

@@ -123,25 +123,33 @@ static struct status advance(struct deciding *deciding, const struct append_even
     return status_ok();
 }
 
+/* A status is large, so a good one is not copied. */
+static void keep_first(struct status *kept, const struct status *status)
+{
+    if (kept->code == STATUS_OK && status->code != STATUS_OK)
+        *kept = *status;
+}
+
 static struct status stage_events(struct deciding *deciding, const struct append *append, size_t place,
                                   struct landing *ret)
 {
+    const uint32_t *places = deciding_names(deciding)->aggregates;
     ret->new_aggregates = 0;
     ret->type_fault = status_ok();
     ret->creation_fault = status_ok();
     for (size_t i = 0; i < append->event_count; i++) {
         const struct append_event *event = &append->events[i];
-        struct overlay_head *head = decide_head_of(deciding, event->aggregate_id);
+        struct overlay_head *head = decide_head_at(deciding, places[i]);
         if (head == NULL)
             return decide_no_memory();
         if (head->staged_by != place) {
             head->staged = head->now;
             head->staged_by = place;
         }
-        if (ret->type_fault.code == STATUS_OK)
-            ret->type_fault = check_type(event, &head->staged);
-        if (ret->creation_fault.code == STATUS_OK)
-            ret->creation_fault = check_creation(event, &head->staged);
+        const struct status of_type = check_type(event, &head->staged);
+        const struct status of_creation = check_creation(event, &head->staged);
+        keep_first(&ret->type_fault, &of_type);
+        keep_first(&ret->creation_fault, &of_creation);
         STATUS_TRY(advance(deciding, event, deciding->overlay->head.position + 1 + (int64_t)i, &head->staged,
                            &ret->new_aggregates));
         ret->versions[i] = head->staged.version;
@@ -226,13 +234,31 @@ static struct status check_expectation(const struct expectation *expected, const
 
 static struct status check_expectations(struct deciding *deciding, const struct append *append)
 {
+    const uint32_t *places = deciding_names(deciding)->aggregates + append->event_count;
     for (size_t i = 0; i < append->expectation_count; i++) {
         struct expectation expected = append->expectations[i];
-        const struct overlay_head *head = decide_head_of(deciding, expected.aggregate_id);
+        const struct overlay_head *head = decide_head_at(deciding, places[i]);
         if (head == NULL)
             return decide_no_memory();
         if (expected.kind != EXPECT_VERSION && expected.kind != EXPECT_IF_MATCH)
             expected.version = STATUS_VERSION_NONE;
+        STATUS_TRY(check_expectation(&expected, &head->now));
+    }
+    return status_ok();
+}
+
+/* Comes before limits and types: who creates what exists should hear just that, whatever else would be refused. */
+static struct status check_creates(struct deciding *deciding, const struct append *append)
+{
+    const uint32_t *places = deciding_names(deciding)->aggregates + append->event_count;
+    for (size_t i = 0; i < append->expectation_count; i++) {
+        struct expectation expected = append->expectations[i];
+        if (expected.kind != EXPECT_CREATE)
+            continue;
+        const struct overlay_head *head = decide_head_at(deciding, places[i]);
+        if (head == NULL)
+            return decide_no_memory();
+        expected.version = STATUS_VERSION_NONE;
         STATUS_TRY(check_expectation(&expected, &head->now));
     }
     return status_ok();
@@ -269,10 +295,12 @@ static struct status check_condition(const struct deciding *deciding, const stru
 static struct status check_validated(struct deciding *deciding, const struct append *append,
                                      bool *ret_revalidate)
 {
+    const uint32_t *places =
+        deciding_names(deciding)->aggregates + append->event_count + append->expectation_count;
     *ret_revalidate = false;
     for (size_t i = 0; i < append->verdict_count; i++) {
         const struct append_verdict *verdict = &append->verdicts[i];
-        const struct overlay_head *head = decide_head_of(deciding, verdict->aggregate_id);
+        const struct overlay_head *head = decide_head_at(deciding, places[i]);
         if (head == NULL)
             return decide_no_memory();
         const int32_t version = head->now.exists ? head->now.version : STATUS_VERSION_NONE;
@@ -300,9 +328,10 @@ struct status decide_rules(struct deciding *deciding, const struct append *appen
     if (*ret_revalidate)
         return status_ok();
     STATUS_TRY(check_sizes(append, deciding->input->limits));
+    STATUS_TRY(check_creates(deciding, append));
     STATUS_TRY(check_store_limits(deciding, append));
-    landing->versions = arena_array(deciding->arena, append->event_count, sizeof *landing->versions);
-    landing->types = arena_array(deciding->arena, append->event_count, sizeof *landing->types);
+    landing->versions = arena_alloc(deciding->arena, append->event_count * sizeof *landing->versions);
+    landing->types = arena_alloc(deciding->arena, append->event_count * sizeof *landing->types);
     if (landing->versions == NULL || landing->types == NULL)
         return decide_no_memory();
     /* Fails for want of memory and for limits, which show only while the heads move; its other findings wait. */

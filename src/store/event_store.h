@@ -23,6 +23,11 @@
 
 struct event_store;
 
+#define STATE_KEY_MAX_BYTES   1024U
+#define STATE_VALUE_MAX_BYTES (16U * 1024U * 1024U)
+#define LEASE_NAME_MAX_BYTES  255U
+#define LEASE_TTL_MAX_MS      INT64_C(86400000) /* a day */
+
 struct store_head {
     int64_t position; /* of the last event; 0 = empty */
     int64_t timestamp_us;
@@ -37,6 +42,9 @@ struct aggregate_head {
     int64_t first_position; /* of its first event */
     int64_t position;       /* of its last event */
     int32_t event_count;    /* stored events, creation included */
+    /* NULL; or, in facts, why all this is not known: concerns who names the aggregate and nobody else in the batch. From
+     * the arena. */
+    const struct status *unreadable;
 };
 
 /* What the writer wants to know before it decides a batch; both lists without repetitions. */
@@ -61,7 +69,8 @@ struct earlier_append {
 
 struct facts {
     struct store_head head;
-    struct aggregate_head *heads;   /* as facts_request.aggregate_ids */
+    /* As facts_request.aggregate_ids; first_position and event_count are not filled: no rule needs them. */
+    struct aggregate_head *heads;
     struct earlier_append *earlier; /* as facts_request.event_ids */
 };
 
@@ -127,6 +136,25 @@ struct event_store_stats {
     size_t aggregate_type_count;
 };
 
+/* Gets one value of state, valid during the call; false ends the listing. */
+typedef bool (*state_sink)(void *context, struct bytes key, struct bytes value);
+
+/* That one holder does something alone for a while. */
+struct lease {
+    int64_t epoch;      /* 1, 2, 3 …: grows whenever the lease is taken anew, never comes twice */
+    int64_t ends_at_us; /* by the store's clock */
+};
+
+/* How far a consumer has come: everything up to `position` is done. */
+struct checkpoint {
+    int64_t position;
+    int64_t epoch;     /* of the lease under which it was put; 0 = of none */
+    int64_t put_at_us; /* by the store's clock */
+};
+
+/* Gets one checkpoint, valid during the call; false ends the listing. */
+typedef bool (*checkpoint_sink)(void *context, struct bytes name, const struct checkpoint *checkpoint);
+
 struct event_store_ops {
     struct status (*facts)(struct event_store *store, const struct facts_request *request,
                            struct arena *arena, struct facts *ret);
@@ -147,11 +175,55 @@ struct event_store_ops {
     /* The greatest position with timestamp ≤ time_us; 0 = none. */
     struct status (*find_time)(struct event_store *store, int64_t time_us, int64_t *ret_position);
     struct status (*stats)(struct event_store *store, struct arena *arena, struct event_store_stats *ret);
-    /* Small durable values beside the events (checkpoints, operations). NOT_FOUND leaves ret alone. */
+
+    /*
+     * Small values beside the events (operations, journals), durable when the call returns. Keys are compared as bytes.
+     * get: NOT_FOUND leaves ret alone. put: INVALID_ARGUMENT for a key of 0 or over STATE_KEY_MAX_BYTES bytes or a value
+     * of over STATE_VALUE_MAX_BYTES. remove: one that is not there is no error. list: keys that begin with `prefix` and
+     * are greater than `after_key` (empty = from the first), in order.
+     */
     struct status (*state_get)(struct event_store *store, struct bytes key, struct arena *arena,
                                struct bytes *ret);
     struct status (*state_put)(struct event_store *store, struct bytes key, struct bytes value);
-    /* OK, or why the store takes no appends any more. */
+    struct status (*state_remove)(struct event_store *store, struct bytes key);
+    struct status (*state_list)(struct event_store *store, struct bytes prefix, struct bytes after_key,
+                                state_sink sink, void *context);
+
+    /*
+     * Takes the lease `name` for `holder`, or renews it: until ttl_ms from now. The epoch stays while the same holder
+     * renews in time, and grows by one when the holder changes, and when the lease ended or was released in between. It
+     * outlives restarts. What is done under a lease carries the epoch, so that a holder who was held up and is late can
+     * be told from his successor. A holder's name must be new with each start of a program: under the old one it would
+     * renew what its former self had. A clock that is set back prolongs a lease by its ttl at most.
+     *   ABORTED           another holder has it; the message names him and the end, retry_after_ms is the wait
+     *   INVALID_ARGUMENT  a name of 0 or over LEASE_NAME_MAX_BYTES bytes, ttl_ms outside 1 .. LEASE_TTL_MAX_MS
+     */
+    struct status (*lease)(struct event_store *store, struct bytes name, struct bytes holder, int64_t ttl_ms,
+                           struct lease *ret);
+    /* Ends the lease at once if `holder` has it at `epoch`; else nothing is left to do, and that is no error. */
+    struct status (*lease_release)(struct event_store *store, struct bytes name, struct bytes holder,
+                                   int64_t epoch);
+
+    /*
+     * Remembers how far consumer `name` has come, durably; at the epoch of the lease that it works under, or 0. The lease
+     * is that of the same name, if there is one.
+     *   FAILED_PRECONDITION  `epoch` is older than the stored checkpoint's, or than the lease's: somebody else took
+     *                        over, and the caller must stop
+     *   OUT_OF_RANGE         beyond the head: what comes there would be passed over. Below the stored position at the
+     *                        same epoch: acknowledgements came out of order. Only a newer epoch may set it back, to read
+     *                        again on purpose (without leases: remove it first)
+     *   INVALID_ARGUMENT     a bad name, a negative number
+     */
+    struct status (*checkpoint_put)(struct event_store *store, struct bytes name, int64_t position,
+                                    int64_t epoch);
+    /* NOT_FOUND leaves ret alone. Never beyond the head: a checkpoint ahead of a history whose end was lost is set
+     * back when the store is opened. */
+    struct status (*checkpoint_get)(struct event_store *store, struct bytes name, struct checkpoint *ret);
+    struct status (*checkpoint_remove)(struct event_store *store, struct bytes name); /* none: no error */
+    struct status (*checkpoints)(struct event_store *store, checkpoint_sink sink,
+                                 void *context); /* all, by name */
+
+    /* OK; RESOURCE_EXHAUSTED: appends go on, but what they need runs out; else why the store takes no appends. */
     struct status (*health)(struct event_store *store);
     void (*close)(struct event_store *store); /* no call may be under way; a clean stop */
 };

@@ -1,23 +1,36 @@
 #include "store/overlay_internal.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define FIRST_CAPACITY 16U
 
-struct overlay *overlay_new(void)
+static bool make_room(void **items, size_t *capacity, size_t wanted, size_t size)
 {
-    return overlay_seeded(0);
+    if (wanted <= *capacity)
+        return true;
+    const size_t doubled = *capacity == 0 ? FIRST_CAPACITY : *capacity * 2;
+    const size_t room = doubled < wanted ? wanted : doubled;
+    void *grown = realloc(*items, room * size);
+    if (grown == NULL)
+        return false;
+    *items = grown;
+    *capacity = room;
+    return true;
 }
 
-struct overlay *overlay_seeded(uint64_t seed)
+struct overlay *overlay_new(uint64_t seed, size_t heads, size_t ids)
 {
     struct overlay *overlay = calloc(1, sizeof *overlay);
     if (overlay == NULL)
         return NULL;
     overlay->by_aggregate = hash_table_make(seed);
     overlay->by_id = hash_table_make(seed);
-    return overlay;
+    if (make_room((void **)&overlay->heads, &overlay->head_capacity, heads, sizeof *overlay->heads) &&
+        make_room((void **)&overlay->ids, &overlay->id_capacity, ids, sizeof *overlay->ids) &&
+        hash_table_reserve(&overlay->by_aggregate, heads) && hash_table_reserve(&overlay->by_id, ids))
+        return overlay;
+    overlay_free(overlay);
+    return NULL;
 }
 
 void overlay_free(struct overlay *overlay)
@@ -31,9 +44,8 @@ void overlay_free(struct overlay *overlay)
     free(overlay);
 }
 
-struct overlay_head *overlay_find_head(const struct overlay *overlay, struct bytes id)
+struct overlay_head *overlay_find_head(const struct overlay *overlay, struct bytes id, uint64_t hash)
 {
-    const uint64_t hash = hash_table_hash(&overlay->by_aggregate, id);
     size_t state = 0;
     uint32_t at = 0;
     while ((at = hash_table_next(&overlay->by_aggregate, hash, &state)) != HASH_NONE)
@@ -42,36 +54,21 @@ struct overlay_head *overlay_find_head(const struct overlay *overlay, struct byt
     return NULL;
 }
 
-static bool make_room(void **items, size_t *capacity, size_t count, size_t size)
-{
-    if (count < *capacity)
-        return true;
-    const size_t wanted = *capacity == 0 ? FIRST_CAPACITY : *capacity * 2;
-    void *grown = realloc(*items, wanted * size);
-    if (grown == NULL)
-        return false;
-    *items = grown;
-    *capacity = wanted;
-    return true;
-}
-
-struct overlay_head *overlay_add_head(struct overlay *overlay, struct bytes id,
+struct overlay_head *overlay_add_head(struct overlay *overlay, struct bytes id, uint64_t hash,
                                       const struct aggregate_head *head)
 {
-    assert(overlay_find_head(overlay, id) == NULL);
-    if (!make_room((void **)&overlay->heads, &overlay->head_capacity, overlay->head_count,
+    if (!make_room((void **)&overlay->heads, &overlay->head_capacity, overlay->head_count + 1,
                    sizeof *overlay->heads) ||
-        !hash_table_add(&overlay->by_aggregate, hash_table_hash(&overlay->by_aggregate, id),
-                        (uint32_t)overlay->head_count))
+        !hash_table_add(&overlay->by_aggregate, hash, (uint32_t)overlay->head_count))
         return NULL;
     struct overlay_head *added = &overlay->heads[overlay->head_count++];
     *added = (struct overlay_head){.id = id, .now = *head, .staged_by = SIZE_MAX};
     return added;
 }
 
-const struct commit_append *overlay_find_id(const struct overlay *overlay, struct bytes event_id)
+const struct commit_append *overlay_find_id(const struct overlay *overlay, struct bytes event_id,
+                                            uint64_t hash)
 {
-    const uint64_t hash = hash_table_hash(&overlay->by_id, event_id);
     size_t state = 0;
     uint32_t at = 0;
     while ((at = hash_table_next(&overlay->by_id, hash, &state)) != HASH_NONE)
@@ -80,17 +77,18 @@ const struct commit_append *overlay_find_id(const struct overlay *overlay, struc
     return NULL;
 }
 
-bool overlay_add_ids(struct overlay *overlay, const struct commit_append *append)
+uint64_t overlay_hash_id(const struct overlay *overlay, struct bytes event_id)
 {
-    for (size_t i = 0; i < append->count; i++) {
-        const struct bytes id = append->fields[i].id;
-        if (!make_room((void **)&overlay->ids, &overlay->id_capacity, overlay->id_count,
-                       sizeof *overlay->ids) ||
-            !hash_table_add(&overlay->by_id, hash_table_hash(&overlay->by_id, id),
-                            (uint32_t)overlay->id_count))
-            return false;
-        overlay->ids[overlay->id_count++] = (struct overlay_id){id, (size_t)(append - overlay->appends)};
-    }
+    return hash_table_hash(&overlay->by_id, event_id);
+}
+
+bool overlay_add_id(struct overlay *overlay, struct bytes event_id, uint64_t hash)
+{
+    if (!make_room((void **)&overlay->ids, &overlay->id_capacity, overlay->id_count + 1,
+                   sizeof *overlay->ids) ||
+        !hash_table_add(&overlay->by_id, hash, (uint32_t)overlay->id_count))
+        return false;
+    overlay->ids[overlay->id_count++] = (struct overlay_id){event_id, overlay->append_count};
     return true;
 }
 

@@ -34,16 +34,22 @@ struct overlay {
     struct store_head head; /* after them */
 };
 
-/* NULL when out of memory. `seed` is of its tables' hashes. */
-struct overlay *overlay_seeded(uint64_t seed);
-struct overlay_head *overlay_find_head(const struct overlay *overlay,
-                                       struct bytes id); /* NULL = not looked at */
-/* `id` must live in the arena. NULL when out of memory; the pointer is good until the next addition. */
-struct overlay_head *overlay_add_head(struct overlay *overlay, struct bytes id,
+/*
+ * NULL when out of memory, also for the rooms that are asked for: with so many heads and ids it never grows. Hashes are
+ * those of names with `seed`.
+ */
+struct overlay *overlay_new(uint64_t seed, size_t heads, size_t ids);
+struct overlay_head *overlay_find_head(const struct overlay *overlay, struct bytes id,
+                                       uint64_t hash); /* NULL = not looked at */
+/* `id` must live in the arena and not be there yet. NULL when out of memory; the pointer is good until the next
+ * addition. */
+struct overlay_head *overlay_add_head(struct overlay *overlay, struct bytes id, uint64_t hash,
                                       const struct aggregate_head *head);
 /* The accepted append that holds the event id, or NULL. */
-const struct commit_append *overlay_find_id(const struct overlay *overlay, struct bytes event_id);
-/* Enters the last of `appends`; false when out of memory. */
-bool overlay_add_ids(struct overlay *overlay, const struct commit_append *append);
+const struct commit_append *overlay_find_id(const struct overlay *overlay, struct bytes event_id,
+                                            uint64_t hash);
+/* Enters an event id of the append that comes next in `appends`; false when out of memory. */
+bool overlay_add_id(struct overlay *overlay, struct bytes event_id, uint64_t hash);
+uint64_t overlay_hash_id(const struct overlay *overlay, struct bytes event_id);
 /* The position of a record after `after` that the query matches; 0 = none. */
 int64_t overlay_match(const struct overlay *overlay, const struct event_query *query, int64_t after);

@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "store/decide.h"
-#include "store/hash_table.h"
 
 #define BATCH_APPENDS_MAX 256U
 #define BATCH_EVENTS_MAX  4096U
@@ -25,7 +24,7 @@ struct batch {
     struct arena *arena;
     struct append *appends[BATCH_APPENDS_MAX];
     size_t append_count;
-    struct facts_request request;
+    struct decide_names names;
     struct facts facts;
     struct decision decision;
     bool under_way; /* guarded by the writer's lock: handed to commit() and not yet answered */
@@ -54,8 +53,7 @@ struct writer {
     /* The writer's thread only. */
     struct append *taken; /* from the queue, not yet in a batch */
     struct batch batches[2];
-    struct hash_table seen_aggregates;
-    struct hash_table seen_ids;
+    struct decide_namer namer;
 };
 
 static struct status store_failed(void)
@@ -139,65 +137,11 @@ static void fill_batch(struct writer *writer, struct batch *batch)
 
 /* --- facts --- */
 
-struct name_list {
-    struct hash_table *seen;
-    struct bytes *items;
-    size_t count;
-};
-
-static bool name_add(struct name_list *list, struct bytes name)
-{
-    const uint64_t hash = hash_table_hash(list->seen, name);
-    size_t state = 0;
-    uint32_t at = 0;
-    while ((at = hash_table_next(list->seen, hash, &state)) != HASH_NONE)
-        if (bytes_equal(list->items[at], name))
-            return true;
-    if (!hash_table_add(list->seen, hash, (uint32_t)list->count))
-        return false;
-    list->items[list->count++] = name;
-    return true;
-}
-
-static bool name_append(struct name_list *aggregates, struct name_list *ids, const struct append *append)
-{
-    for (size_t i = 0; i < append->event_count; i++) {
-        if (!name_add(aggregates, append->events[i].aggregate_id))
-            return false;
-        if (!append->ids_server_made && !name_add(ids, append->events[i].id))
-            return false;
-    }
-    for (size_t i = 0; i < append->expectation_count; i++)
-        if (!name_add(aggregates, append->expectations[i].aggregate_id))
-            return false;
-    for (size_t i = 0; i < append->verdict_count; i++)
-        if (!name_add(aggregates, append->verdicts[i].aggregate_id))
-            return false;
-    return true;
-}
-
 static struct status request_facts(struct writer *writer, struct batch *batch)
 {
-    size_t names = 0;
-    size_t ids = 0;
-    for (size_t i = 0; i < batch->append_count; i++) {
-        const struct append *append = batch->appends[i];
-        names += append->event_count + append->expectation_count + append->verdict_count;
-        ids += append->ids_server_made ? 0 : append->event_count;
-    }
-    struct name_list aggregates = {&writer->seen_aggregates,
-                                   arena_array(batch->arena, names, sizeof(struct bytes)), 0};
-    struct name_list event_ids = {&writer->seen_ids, arena_array(batch->arena, ids, sizeof(struct bytes)), 0};
-    bool fits = aggregates.items != NULL && event_ids.items != NULL;
-    for (size_t i = 0; fits && i < batch->append_count; i++)
-        fits = name_append(&aggregates, &event_ids, batch->appends[i]);
-    hash_table_clear(&writer->seen_aggregates);
-    hash_table_clear(&writer->seen_ids);
-    if (!fits)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to look up a batch; retry");
-    batch->request =
-        (struct facts_request){aggregates.items, aggregates.count, event_ids.items, event_ids.count};
-    return writer->store->ops->facts(writer->store, &batch->request, batch->arena, &batch->facts);
+    STATUS_TRY(decide_name(&writer->namer, (const struct append *const *)batch->appends, batch->append_count,
+                           batch->arena, &batch->names));
+    return writer->store->ops->facts(writer->store, &batch->names.request, batch->arena, &batch->facts);
 }
 
 struct condition_search {
@@ -357,7 +301,7 @@ static struct status decide_batch(struct writer *writer, struct batch *batch, co
     const struct decide_input input = {
         .appends = (const struct append *const *)batch->appends,
         .append_count = batch->append_count,
-        .request = &batch->request,
+        .names = &batch->names,
         .facts = &batch->facts,
         .conditions = conditions,
         .in_flight = in_flight == NULL ? NULL : in_flight->decision.overlay,
@@ -441,8 +385,7 @@ static void writer_release(struct writer *writer)
         overlay_free(writer->batches[i].decision.overlay);
         arena_free(writer->batches[i].arena);
     }
-    hash_table_done(&writer->seen_aggregates);
-    hash_table_done(&writer->seen_ids);
+    decide_namer_done(&writer->namer);
     (void)pthread_mutex_destroy(&writer->lock);
     (void)pthread_cond_destroy(&writer->queued);
     (void)pthread_cond_destroy(&writer->finished);
@@ -469,8 +412,7 @@ struct status writer_start(struct event_store *store, const struct writer_option
     (void)pthread_cond_init(&writer->finished, NULL);
     uint64_t seed = 0;
     entropy_fill(entropy, &seed, sizeof seed);
-    writer->seen_aggregates = hash_table_make(seed);
-    writer->seen_ids = hash_table_make(seed);
+    writer->namer = decide_namer_make(seed);
     for (size_t i = 0; i < 2; i++) {
         writer->batches[i].writer = writer;
         writer->batches[i].arena = arena_new(0);

@@ -4,7 +4,7 @@
  * The file is zero-filled and synced beforehand, as Strata's segments are, so that a sync neither
  * grows the file nor waits for the file system's journal; when its end is reached writing starts over
  * at the beginning. Prints one line: batches, events and bytes a second, CPU microseconds an event,
- * and the sync's median and 99th percentile.
+ * and the sync's median, percentiles and longest.
  */
 #include <argp.h>
 #include <errno.h>
@@ -100,10 +100,11 @@ static void run(const struct options *options)
     qsort(times_ns, (size_t)options->batches, sizeof *times_ns, compare);
     printf(
         "{\"batches_per_s\": %.0f, \"events_per_s\": %.0f, \"mib_per_s\": %.1f, \"cpu_us_per_event\": %.3f, "
-        "\"sync_p50_us\": %.0f, \"sync_p99_us\": %.0f}\n",
+        "\"sync_p50_us\": %.0f, \"sync_p99_us\": %.0f, \"sync_p999_us\": %.0f, \"sync_max_us\": %.0f}\n",
         (double)options->batches / seconds, events / seconds,
         events * (double)options->event_bytes / seconds / CHUNK_BYTES, used_us / events,
-        (double)times_ns[options->batches / 2] / 1e3, (double)times_ns[options->batches * 99 / 100] / 1e3);
+        (double)times_ns[options->batches / 2] / 1e3, (double)times_ns[options->batches * 99 / 100] / 1e3,
+        (double)times_ns[options->batches * 999 / 1000] / 1e3, (double)times_ns[options->batches - 1] / 1e3);
     close(fd);
     unlink(options->path);
     free(batch);

@@ -3,7 +3,8 @@
  *
  * Usable against Strata and against echo_server alike. Requests are a PublishEvent or, when the method's name
  * ends in AppendEvents, an AppendEvents of several events; each event has --event-bytes encoded and goes to one
- * of --aggregates aggregates in turn. --payload-bytes sends that many bytes of nothing instead. Prints one JSON
+ * of --aggregates aggregates in turn. Of a method ending in ListEvents they ask for --events events of one
+ * aggregate, in turn. --payload-bytes sends that many bytes of nothing instead. Prints one JSON
  * line: rate, latencies as the client sees them, errors and the first error's text. What the server spent is
  * read by the harness from /proc, not guessed here.
  */
@@ -60,7 +61,8 @@ struct load {
     long sent;
     long done;
     long errors;
-    long aggregate; /* next to use */
+    long aggregate;     /* next to use */
+    size_t reply_bytes; /* of the last one */
     int64_t *times_ns;
     char first_error[512];
 };
@@ -114,11 +116,23 @@ static uint8_t *put_event(struct load *load, uint8_t *to)
     return at + data_bytes;
 }
 
-static bool is_append(const char *method)
+static bool is_method(const char *method, const char *name)
 {
-    const size_t length = strlen(method);
-    static const char name[] = "/AppendEvents";
-    return length >= sizeof name - 1 && strcmp(method + length - (sizeof name - 1), name) == 0;
+    const char *last = strrchr(method, '/');
+    return last != NULL && strcmp(last + 1, name) == 0;
+}
+
+/* ListEventsRequest: aggregate_id and page_size. */
+static grpc_slice list_make(struct load *load)
+{
+    char aggregate[128];
+    const int length = snprintf(aggregate, sizeof aggregate, "%s-%ld", load->options.prefix, load->aggregate);
+    load->aggregate = (load->aggregate + 1) % load->options.aggregates;
+    uint8_t request[256];
+    uint8_t *at = put_field(request, 1, aggregate, (size_t)length);
+    at = put_varint(at, 14 << 3);
+    at = put_varint(at, (uint32_t)load->options.events);
+    return grpc_slice_from_copied_buffer((const char *)request, (size_t)(at - request));
 }
 
 static grpc_slice request_make(struct load *load)
@@ -129,8 +143,10 @@ static grpc_slice request_make(struct load *load)
         memset(GRPC_SLICE_START_PTR(slice), 0, (size_t)options->payload_bytes);
         return slice;
     }
+    if (is_method(options->method, "ListEvents"))
+        return list_make(load);
     static uint8_t event[EVENT_BYTES_MAX + 1024];
-    if (!is_append(options->method)) {
+    if (!is_method(options->method, "AppendEvents")) {
         const uint8_t *end = put_event(load, event);
         return grpc_slice_from_copied_buffer((const char *)event, (size_t)(end - event));
     }
@@ -189,8 +205,10 @@ static void shot_end(struct load *load, struct shot *shot)
                        (int)GRPC_SLICE_LENGTH(shot->details),
                        (const char *)GRPC_SLICE_START_PTR(shot->details));
     grpc_slice_unref(shot->details);
-    if (shot->reply != NULL)
+    if (shot->reply != NULL) {
+        load->reply_bytes = grpc_byte_buffer_length(shot->reply);
         grpc_byte_buffer_destroy(shot->reply);
+    }
     grpc_call_unref(shot->call);
 }
 
@@ -245,14 +263,15 @@ static void report(struct load *load, double seconds)
     for (char *at = load->first_error; *at != '\0'; at++)
         if (*at == '"' || *at == '\\' || (unsigned char)*at < 0x20)
             *at = '\'';
-    const bool append = load->options.payload_bytes == 0 && is_append(load->options.method);
-    printf("{\"calls\": %ld, \"seconds\": %.3f, \"calls_per_s\": %.0f, \"events_per_s\": %.0f, \"p50_us\": "
-           "%.0f, "
-           "\"p99_us\": %.0f, \"p999_us\": %.0f, \"errors\": %ld, \"first_error\": \"%s\"}\n",
-           count, seconds, (double)count / seconds,
-           (double)count * (append ? (double)load->options.events : 1.0) / seconds,
-           (double)load->times_ns[count / 2] / 1e3, (double)load->times_ns[count * 99 / 100] / 1e3,
-           (double)load->times_ns[count * 999 / 1000] / 1e3, load->errors, load->first_error);
+    const bool append = load->options.payload_bytes == 0 && is_method(load->options.method, "AppendEvents");
+    printf(
+        "{\"calls\": %ld, \"seconds\": %.3f, \"calls_per_s\": %.0f, \"events_per_s\": %.0f, \"p50_us\": "
+        "%.0f, "
+        "\"p99_us\": %.0f, \"p999_us\": %.0f, \"reply_bytes\": %zu, \"errors\": %ld, \"first_error\": \"%s\"}\n",
+        count, seconds, (double)count / seconds,
+        (double)count * (append ? (double)load->options.events : 1.0) / seconds,
+        (double)load->times_ns[count / 2] / 1e3, (double)load->times_ns[count * 99 / 100] / 1e3,
+        (double)load->times_ns[count * 999 / 1000] / 1e3, load->reply_bytes, load->errors, load->first_error);
 }
 
 static int parse_option(int key, char *text, struct argp_state *state)

@@ -252,8 +252,9 @@ static void build_event(struct driver *driver, struct building *building, size_t
     building->records[at].bytes = buffer_bytes(&buffer);
 }
 
-static void build_append(struct driver *driver, struct building *building, struct commit_append *append,
-                         struct store_head *head, size_t payload_bytes)
+/* Fails when the store cannot say where an aggregate stands: that may need the disk. */
+static struct status build_append(struct driver *driver, struct building *building,
+                                  struct commit_append *append, struct store_head *head, size_t payload_bytes)
 {
     char *append_id = arena_printf(building->arena, "ap-%016" PRIx64, random_next(&driver->entropy.state));
     const size_t count = 1 + (size_t)random_below(&driver->entropy.state, 3);
@@ -266,7 +267,7 @@ static void build_append(struct driver *driver, struct building *building, struc
         const size_t which = (size_t)random_below(&driver->entropy.state, DRIVER_AGGREGATES);
         if (!building->known[which]) {
             struct aggregate_head found = {0};
-            assert_status_ok(
+            STATUS_TRY(
                 driver->store->ops->aggregate(driver->store, aggregate_name(which), building->arena, &found));
             building->known[which] = true;
             building->versions[which] = found.exists ? found.version : 0;
@@ -280,6 +281,7 @@ static void build_append(struct driver *driver, struct building *building, struc
     head->position += (int64_t)count;
     head->timestamp_us++;
     append->chain_after = head->chain;
+    return status_ok();
 }
 
 static void take_answer(void *context, const struct status *status)
@@ -298,7 +300,8 @@ struct status driver_append(struct driver *driver, size_t appends, size_t payloa
     assert_int_equal(batch.before.position, driver->acknowledged);
     batch.after = batch.before;
     for (size_t i = 0; i < appends; i++)
-        build_append(driver, building, &building->appends[i], &batch.after, payload_bytes);
+        STATUS_TRY(note(driver, "aggregate",
+                        build_append(driver, building, &building->appends[i], &batch.after, payload_bytes)));
     batch.record_count = building->record_count;
     const bool unknown_before = driver->attempted > driver->acknowledged;
     for (size_t i = 0; i < batch.record_count; i++) {
@@ -344,6 +347,19 @@ static bool compare_event(void *context, int64_t position, struct record record)
     checking->next += checking->step;
     checking->seen++;
     return true;
+}
+
+struct status driver_read(struct driver *driver, int64_t position)
+{
+    const struct read_query query = {.by = READ_BY_POSITION,
+                                     .after_position = position - 1,
+                                     .to_position = position,
+                                     .to_version = INT32_MAX};
+    struct checking checking = {driver, position, 1, 0};
+    STATUS_TRY(
+        note(driver, "read", driver->store->ops->read(driver->store, &query, compare_event, &checking)));
+    assert_int_equal(checking.seen, 1);
+    return status_ok();
 }
 
 struct status driver_check(struct driver *driver)

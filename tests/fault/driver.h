@@ -61,6 +61,8 @@ struct status driver_put_state(struct driver *driver);
 void driver_step(struct driver *driver, int64_t ms);
 /* Reads everything in several ways and compares; a failure of the disk is passed on, a difference fails the test. */
 struct status driver_check(struct driver *driver);
+/* The same of one acknowledged event alone. */
+struct status driver_read(struct driver *driver, int64_t position);
 /* Snapshots and state as well. */
 struct status driver_check_state(struct driver *driver);
 

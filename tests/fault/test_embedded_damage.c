@@ -1,6 +1,10 @@
 /*
- * Bytes that change on their own: every single one of a small log, before the start and under a running store. What is
- * damaged is named and never served.
+ * Bytes that change on their own: every single one of a 32 KiB log and random ones of a 100 MB log that were stopped
+ * cleanly, and those of a log under a running store. Each is named, by the start or by verify, and none is served. So
+ * are files that are missing or of another time.
+ *
+ * STRATA_DAMAGE_SHARE=n flips each n-th byte of the small logs (default 11, full 1); STRATA_DAMAGE_FLIPS says how many of
+ * the large one (default 8, full 500).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,13 +18,25 @@
 #include "offline/verify.h"
 #include "store/embedded/embedded_internal.h"
 
-#define LOG_FILES_MAX 16U
+#define LOG_FILES_MAX   32U
+#define SMALL_LOG_BYTES 32768U
+#define LARGE_LOG_BYTES 100000000U
+#define LARGE_FLIPS     8U
+#define LARGE_SEGMENT   (8U * 1024U * 1024U)
+#define SHARE_DEFAULT   11U /* prime to 8, so that every bit and every field comes */
+
+static uint64_t environment_number(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    const uint64_t number = text == NULL || text[0] == '\0' ? otherwise : strtoull(text, NULL, 0);
+    return number == 0 ? otherwise : number;
+}
 
 struct world {
     struct memory_files disk;
     struct driver driver;
     struct arena *arena;
-    const char *files[LOG_FILES_MAX]; /* of log/, and STORE */
+    const char *files[LOG_FILES_MAX]; /* of log/ */
     size_t file_count;
 };
 
@@ -38,18 +54,28 @@ static void list_log(struct world *world)
     }
 }
 
-static void world_init(struct world *world, size_t batches)
+static void world_open(struct world *world, uint64_t segment_bytes, uint32_t segment_events)
 {
     memset(world, 0, sizeof *world);
     world->disk = memory_files_empty();
     world->arena = arena_new(0);
     driver_init(&world->driver, &world->disk.files, 4711);
-    world->driver.options.segment_max_bytes = 8192;
+    world->driver.options.segment_max_bytes = segment_bytes;
+    world->driver.options.segment_max_events = segment_events;
     assert_status_ok(driver_open(&world->driver));
-    for (size_t i = 0; i < batches; i++) {
-        assert_status_ok(driver_append(&world->driver, 1 + i % 2, 30 + 500 * (i % 3)));
-        driver_step(&world->driver, 6);
-    }
+}
+
+static void append_batch(struct world *world, size_t number)
+{
+    assert_status_ok(driver_append(&world->driver, 1 + number % 2, 30 + 500 * (number % 3)));
+    driver_step(&world->driver, 6);
+}
+
+static void world_init(struct world *world, size_t batches)
+{
+    world_open(world, 8192, 40);
+    for (size_t i = 0; i < batches; i++)
+        append_batch(world, i);
     list_log(world);
 }
 
@@ -67,13 +93,6 @@ static struct status verify(struct world *world)
     const struct verify_options options = {0};
     return verify_store(&world->disk.files, &options, &world->driver.clock.clock,
                         &world->driver.entropy.entropy, &report);
-}
-
-static struct status open_raw(struct world *world)
-{
-    struct driver *driver = &world->driver;
-    return embedded_store_open_stepped(driver->files, &driver->options, &driver->clock.clock,
-                                       &driver->entropy.entropy, NULL, &driver->store);
 }
 
 static uint64_t size_of(struct world *world, const char *path)
@@ -108,37 +127,223 @@ static void check_named(const char *path, uint64_t offset, const char *who, cons
                  status->message);
 }
 
-static void check_flip_is_named(struct world *world, const char *path, uint64_t offset)
+/* ---- a log that was stopped ---- */
+
+/* Everything, in runs and one by one: as it was stored, or refused as damaged. The driver fails the test itself when an
+ * altered event is served. */
+static void check_nothing_wrong_is_served(struct world *world, const char *path, uint64_t offset)
+{
+    struct driver *driver = &world->driver;
+    size_t refused = 0;
+    const struct status all = driver_check(driver);
+    for (int64_t position = 1; position <= driver->acknowledged; position++) {
+        const struct status one = driver_read(driver, position);
+        if (one.code == STATUS_OK)
+            continue;
+        assert_int_equal(one.reason, REASON_DAMAGED);
+        check_named(path, offset, "a read", &one);
+        refused++;
+    }
+    assert_true((all.code == STATUS_OK) == (refused == 0));
+}
+
+static void check_flip(struct world *world, const char *path, uint64_t offset)
 {
     flip(world, path, offset);
     const struct status verified = verify(world);
-    check_named(path, offset, "verify", &verified);
-    const struct status opened = open_raw(world);
-    check_named(path, offset, "the start", &opened);
+    const struct status opened =
+        driver_open(&world->driver); /* compares the head with what was acknowledged */
+    if (verified.code == STATUS_OK || opened.code != STATUS_OK)
+        check_named(path, offset, "neither verify nor the start", &opened);
+    if (verified.code != STATUS_OK)
+        check_named(path, offset, "verify", &verified);
+    if (opened.code == STATUS_OK)
+        check_nothing_wrong_is_served(world, path, offset);
+    driver_close(&world->driver);
     flip(world, path, offset);
 }
 
-static void test_every_flipped_byte_of_a_stopped_log_is_named(void **state)
+/* None of the refusals has changed anything. */
+static void check_whole(struct world *world)
+{
+    assert_status_ok(verify(world));
+    assert_status_ok(driver_open(&world->driver));
+    assert_status_ok(driver_check(&world->driver));
+    driver_close(&world->driver);
+}
+
+static void test_every_flipped_byte_of_a_stopped_log_is_named_and_none_served(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 8192, 40);
+    uint64_t log_bytes = 0;
+    for (size_t i = 0; log_bytes < SMALL_LOG_BYTES; i++) {
+        append_batch(&world, i);
+        list_log(&world);
+        log_bytes = 0;
+        for (size_t j = 0; j + 1 < world.file_count; j++) /* the last one still has space ahead */
+            log_bytes += size_of(&world, world.files[j]);
+    }
+    driver_close(&world.driver);
+    const uint64_t share = environment_number("STRATA_DAMAGE_SHARE", SHARE_DEFAULT);
+    size_t flips = 0;
+    for (size_t i = 0; i < world.file_count; i++) {
+        const uint64_t size = size_of(&world, world.files[i]);
+        for (uint64_t offset = flips % share; offset < size; offset += share, flips++)
+            check_flip(&world, world.files[i], offset);
+    }
+    assert_true(flips >= SMALL_LOG_BYTES / share);
+    for (uint64_t offset = 0; offset < 128; offset++)
+        check_flip(&world, "main/STORE", offset);
+    check_whole(&world);
+    fprintf(stderr, "%zu bytes of %zu segments flipped one at a time\n", flips, world.file_count);
+    world_done(&world);
+}
+
+static void test_random_flipped_bytes_of_a_large_log_are_named_and_none_served(void **state)
+{
+    (void)state;
+    const uint64_t flips = environment_number("STRATA_DAMAGE_FLIPS", LARGE_FLIPS);
+    struct world world;
+    world_open(&world, LARGE_SEGMENT, DRIVER_EVENTS_MAX);
+    uint64_t written = 0;
+    while (written < LARGE_LOG_BYTES) {
+        const int64_t before = world.driver.acknowledged;
+        assert_status_ok(driver_append(&world.driver, 6, 26000));
+        written += (uint64_t)(world.driver.acknowledged - before) * 26000;
+    }
+    driver_close(&world.driver);
+    list_log(&world);
+    uint64_t random = 500;
+    for (uint64_t i = 0; i < flips; i++) {
+        const char *path = world.files[random_below(&random, world.file_count)];
+        check_flip(&world, path, random_below(&random, size_of(&world, path)));
+    }
+    check_whole(&world);
+    fprintf(stderr, "%" PRIu64 " random bytes of a log of %" PRIu64 " MB in %zu segments flipped\n", flips,
+            written / 1000000, world.file_count);
+    world_done(&world);
+}
+
+/* ---- files that are missing, or of another time ---- */
+
+#define COPY_FILES_MAX 64U
+
+/* Everything below one folder, at one moment. */
+struct copy {
+    const char *folder;
+    size_t count;
+    char paths[COPY_FILES_MAX][STORE_PATH_BYTES];
+    uint8_t *contents[COPY_FILES_MAX];
+    size_t sizes[COPY_FILES_MAX];
+};
+
+static struct copy *copy_folder(struct world *world, const char *folder)
+{
+    struct copy *copy = calloc(1, sizeof *copy);
+    assert_non_null(copy);
+    copy->folder = folder;
+    struct file_entry *entries = NULL;
+    assert_status_ok(files_list(&world->disk.files, folder, world->arena, &entries, &copy->count));
+    assert_true(copy->count <= COPY_FILES_MAX);
+    for (size_t i = 0; i < copy->count; i++) {
+        snprintf(copy->paths[i], sizeof copy->paths[i], "%s/%s", folder, entries[i].name);
+        copy->contents[i] = memory_files_content(&world->disk, copy->paths[i], &copy->sizes[i]);
+    }
+    return copy;
+}
+
+/* The folder becomes what it was; the copy is gone. */
+static void put_back(struct world *world, struct copy *copy)
+{
+    struct file_entry *entries = NULL;
+    size_t count = 0;
+    assert_status_ok(files_list(&world->disk.files, copy->folder, world->arena, &entries, &count));
+    for (size_t i = 0; i < count; i++)
+        assert_status_ok(files_remove(&world->disk.files,
+                                      arena_printf(world->arena, "%s/%s", copy->folder, entries[i].name)));
+    for (size_t i = 0; i < copy->count; i++) {
+        struct file *file = NULL;
+        assert_status_ok(files_open(&world->disk.files, copy->paths[i], FILE_WRITE | FILE_CREATE, &file));
+        assert_status_ok(file_write_at(file, 0, copy->contents[i], copy->sizes[i]));
+        assert_status_ok(file_sync(file));
+        file_close(file);
+        free(copy->contents[i]);
+    }
+    assert_status_ok(files_sync_dir(&world->disk.files, copy->folder));
+    free(copy);
+}
+
+static void assert_start_refused(struct world *world, const char *named)
+{
+    const struct status opened = driver_open(&world->driver);
+    const struct status verified = verify(world);
+    if (opened.code == STATUS_OK || strstr(opened.message, named) == NULL)
+        fail_msg("the start says \"%s\" and not \"%s\"", opened.message, named);
+    if (verified.code == STATUS_OK || strstr(verified.message, named) == NULL)
+        fail_msg("verify says \"%s\" and not \"%s\"", verified.message, named);
+}
+
+static void test_a_deleted_segment_is_named_at_start(void **state)
 {
     (void)state;
     struct world world;
     world_init(&world, 9);
+    const int64_t head = world.driver.acknowledged;
     driver_close(&world.driver);
     list_log(&world);
-    assert_in_range(world.file_count, 2, LOG_FILES_MAX);
-    for (size_t i = 0; i < world.file_count; i++) {
-        const uint64_t size = size_of(&world, world.files[i]);
-        for (uint64_t offset = 0; offset < size; offset++)
-            check_flip_is_named(&world, world.files[i], offset);
+    assert_in_range(world.file_count, 3, LOG_FILES_MAX);
+    char missing[64];
+    for (size_t i = world.file_count; i-- > 0;) {
+        struct copy *copy = copy_folder(&world, "main/log");
+        assert_status_ok(files_remove(&world.disk.files, world.files[i]));
+        const int64_t first = segment_name_parse(strrchr(world.files[i], '/') + 1);
+        if (i + 1 == world.file_count)
+            snprintf(missing, sizeof missing, "history ends at position %" PRId64, first - 1);
+        else
+            snprintf(missing, sizeof missing, "position %" PRId64 " is followed by", first - 1);
+        assert_start_refused(&world, missing);
+        put_back(&world, copy);
     }
-    for (uint64_t offset = 0; offset < 128; offset++)
-        check_flip_is_named(&world, "main/STORE", offset);
-    /* None of those refusals has changed anything. */
-    assert_status_ok(verify(&world));
     assert_status_ok(driver_open(&world.driver));
-    assert_status_ok(driver_check(&world.driver));
+    assert_int_equal(world.driver.acknowledged, head);
     world_done(&world);
 }
+
+/* What a restored backup of one folder alone looks like. */
+static void test_a_log_and_a_state_of_different_times_are_named_at_start(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *folder;
+        size_t batches; /* before the copy is taken */
+        const char *named;
+    } cases[] = {
+        {"main/log", 9, "history ends at position"},   /* some segments are missing */
+        {"main/log", 19, "history ends at position"},  /* the last batch is */
+        {"main/log", 0, "history ends at position 0"}, /* all are */
+        {"main/state", 9, "history goes on to position"}, {"main/state", 19, "history goes on to position"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world world;
+        world_init(&world, cases[i].batches);
+        driver_close(&world.driver);
+        struct copy *copy = copy_folder(&world, cases[i].folder);
+        assert_status_ok(driver_open(&world.driver));
+        for (size_t j = cases[i].batches; j < 20; j++)
+            append_batch(&world, j);
+        driver_close(&world.driver);
+        struct copy *now = copy_folder(&world, cases[i].folder);
+        put_back(&world, copy);
+        assert_start_refused(&world, cases[i].named);
+        put_back(&world, now);
+        check_whole(&world);
+        world_done(&world);
+    }
+}
+
+/* ---- under a running store ---- */
 
 /* driver_check fails the test itself when an altered event is served. */
 static void test_no_flipped_byte_is_served_by_a_running_store(void **state)
@@ -146,10 +351,11 @@ static void test_no_flipped_byte_is_served_by_a_running_store(void **state)
     (void)state;
     struct world world;
     world_init(&world, 6);
+    const uint64_t share = environment_number("STRATA_DAMAGE_SHARE", SHARE_DEFAULT);
     size_t named = 0;
     for (size_t i = 0; i < world.file_count; i++) {
         const uint64_t size = size_of(&world, world.files[i]);
-        for (uint64_t offset = SEGMENT_HEADER_BYTES; offset < size; offset++) {
+        for (uint64_t offset = SEGMENT_HEADER_BYTES; offset < size; offset += share) {
             flip(&world, world.files[i], offset);
             const struct status status = driver_check(&world.driver);
             if (status.code != STATUS_OK) {
@@ -160,7 +366,7 @@ static void test_no_flipped_byte_is_served_by_a_running_store(void **state)
             flip(&world, world.files[i], offset);
         }
     }
-    assert_true(named > 3000); /* every byte of an entry; not those of frame headers and padding */
+    assert_true(named > 3000 / share); /* every byte of an entry; not those of frame headers and padding */
     assert_status_ok(driver_check(&world.driver));
     world_done(&world);
 }
@@ -329,7 +535,10 @@ static void test_unknown_kinds_and_flags_stop_the_start_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_flipped_byte_of_a_stopped_log_is_named),
+        cmocka_unit_test(test_every_flipped_byte_of_a_stopped_log_is_named_and_none_served),
+        cmocka_unit_test(test_random_flipped_bytes_of_a_large_log_are_named_and_none_served),
+        cmocka_unit_test(test_a_deleted_segment_is_named_at_start),
+        cmocka_unit_test(test_a_log_and_a_state_of_different_times_are_named_at_start),
         cmocka_unit_test(test_no_flipped_byte_is_served_by_a_running_store),
         cmocka_unit_test(test_a_frame_of_an_earlier_use_of_the_space_is_no_event),
         cmocka_unit_test(test_a_frame_that_does_not_continue_the_chain_is_damage),

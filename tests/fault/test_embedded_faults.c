@@ -1,11 +1,16 @@
 /*
  * Every file call of three lives of a store (made, stopped, opened, killed, opened again) fails once, in every way that
  * a disk knows; then the machine stops in one of several ways. Whatever happens: nothing acknowledged is lost, nothing
- * is invented, no failure is swallowed, no handle leaks. STRATA_FAIL_AT=57 repeats the sweeps for one call alone.
+ * is invented, no failure is swallowed, no handle leaks. Segments of a few events make the lives long: they roll, seal,
+ * are cut, indexed and merged all the time, between snapshots and state.
+ *
+ * STRATA_FAULT_SHARE=n lets each n-th call fail (default 6; 1 = all, which must be at least 2,000). STRATA_FAIL_AT=57
+ * repeats the sweeps for one call alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support/cmocka.h"
 #include "support/memory_files.h"
@@ -14,7 +19,13 @@
 #include "fault/traced_files.h"
 #include "offline/verify.h"
 
-#define CALLS_MAX 20000U
+#define CALLS_MAX      20000U
+#define FAULTS_LEAST   2000U /* single-call faults of a whole sweep */
+#define SHARE_DEFAULT  6U
+#define SEGMENT_EVENTS 5U
+
+static unsigned share;         /* each so manieth call fails */
+static unsigned faults_so_far; /* calls that failed, over all kinds */
 
 enum ending { END_STOP, END_KILL, END_POWER_LOSS, END_POWER_LOSS_HARD, ENDING_COUNT };
 static const char *const ending_names[ENDING_COUNT] = {"a clean stop", "kill -9", "power loss",
@@ -43,6 +54,7 @@ static void world_init(struct world *world, unsigned fail_at, enum fault_kind ki
     /* SQLite believes what it reads from its WAL and writes it on; the log, with its checksums, must not. */
     world->traced.spare = kind == FAULT_READ_CORRUPT ? "/state/" : NULL;
     driver_init(&world->driver, &world->traced.files, seed);
+    world->driver.options.segment_max_events = SEGMENT_EVENTS;
 }
 
 static void world_done(struct world *world)
@@ -77,21 +89,32 @@ static void open_or_again(struct driver *driver)
     }
 }
 
+static void put_something(struct driver *driver, size_t turn)
+{
+    if (turn == 2)
+        (void)driver_put_snapshot(driver, 0, 5000)
+            .code; /* a failure is noted by the driver, like all below */
+    if (turn == 3)
+        (void)driver_put_state(driver).code;
+    if (turn == 5)
+        (void)driver_put_snapshot(driver, 1, 20).code;
+    if (turn == 7)
+        (void)driver_put_snapshot(driver, 0, 9000).code; /* in the place of another */
+}
+
+#define BATCHES_A_LIFE 9U
+
 static void live(struct driver *driver)
 {
     open_or_again(driver);
-    (void)driver_check(driver).code; /* a failure is noted by the driver, like all below */
-    for (size_t i = 0; i < 7; i++) {
+    (void)driver_check(driver).code;
+    for (size_t i = 0; i < BATCHES_A_LIFE; i++) {
         (void)driver_append(driver, 1 + i % 3, 40 + 300 * (i % 4)).code;
-        if (i == 2)
-            (void)driver_put_snapshot(driver, 0, 5000).code;
-        if (i == 3)
-            (void)driver_put_state(driver).code;
+        put_something(driver, i);
         if (i % 2 == 1)
             driver_step(driver, i == 3 ? 1001 : 6);
-        if (i == 5)
-            (void)driver_put_snapshot(driver, 1, 20).code;
     }
+    driver_step(driver, 6); /* preparing ahead that failed is told by then */
     (void)driver_check(driver).code;
     (void)driver_check_state(driver).code;
 }
@@ -150,6 +173,8 @@ static bool is_benign(const struct world *world)
         {"open main/log/0", "a full segment that cannot be cut costs space; the next start tries again"},
         {"size main/log/0", "the same"},
         {"truncate main/log/0", "the same"},
+        {"free_bytes .", "a disk that cannot say how much is free says when space is allocated"},
+        {"remove main/log/next.", "space that is not given back at a stop: the next start removes the file"},
         {"write_at main/state/", "tidying up the WAL when closing: all of it is durable already"},
         {"read_at main/state/", "the same"},
         {"sync main/state/", "the same"},
@@ -169,7 +194,8 @@ static void check_reported(struct world *world)
 {
     const bool logged = driver_log_bytes(&world->driver) > world->log_bytes;
     if (world->traced.told && !world->driver.failed && !logged && !is_benign(world))
-        fail_msg("the failure of \"%s\" was swallowed", world->traced.hit_call);
+        fail_msg("the failure of \"%s\" was swallowed (STRATA_FAIL_AT=%u)", world->traced.hit_call,
+                 world->faulty.fail_at);
 }
 
 static bool run_one(unsigned fail_at, enum fault_kind kind, enum ending ending)
@@ -184,12 +210,19 @@ static bool run_one(unsigned fail_at, enum fault_kind kind, enum ending ending)
     return hit;
 }
 
-/* The others take turns with the endings: they fit so many calls that each kind of call comes many times. */
+/* In a whole sweep. The others take turns with the endings: they fit so many calls that each kind comes many times. */
 static const bool takes_all_endings[FAULT_KIND_COUNT] = {
     [FAULT_TORN_WRITE] = true,
     [FAULT_NO_SPACE] = true,
     [FAULT_SYNC_LOST] = true,
 };
+
+static void show_progress(enum fault_kind kind, unsigned fail_at, enum ending ending)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%s at %u, then %s            \r", fault_kind_name(kind), fail_at,
+                ending_names[ending]);
+}
 
 static void sweep(enum fault_kind kind)
 {
@@ -199,22 +232,23 @@ static void sweep(enum fault_kind kind)
         (void)run_one(at, kind, (enum ending)(at % ENDING_COUNT)); /* replayed for a look: hit or not */
         return;
     }
-    const unsigned endings = takes_all_endings[kind] ? ENDING_COUNT : 1;
+    const unsigned endings = takes_all_endings[kind] && share == 1 ? ENDING_COUNT : 1;
+    unsigned failed = 0;
     bool hit = true;
-    unsigned fail_at = 1;
-    for (; fail_at < CALLS_MAX; fail_at++) {
+    unsigned fail_at = 1 + (unsigned)kind % share;
+    for (; hit && fail_at < CALLS_MAX; fail_at += share) {
         for (unsigned i = 0; i < endings && hit; i++) {
-            const enum ending ending = (enum ending)((fail_at + i) % ENDING_COUNT);
-            fprintf(stderr, "\r%s at %u, then %s            ", fault_kind_name(kind), fail_at,
-                    ending_names[ending]);
+            const enum ending ending = (enum ending)((fail_at / share + i) % ENDING_COUNT);
+            show_progress(kind, fail_at, ending);
             hit = run_one(fail_at, kind, ending);
         }
-        if (!hit)
-            break;
+        failed += hit;
     }
-    fprintf(stderr, "\r%s: %u calls failed once each                      \n", fault_kind_name(kind),
-            fail_at - 1);
-    assert_in_range(fail_at, 20, CALLS_MAX - 1);
+    fprintf(stderr, "%s: %u calls failed once each, of about %u\n", fault_kind_name(kind), failed,
+            fail_at - share);
+    assert_false(hit);
+    assert_true(fail_at >= 20); /* else the sweep met another scenario than it thinks */
+    faults_so_far += failed;
 }
 
 static void test_a_call_that_fails_loses_nothing(void **state)
@@ -259,65 +293,45 @@ static void test_a_short_read_is_never_served(void **state)
     sweep(FAULT_READ_SHORT);
 }
 
+static void live_until_the_fault(struct world *world)
+{
+    struct driver *driver = &world->driver;
+    if (driver_open(driver).code != STATUS_OK)
+        return;
+    for (size_t i = 0; i < BATCHES_A_LIFE && !world->faulty.hit; i++) {
+        (void)driver_append(driver, 1 + i % 3, 40 + 300 * (i % 4)).code; /* noted, like those below */
+        if (!world->faulty.hit)
+            put_something(driver, i);
+        if (i % 2 == 1 && !world->faulty.hit)
+            driver_step(driver, i == 3 ? 1001 : 6);
+    }
+}
+
 /* From the n-th call on nothing works, and the power goes: what a crash at that very moment leaves. */
 static void test_power_loss_after_each_call_loses_nothing(void **state)
 {
     (void)state;
-    unsigned fail_at = 1;
-    for (; fail_at < CALLS_MAX; fail_at++) {
+    bool hit = true;
+    unsigned losses = 0;
+    for (unsigned fail_at = 1; hit && fail_at < CALLS_MAX; fail_at += share) {
         struct world world;
         world_init(&world, fail_at, FAULT_IO, 5000 + fail_at);
         world.faulty.sticky = true;
-        struct driver *driver = &world.driver;
         for (int i = 0; i < 3 && !world.faulty.hit; i++) {
-            if (driver_open(driver).code == STATUS_OK) {
-                for (size_t j = 0; j < 7 && !world.faulty.hit; j++) {
-                    (void)driver_append(driver, 1 + j % 3, 40 + 300 * (j % 4)).code; /* noted */
-                    if (j == 2 && !world.faulty.hit)
-                        (void)driver_put_snapshot(driver, 0, 5000).code; /* noted */
-                    if (j % 2 == 1 && !world.faulty.hit)
-                        driver_step(driver, j == 3 ? 1001 : 6);
-                }
-            }
+            live_until_the_fault(&world);
             if (i == 1 || world.faulty.hit)
                 kill_store(&world);
             else
-                driver_close(driver);
+                driver_close(&world.driver);
         }
-        const bool hit = world.faulty.hit;
-        look_afterwards(&world, fail_at % 3 == 0 ? END_POWER_LOSS_HARD : END_POWER_LOSS, fail_at);
+        hit = world.faulty.hit;
+        losses += hit;
+        look_afterwards(&world, fail_at / share % 3 == 0 ? END_POWER_LOSS_HARD : END_POWER_LOSS, fail_at);
         world_done(&world);
-        if (!hit)
-            break;
     }
-    fprintf(stderr, "power loss after each of %u calls\n", fail_at - 1);
-    assert_in_range(fail_at, 100, CALLS_MAX - 1);
-}
-
-static void test_a_full_disk_refuses_and_recovers_by_itself(void **state)
-{
-    (void)state;
-    struct world world;
-    world_init(&world, 0, FAULT_NONE, 77);
-    struct driver *driver = &world.driver;
-    assert_status_ok(driver_open(driver));
-    assert_status_ok(driver_append(driver, 1, 100));
-    world.traced.full = true;
-    struct status refused = status_ok();
-    int accepted = 0; /* into the space that was prepared before */
-    for (; accepted < 100 && refused.code == STATUS_OK; accepted++)
-        refused = driver_append(driver, 1, 2000);
-    assert_in_range(accepted, 2, 99);
-    assert_int_equal(refused.reason, REASON_STORE_FAILED);
-    assert_true(refused.retry_after_ms > 0);
-    assert_non_null(strstr(refused.message, "no space"));
-    assert_status_ok(driver->store->ops->health(driver->store));
-    assert_reason(driver_append(driver, 1, 2000), REASON_STORE_FAILED);
-    driver_step(driver, 1001); /* preparing ahead fails as well and must not end the store */
-    world.traced.full = false;
-    assert_status_ok(driver_append(driver, 1, 2000));
-    assert_status_ok(driver_check(driver));
-    world_done(&world);
+    fprintf(stderr, "power loss after each of %u calls\n", losses);
+    assert_false(hit);
+    assert_true(losses >= 100);
 }
 
 /* The last frame, neither sealed nor remembered: alone the second reading tells it from a torn one. */
@@ -340,10 +354,21 @@ static void test_a_reading_that_goes_wrong_cuts_nothing_off(void **state)
     }
 }
 
+static void test_the_sweeps_were_whole(void **state)
+{
+    (void)state;
+    fprintf(stderr, "%u single-call faults, 1 call in %u\n", faults_so_far, share);
+    if (getenv("STRATA_FAIL_AT") != NULL)
+        return;
+    assert_true(faults_so_far >= FAULTS_LEAST / share);
+}
+
 int main(void)
 {
+    const char *wanted = getenv("STRATA_FAULT_SHARE");
+    share = wanted == NULL || wanted[0] == '\0' ? SHARE_DEFAULT : (unsigned)strtoul(wanted, NULL, 0);
+    share = share == 0 ? 1 : share;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_full_disk_refuses_and_recovers_by_itself),
         cmocka_unit_test(test_a_reading_that_goes_wrong_cuts_nothing_off),
         cmocka_unit_test(test_a_call_that_fails_loses_nothing),
         cmocka_unit_test(test_a_call_that_works_but_reports_failure_loses_nothing),
@@ -353,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_a_corrupt_read_is_never_served),
         cmocka_unit_test(test_a_short_read_is_never_served),
         cmocka_unit_test(test_power_loss_after_each_call_loses_nothing),
+        cmocka_unit_test(test_the_sweeps_were_whole),
     };
     return cmocka_run_group_tests_name("embedded_faults", tests, NULL, NULL);
 }

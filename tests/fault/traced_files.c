@@ -158,6 +158,12 @@ static struct status traced_sync_dir(struct files *base, const char *path)
     return note(of_files(base), "sync_dir", path, files_sync_dir(below(of_files(base), path), path));
 }
 
+static struct status traced_free_bytes(struct files *base, uint64_t *ret_bytes)
+{
+    struct traced_files *files = of_files(base);
+    return note(files, "free_bytes", ".", files_free_bytes(below(files, "."), ret_bytes));
+}
+
 static const struct files_ops traced_ops = {
     .open = traced_open,
     .read_at = traced_read_at,
@@ -173,6 +179,7 @@ static const struct files_ops traced_ops = {
     .mkdir = traced_mkdir,
     .sync_dir = traced_sync_dir,
     .lock = traced_lock,
+    .free_bytes = traced_free_bytes,
 };
 
 struct traced_files traced_files_over(struct faulty_files *faulty)

@@ -306,7 +306,7 @@ metadata: {environment: test, region: eu-west-1}
 database:
   event_store: mysql
   snapshot_store: mongodb
-  embedded: {path: data, store_id: main, segment_size: 268435456}
+  embedded: {path: data, store_id: main, segment_size: 268435456, segment_events: 250000, head_cache_size: 33554432}
   mysql: {host: localhost, port: 3306, username: u, password: p, database: strata}
   mongodb: {uri: "mongodb://localhost:27017", database: strata}
   redis: {host: localhost, port: 6379, password: p, db: 0}

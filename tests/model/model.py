@@ -251,6 +251,10 @@ class Model:
         settled = self._look_at_ids(append)
         if settled is not None:
             return settled
+        for expectation in append.expectations:
+            miss = self._miss(expectation) if expectation.kind == "create" else None
+            if miss is not None:
+                return miss
         trial = {}
         reason = self._stage(append, trial)
         if reason is not None:

@@ -25,7 +25,7 @@ struct status embedded_record_loss(struct embedded_store *store)
     if (arena == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to record the loss");
     struct aggregate_head former = {0};
-    STATUS_TRY(event_index_head(store->index, BYTES_LITERAL(LOSS_AGGREGATE), arena, &former));
+    STATUS_TRY(embedded_aggregate(&store->store, BYTES_LITERAL(LOSS_AGGREGATE), arena, &former));
     const int64_t now_us = clock_now_us(store->clock);
     char id[UUID_TEXT_BYTES];
     char data[128];

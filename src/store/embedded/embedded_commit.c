@@ -30,7 +30,7 @@ static void add_entry(struct embedded_store *store, struct record record, uint32
 {
     struct location place = {.offset = (uint32_t)store->frame.size_bytes};
     place.header_crc = entry_encode(record, &store->frame, headers_crc);
-    place.size_bytes = (uint32_t)store->frame.size_bytes - place.offset;
+    place.room_bytes = (uint32_t)store->frame.size_bytes - place.offset;
     buffer_add(&store->places, &place, sizeof place);
 }
 
@@ -89,8 +89,8 @@ static struct status prepare_job(struct embedded_store *store, const struct comm
 {
     assert_batch(batch);
     STATUS_TRY(check_head(store, batch));
-    STATUS_TRY(build_frame(store, batch, header));
-    return locations_reserve(&store->locations, batch->record_count);
+    STATUS_TRY(embedded_find_firsts(store, batch));
+    return build_frame(store, batch, header);
 }
 
 /* ---- writing and publishing, on the sync thread ---- */
@@ -109,60 +109,11 @@ static void fail(struct embedded_store *store, const struct status *why)
                   LOG_TEXT("why", why->message));
 }
 
-struct status embedded_publish(struct embedded_store *store, const struct event_fields *fields,
-                               const struct location *locations, size_t count)
-{
-    STATUS_TRY(event_index_add(store->index, fields, count));
-    for (size_t i = 0; i < count; i++)
-        locations_add(&store->locations, locations[i]);
-    assert(event_index_last_position(store->index) == store->locations.count);
-    return status_ok();
-}
-
 void embedded_mark(struct embedded_store *store)
 {
     store->mark.position = store->head.position;
     store->mark.chain = store->head.chain;
     segment_log_end(store->segments, &store->mark.segment, &store->mark.end_offset);
-}
-
-static struct status publish_appends(struct embedded_store *store, const struct commit_batch *batch)
-{
-    const struct location *locations = (const struct location *)(const void *)store->places.data;
-    for (size_t i = 0; i < batch->append_count; i++) {
-        const struct commit_append *append = &batch->appends[i];
-        STATUS_TRY(embedded_publish(store, append->fields, locations, append->count));
-        locations += append->count;
-    }
-    return status_ok();
-}
-
-static struct status publish_locked(struct embedded_store *store, const struct commit_batch *batch)
-{
-    const struct status status = publish_appends(store, batch);
-    if (status.code != STATUS_OK) {
-        /* Whole or not at all: nobody holds the lock, so nobody saw the part that was entered. */
-        event_index_cut(store->index, store->head.position);
-        store->locations.count = store->head.position;
-        return status_prefix(status, "events were synced and could not be entered into the index");
-    }
-    store->head = batch->after;
-    embedded_mark(store);
-    return status_ok();
-}
-
-static struct status publish(struct embedded_store *store, const struct commit_batch *batch, uint32_t segment,
-                             uint64_t frame_offset)
-{
-    struct location *locations = (struct location *)(void *)store->places.data;
-    for (size_t i = 0; i < batch->record_count; i++) {
-        locations[i].segment = segment;
-        locations[i].offset += (uint32_t)frame_offset;
-    }
-    pthread_rwlock_wrlock(&store->view_lock);
-    const struct status status = publish_locked(store, batch);
-    pthread_rwlock_unlock(&store->view_lock);
-    return status;
 }
 
 static struct status unknown_outcome(const struct status *why)
@@ -172,6 +123,14 @@ static struct status unknown_outcome(const struct status *why)
         "whether the events were stored is not known: %s; restart strata and repeat with the same "
         "event ids",
         why->message);
+}
+
+/* The index cannot take the batch for want of memory or space: may be tried again. */
+static struct status not_now(const struct status *why)
+{
+    struct status status = status_reason(REASON_STORE_FAILED, "nothing was written: %s", why->message);
+    status.retry_after_ms = 1000;
+    return status;
 }
 
 /* Writes, syncs and publishes one batch; the status is the batch's answer. */
@@ -185,11 +144,14 @@ static struct status run_batch(struct embedded_store *store, const struct commit
     enum append_fate fate = FRAME_NOT_WRITTEN;
     uint32_t segment = 0;
     uint64_t offset = 0;
-    struct status status = segment_log_append(store->segments, &header, store->frame.data,
-                                              store->frame.size_bytes, &before, &fate, &segment, &offset);
+    struct status status = embedded_make_table(store, job->batch, store->frame.size_bytes);
+    if (status.code != STATUS_OK)
+        return not_now(&status);
+    status = segment_log_append(store->segments, &header, store->frame.data, store->frame.size_bytes, &before,
+                                &fate, &segment, &offset);
     if (fate == FRAME_SYNCED) {
         store->sealed = false;
-        status = publish(store, job->batch, segment, offset);
+        status = embedded_publish(store, job->batch, segment, offset);
         if (status.code == STATUS_OK)
             return status;
         /* Durable, but the next start must show it: no append may follow events that nobody sees. */
@@ -248,11 +210,14 @@ void embedded_seal(struct embedded_store *store)
     uint64_t offset = 0;
     const struct status status =
         segment_log_append(store->segments, &header, frame, sizeof frame, &before, &fate, &segment, &offset);
+    if (fate == FRAME_NOT_WRITTEN && status.code == STATUS_RESOURCE_EXHAUSTED)
+        return; /* tried again when 5 ms have passed; a seal only helps to tell kinds of damage apart */
     if (status.code != STATUS_OK) {
         fail(store, &status);
         return;
     }
     store->sealed = true;
+    store->frame_epoch = store->writer_epoch;
     pthread_rwlock_wrlock(&store->view_lock);
     embedded_mark(store);
     pthread_rwlock_unlock(&store->view_lock);
@@ -325,7 +290,7 @@ struct status embedded_health(struct event_store *base)
         return failed;
     const struct status status = segment_log_health(store->segments);
     if (status.code == STATUS_OK)
-        return status_ok();
+        return segment_log_space(store->segments);
     return status_reason(REASON_STORE_FAILED,
                          "the store takes no appends since: %s; look at the disk, then restart strata",
                          status.message);

@@ -23,9 +23,26 @@ struct status embedded_remember(struct embedded_store *store, bool clean)
     return status_ok();
 }
 
+/* An operator greps for these; the health check says the same for as long as it lasts. */
+static void report_space(struct embedded_store *store)
+{
+    struct status space = status_ok();
+    if (!segment_log_space_changed(store->segments, &space))
+        return;
+    if (space.code == STATUS_OK)
+        log_info(store->log, "there is space for appends again", LOG_TEXT("store", store->id));
+    else if (space.code == STATUS_RESOURCE_EXHAUSTED)
+        log_warn(store->log, "space for appends runs out, going on", LOG_TEXT("store", store->id),
+                 LOG_TEXT("why", space.message));
+    else
+        log_error(store->log, "appends are refused for want of space", LOG_TEXT("store", store->id),
+                  LOG_TEXT("why", space.message));
+}
+
 void embedded_housekeep(struct embedded_store *store)
 {
     segment_log_prepare(store->segments);
+    report_space(store);
     const int64_t now_us = clock_monotonic_us(store->clock);
     if (now_us - store->remembered_at_us < REMEMBER_EVERY_MS * INT64_C(1000))
         return;

@@ -10,6 +10,8 @@
 #include "base/entropy.h"
 #include "base/log.h"
 #include "embedded_internal.h"
+#include "state_ops_internal.h"
+#include "totals_internal.h"
 
 static void stop_threads(struct embedded_store *store)
 {
@@ -25,6 +27,7 @@ static void stop_threads(struct embedded_store *store)
     pthread_mutex_unlock(&store->work_lock);
     segment_log_poke(store->segments);
     pthread_join(store->housekeeping_thread, NULL);
+    builder_stop(store); /* after the sync thread, which may wait for it */
     segment_log_use_thread(store->segments, false);
     store->threads_started = false;
 }
@@ -34,12 +37,18 @@ static void embedded_free(struct embedded_store *store)
 {
     if (store == NULL)
         return;
+    view_unref(store->view);
+    view_table_unref(store->next);
+    head_cache_free(store->heads);
+    known_ids_done(&store->unknown);
+    known_ids_done(&store->created);
     segment_log_free(store->segments);
     state_db_close(store->state);
-    event_index_free(store->index);
-    locations_done(&store->locations);
     buffer_done(&store->places);
+    buffer_done(&store->firsts);
     buffer_done(&store->frame);
+    builder_done(&store->builder);
+    pthread_mutex_destroy(&store->change_lock);
     pthread_cond_destroy(&store->work_ready);
     pthread_mutex_destroy(&store->work_lock);
     pthread_rwlock_destroy(&store->view_lock);
@@ -55,6 +64,7 @@ static void close_store(struct event_store *base)
     stop_threads(store);
     if (!store->options.read_only) {
         embedded_seal(store);
+        segment_log_give_back(store->segments); /* after the last frame, before state/ needs space */
         struct status status = embedded_health(base);
         if (status.code == STATUS_OK)
             status = embedded_remember(store, true);
@@ -70,17 +80,6 @@ static struct status refuse_read_only(void)
     return status_reason(REASON_STORE_FAILED, "the store is open for reading only");
 }
 
-static struct status state_get(struct event_store *base, struct bytes key, struct arena *arena,
-                               struct bytes *ret)
-{
-    return state_db_get(embedded_of(base)->state, key, arena, ret);
-}
-
-static struct status state_put(struct event_store *base, struct bytes key, struct bytes value)
-{
-    return state_db_put(embedded_of(base)->state, key, value);
-}
-
 static const struct event_store_ops embedded_ops = {
     .facts = embedded_facts,
     .commit = embedded_commit,
@@ -91,8 +90,16 @@ static const struct event_store_ops embedded_ops = {
     .find_id = embedded_find_id,
     .find_time = embedded_find_time,
     .stats = embedded_stats,
-    .state_get = state_get,
-    .state_put = state_put,
+    .state_get = embedded_state_get,
+    .state_put = embedded_state_put,
+    .state_remove = embedded_state_remove,
+    .state_list = embedded_state_list,
+    .lease = embedded_lease,
+    .lease_release = embedded_lease_release,
+    .checkpoint_put = embedded_checkpoint_put,
+    .checkpoint_get = embedded_checkpoint_get,
+    .checkpoint_remove = embedded_checkpoint_remove,
+    .checkpoints = embedded_checkpoints,
     .health = embedded_health,
     .close = close_store,
 };
@@ -111,6 +118,8 @@ static struct status fill_options(struct embedded_store *store, const struct emb
         mine->segment_max_bytes = SEGMENT_BYTES_DEFAULT;
     if (mine->segment_max_events == 0)
         mine->segment_max_events = SEGMENT_EVENTS_DEFAULT;
+    if (mine->head_cache_bytes == 0)
+        mine->head_cache_bytes = HEAD_CACHE_DEFAULT;
     if (mine->segment_max_bytes < SEGMENT_BYTES_LEAST || mine->segment_max_bytes > SEGMENT_BYTES_MOST)
         return status_error(STATUS_INVALID_ARGUMENT,
                             "the segment size is %" PRIu64 "; set it between %u and %u bytes",
@@ -200,6 +209,18 @@ static struct status find_or_make(struct embedded_store *store)
 
 static struct status make_parts(struct embedded_store *store)
 {
+    uint64_t seed = 0;
+    entropy_fill(store->entropy, &seed, sizeof seed);
+    store->unknown = known_ids_make(seed);
+    store->created = known_ids_make(seed);
+    store->heads = head_cache_new(store->options.head_cache_bytes);
+    if (store->heads == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the cache of heads");
+    return status_ok();
+}
+
+static struct status make_log(struct embedded_store *store)
+{
     const struct segment_log_options options = {
         .files = store->files,
         .store_id = store->id,
@@ -211,21 +232,43 @@ static struct status make_parts(struct embedded_store *store)
         .step_bytes = store->options.segment_max_bytes < SPACE_STEP_BYTES ? store->options.segment_max_bytes
                                                                           : SPACE_STEP_BYTES,
     };
-    STATUS_TRY(segment_log_new(&options, &store->segments));
-    STATUS_TRY(locations_init(&store->locations));
-    uint64_t seed = 0;
-    entropy_fill(store->entropy, &seed, sizeof seed);
-    store->index = event_index_new(seed);
-    if (store->index == NULL)
+    segment_log_free(store->segments);
+    store->segments = NULL;
+    return segment_log_new(&options, &store->segments);
+}
+
+struct status embedded_reset_parts(struct embedded_store *store)
+{
+    const struct totals *none = totals_new(0);
+    struct index_view *empty = none == NULL ? NULL : view_of_files(NULL, 0, NULL, 0, none);
+    totals_unref(none);
+    if (empty == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the index");
+    embedded_view_put(store, empty);
+    store->open = NULL;
+    return make_log(store);
+}
+
+/* Beyond the head when the end of the history was lost: what comes there now would be passed over. */
+static struct status set_back_checkpoints(struct embedded_store *store)
+{
+    int64_t count = 0;
+    STATUS_TRY(state_db_checkpoints_cut(store->state, store->head.position, &count));
+    if (count > 0)
+        log_warn(store->log, "checkpoints were ahead of the history, set back to its end",
+                 LOG_TEXT("store", store->id), LOG_INT("checkpoints", count),
+                 LOG_INT("position", store->head.position));
     return status_ok();
 }
 
 static struct status start_threads(struct embedded_store *store)
 {
+    STATUS_TRY(state_db_start(store->state));
+    STATUS_TRY(builder_start(store));
     segment_log_use_thread(store->segments, true);
     store->threads_started = true;
     if (pthread_create(&store->housekeeping_thread, NULL, embedded_housekeeping_loop, store) != 0) {
+        builder_stop(store);
         store->threads_started = false;
         return status_error(STATUS_RESOURCE_EXHAUSTED,
                             "no thread for the store; raise the limit of processes");
@@ -236,6 +279,7 @@ static struct status start_threads(struct embedded_store *store)
         pthread_mutex_unlock(&store->work_lock);
         segment_log_poke(store->segments);
         pthread_join(store->housekeeping_thread, NULL);
+        builder_stop(store);
         store->threads_started = false;
         return status_error(STATUS_RESOURCE_EXHAUSTED,
                             "no thread for the store; raise the limit of processes");
@@ -257,6 +301,11 @@ static struct embedded_store *new_store(struct files *files, const struct clock 
     store->entropy = entropy;
     store->log = log;
     store->places = buffer_make(0);
+    store->firsts = buffer_make(0);
+    store->unknown = known_ids_make(0);
+    store->created = known_ids_make(0);
+    builder_init(&store->builder);
+    pthread_mutex_init(&store->change_lock, NULL);
     store->frame = buffer_make(0);
     store->failed = status_ok();
     /* glibc lets readers overtake a waiting writer for ever; then a few busy readers stop all commits. */
@@ -283,9 +332,14 @@ static struct status open_store(struct files *files, const struct embedded_optio
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the store");
     STATUS_TRY(fill_options(store, options));
     STATUS_TRY(store_lock(files, store->id, !store->options.read_only, &store->lock_file));
+    if (!store->options.read_only)
+        STATUS_TRY(segment_log_remove_pool(files, store->id)); /* state/ may need the space */
     STATUS_TRY(find_or_make(store));
     STATUS_TRY(make_parts(store));
     STATUS_TRY(embedded_recover(store));
+    if (!store->options.read_only)
+        STATUS_TRY(
+            set_back_checkpoints(store)); /* before the loss is recorded, which their consumers should read */
     if (store->lost_position > 0 && !store->options.read_only) {
         /* The former head is forgotten only when the loss is on record: a start that ends between is refused again. */
         STATUS_TRY(embedded_record_loss(store));
@@ -318,6 +372,7 @@ void embedded_store_step(struct event_store *base)
     struct embedded_store *store = embedded_of(base);
     embedded_housekeep(store);
     embedded_seal(store);
+    builder_step(store);
 }
 
 struct status embedded_store_snapshots(struct event_store *base, struct snapshot_store **ret)

@@ -3,7 +3,8 @@
  * everything else its projection. Answers come after fdatasync.
  *
  * Ownership  Borrows files, clock, entropy; they outlive the store.
- * Threads    As event_store.h; two of its own: one writes and syncs, one prepares space and keeps house.
+ * Threads    As event_store.h; three of its own: one writes and syncs, one prepares space and keeps house, one
+ *            writes and merges the files of the index.
  */
 #pragma once
 
@@ -19,6 +20,8 @@ struct embedded_options {
     const char *store_id;        /* default "main"; the folder below the root of `files` */
     uint64_t segment_max_bytes;  /* 0 = 256 MiB */
     uint32_t segment_max_events; /* 0 = 250,000 */
+    uint64_t head_cache_bytes;   /* 0 = 96 MiB: heads of aggregates that were appended to lately */
+    uint32_t index_hash_bits;    /* 0 = all; tests make hashes collide. The same at each opening */
     bool read_only;              /* verify, info: takes the lock, writes nothing */
     bool accept_data_loss;       /* history ends before the remembered head: go on, record it */
     bool accept_state_loss;      /* state/ is missing beside a log: make a new one */

@@ -3,8 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct status locations_init(struct locations *locations)
+struct status locations_init(struct locations *locations, int64_t base)
 {
+    locations->base = base;
     locations->count = 0;
     locations->blocks =
         calloc(LOCATION_BLOCKS_MAX, sizeof *locations->blocks); /* untouched pages cost nothing */
@@ -28,7 +29,7 @@ struct status locations_reserve(struct locations *locations, size_t count)
         return status_ok();
     const uint64_t last = ((uint64_t)locations->count + count - 1) / LOCATION_BLOCK_COUNT;
     if (last >= LOCATION_BLOCKS_MAX)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "the store is full: it holds %lld events",
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "the segment is full: it holds %lld events",
                             (long long)locations->count);
     for (uint64_t i = (uint64_t)locations->count / LOCATION_BLOCK_COUNT; i <= last; i++) {
         if (locations->blocks[i] == NULL)

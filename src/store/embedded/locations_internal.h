@@ -1,10 +1,10 @@
 /*
- * Where the record of each position lies, and what its header must be: so that a single record can be read
- * and checked without the frame around it.
+ * Where the records of one segment lie, and what their headers must be: so that a single record can be read and checked
+ * without the frame around it. Kept for the segments whose part of the index is not written yet.
  *
  * Ownership  The caller's, init and done.
- * Threads    One adds, any reads what was added before it learned of the position (the store's view lock sees
- * to that): blocks never move.
+ * Threads    One adds, any reads what was added before it learned of the position (the store's view lock sees to
+ *            that): blocks never move.
  */
 #pragma once
 
@@ -13,21 +13,23 @@
 #include "base/status.h"
 
 struct location {
-    uint32_t segment;    /* number in the segment log */
-    uint32_t offset;     /* of the entry's prefix */
-    uint32_t size_bytes; /* of prefix, header and payload */
+    uint32_t segment; /* number in the segment log */
+    uint32_t offset;  /* of the entry's prefix */
+    uint32_t
+        room_bytes; /* the entry's prefix, header and payload are at most so many; the prefix says how many */
     uint32_t header_crc; /* CRC-32C of prefix and header */
 };
 
-#define LOCATION_BLOCK_COUNT 65536U
-#define LOCATION_BLOCKS_MAX  65536U /* times 65,536 = 4.3 thousand million events */
+#define LOCATION_BLOCK_COUNT 4096U
+#define LOCATION_BLOCKS_MAX  16384U /* times 4,096: more events than a segment of 1 GiB can hold */
 
 struct locations {
     struct location **blocks;
-    int64_t count; /* positions 1 … count are known */
+    int64_t base; /* the first one is of position base + 1 */
+    int64_t count;
 };
 
-STATUS_MUST_CHECK struct status locations_init(struct locations *locations);
+STATUS_MUST_CHECK struct status locations_init(struct locations *locations, int64_t base);
 void locations_done(struct locations *locations);
 
 /* Makes room for `count` more, so that adding them cannot fail: called before the frame is written. */
@@ -36,6 +38,6 @@ void locations_add(struct locations *locations, struct location location);
 
 static inline struct location locations_at(const struct locations *locations, int64_t position)
 {
-    const uint64_t index = (uint64_t)position - 1;
+    const uint64_t index = (uint64_t)(position - locations->base - 1);
     return locations->blocks[index / LOCATION_BLOCK_COUNT][index % LOCATION_BLOCK_COUNT];
 }

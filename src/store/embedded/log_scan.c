@@ -309,6 +309,10 @@ static struct status read_segment_header(struct scan *scan)
         return status_reason(REASON_DAMAGED,
                              "%s/log/%s begins at position %" PRId64 "; give it back its name",
                              scan->store_id, segment->name, header.first_position);
+    segment->epoch = header.epoch;
+    segment->chain = header.chain;
+    if (segment->skipped)
+        return status_ok();
     if (header.first_position != scan->end.position + 1)
         return status_reason(REASON_DAMAGED,
                              "%s/log: position %" PRId64
@@ -322,7 +326,6 @@ static struct status read_segment_header(struct scan *scan)
             "%s/log/%s does not continue the segment before it: it belongs to another history; "
             "restore the segments from one backup",
             scan->store_id, segment->name);
-    segment->epoch = header.epoch;
     segment->end_offset = SEGMENT_HEADER_BYTES;
     segment->crc = crc32c(0, bytes_of(bytes, SEGMENT_HEADER_BYTES));
     return status_ok();
@@ -367,6 +370,10 @@ static struct status scan_segment(struct scan *scan, const char *name, int64_t f
     struct scanned_segment *segment = &scan->segment;
     *segment = (struct scanned_segment){.first_position = first_position, .last = last, .why = status_ok()};
     snprintf(segment->name, sizeof segment->name, "%s", name);
+    const struct log_resume *resume = scan->options.resume;
+    segment->skipped = resume != NULL && first_position < resume->first_position;
+    if (resume != NULL && !segment->skipped && scan->end.position == 0)
+        scan->end = resume->end;
     scan->check_leaves = last || scan->options.check_every_leaf;
     buffer_clear(&scan->window);
     char path[STORE_PATH_BYTES];
@@ -377,6 +384,8 @@ static struct status scan_segment(struct scan *scan, const char *name, int64_t f
     STATUS_TRY(read_segment_header(scan));
     if (scan->sink->on_segment_begin != NULL)
         STATUS_TRY(scan->sink->on_segment_begin(scan->sink->context, segment));
+    if (segment->skipped)
+        return status_ok();
     STATUS_TRY(scan_frames(scan));
     if (scan->sink->on_segment_end != NULL)
         STATUS_TRY(scan->sink->on_segment_end(scan->sink->context, segment));
@@ -404,7 +413,7 @@ static struct status scan_all(struct scan *scan, struct log_scan_result *ret)
             continue;
         STATUS_TRY(scan_segment(scan, entries[i].name, first_position, i == last));
         ret->segment_count++;
-        ret->bytes += scan->segment.end_offset;
+        ret->bytes += scan->segment.skipped ? scan->segment.file_bytes : scan->segment.end_offset;
     }
     ret->end = scan->end;
     ret->last = scan->segment;

@@ -41,12 +41,14 @@ struct scanned_segment {
     char name[32]; /* "00000000000000000001.seg" */
     int64_t first_position;
     uint64_t epoch;
+    struct sha256 chain; /* of everything before it, as its header says */
     uint32_t event_count;
     uint64_t file_bytes;
     uint64_t end_offset; /* behind the last good frame */
     uint64_t dirty_end;  /* behind the last byte that is not zero; end_offset when only zeros follow */
     uint32_t crc;        /* CRC-32C of the bytes before end_offset, so that a copy can be compared */
     bool last;           /* no segment follows */
+    bool skipped;        /* before the place where the scan resumes: only its header was read */
     struct status why;   /* OK, or what is wrong at end_offset */
 };
 
@@ -61,9 +63,19 @@ struct log_sink {
     struct status (*on_segment_end)(void *context, const struct scanned_segment *segment);
 };
 
+/*
+ * Where an earlier scan had come to: the segments before `first_position` were good and ended as `end` says. Of them only
+ * the headers are read, and on_segment_begin hears of each; whether they are still the same is the caller's to judge.
+ */
+struct log_resume {
+    int64_t first_position; /* of the segment to go on with */
+    struct log_end end;
+};
+
 struct log_scan_options {
     bool check_every_leaf; /* recompute leaves and chain everywhere, not only in the last segment */
     bool check_digests;    /* recompute the payload digests too */
+    const struct log_resume *resume; /* NULL = from the first byte */
 };
 
 /* The position of the remembered head etc. are the caller's business: this is about the log alone. */

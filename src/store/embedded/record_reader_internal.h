@@ -17,6 +17,7 @@ enum read_order { READ_SCATTERED, READ_FORWARD, READ_BACKWARD };
 struct record_reader {
     const struct segment_log *log;
     enum read_order order; /* neighbours are read along when they are likely to be asked for next */
+    uint32_t ahead_bytes;  /* how much is read along: more each time, since most reads are short */
     struct buffer window;
     uint32_t window_segment;
     uint64_t window_start;

@@ -4,24 +4,25 @@
 
 #include "base/log.h"
 #include "embedded_internal.h"
-
-#define COPY_BYTES     (1024U * 1024U)
-#define TORN_FILES_MAX 1000
+#include "index_load_internal.h"
+#include "scanned_index_internal.h"
+#include "torn_tail_internal.h"
 
 /*
- * Recovery reads the whole log (log_scan.h), compares its end with the remembered head, and makes the end
- * durable before anything is built upon it:
+ * Recovery reads what the index does not cover of the log (log_scan.h, index_load_internal.h), compares its end with the
+ * remembered head, and makes the end durable before anything is built upon it:
  *
  *   - After an unclean stop the page cache may show frames that the disk lacks, because a sync of the former
  * process failed. Everything in the last segment behind the remembered head is therefore written once more
  * and synced.
- *   - A torn tail is cut: the good part of the last segment goes to <name>.tmp, is synced and renamed over,
- * and the torn bytes are kept as <name>.torn.
+ *   - A torn tail is cleared: its bytes are kept as <name>.torn and become zeros (torn_tail_internal.h).
  */
 struct recovery {
     struct embedded_store *store;
+    struct scanned_index *index;
     struct remembered_head remembered;
     bool remembered_seen;   /* the log passed the remembered head */
+    struct log_end end;     /* after the last frame that was read */
     struct file *rewriting; /* the last segment, while its tail is written once more */
 };
 
@@ -53,6 +54,9 @@ static struct status on_segment_begin(void *context, const struct scanned_segmen
 {
     struct recovery *recovery = context;
     struct embedded_store *store = recovery->store;
+    if (segment->skipped)
+        return status_ok(); /* index_load() has compared it with the index */
+    STATUS_TRY(scanned_index_begin(recovery->index, segment));
     if (!segment->last || trusts_what_is_shown(recovery) || store->options.read_only)
         return status_ok();
     char path[STORE_PATH_BYTES];
@@ -62,21 +66,12 @@ static struct status on_segment_begin(void *context, const struct scanned_segmen
 
 static struct status on_event(void *context, const struct scanned_event *event)
 {
-    struct embedded_store *store = ((struct recovery *)context)->store;
-    if (event->offset > UINT32_MAX)
-        return status_error(STATUS_FAILED_PRECONDITION,
-                            "a segment of %s/log is larger than 4 GiB; use a newer strata", store->id);
-    const struct location location = {
-        .segment = segment_log_count(store->segments), /* the scanned one is adopted when it ends */
-        .offset = (uint32_t)event->offset,
-        .size_bytes = ENTRY_PREFIX_BYTES + (uint32_t)event->record.bytes.size_bytes,
-        .header_crc = event->header_crc,
-    };
-    STATUS_TRY(locations_reserve(&store->locations, 1));
-    const struct status status = embedded_publish(store, event->fields, &location, 1);
-    if (status.code == STATUS_OK)
+    struct recovery *recovery = context;
+    const struct status status = scanned_index_add(recovery->index, event);
+    if (status.code != STATUS_DATA_LOSS)
         return status;
-    return status_prefix(status, "%s/log: the event at position %" PRId64, store->id, event->position);
+    return status_prefix(status, "%s/log: the event at position %" PRId64, recovery->store->id,
+                         event->position);
 }
 
 static struct status on_frame(void *context, const struct scanned_segment *segment, const struct log_end *end,
@@ -86,6 +81,7 @@ static struct status on_frame(void *context, const struct scanned_segment *segme
     const struct remembered_head *remembered = &recovery->remembered;
     if (remembered_head_is(remembered, end))
         recovery->remembered_seen = true;
+    recovery->end = *end;
     const bool known_durable =
         segment->first_position == remembered->segment && segment->end_offset <= remembered->end_offset;
     if (recovery->rewriting == NULL || known_durable)
@@ -111,7 +107,8 @@ static struct status on_segment_end(void *context, const struct scanned_segment 
     struct recovery *recovery = context;
     if (segment->last)
         return status_ok(); /* its tail is repaired first */
-    return adopt(recovery->store, segment, segment->file_bytes);
+    STATUS_TRY(adopt(recovery->store, segment, segment->file_bytes));
+    return scanned_index_end(recovery->index, segment, &recovery->end);
 }
 
 /* ---- comparing with the remembered head ---- */
@@ -139,66 +136,6 @@ static struct status compare(struct recovery *recovery, const struct log_scan_re
 
 /* ---- repairing the tail ---- */
 
-static struct status copy_bytes(struct file *from, uint64_t offset, uint64_t end, struct file *to,
-                                uint32_t *ret_crc)
-{
-    struct buffer buffer = buffer_make(0);
-    uint8_t *memory = buffer_extend(&buffer, COPY_BYTES);
-    struct status status = buffer_status(&buffer);
-    *ret_crc = 0;
-    for (uint64_t at = offset; at < end && status.code == STATUS_OK;) {
-        const size_t size = end - at < COPY_BYTES ? (size_t)(end - at) : COPY_BYTES;
-        status = file_read_exactly(from, at, memory, size);
-        if (status.code == STATUS_OK)
-            status = file_write_at(to, at - offset, memory, size);
-        *ret_crc = crc32c(*ret_crc, bytes_of(memory, size));
-        at += size;
-    }
-    buffer_done(&buffer);
-    return status;
-}
-
-/* Nothing is thrown away that somebody may want to look at. */
-static struct status keep_torn_bytes(struct embedded_store *store, const struct scanned_segment *segment,
-                                     struct file *from)
-{
-    char path[STORE_PATH_BYTES];
-    CLEANUP(file_close_at) struct file *to = NULL;
-    for (int i = 1; to == NULL; i++) {
-        char suffix[24];
-        snprintf(suffix, sizeof suffix, i == 1 ? ".torn" : ".torn.%d", i);
-        path_of(store, segment->name, suffix, path);
-        const struct status status =
-            files_open(store->files, path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &to);
-        if (status.code != STATUS_OK && (status.code != STATUS_ALREADY_EXISTS || i == TORN_FILES_MAX))
-            return status;
-    }
-    uint32_t unused = 0;
-    STATUS_TRY(copy_bytes(from, segment->end_offset, segment->dirty_end, to, &unused));
-    return file_sync(to);
-}
-
-static struct status cut_torn_tail(struct embedded_store *store, const struct scanned_segment *segment)
-{
-    char path[STORE_PATH_BYTES];
-    char temporary[STORE_PATH_BYTES];
-    path_of(store, segment->name, "", path);
-    path_of(store, segment->name, ".tmp", temporary);
-    CLEANUP(file_close_at) struct file *from = NULL;
-    CLEANUP(file_close_at) struct file *to = NULL;
-    STATUS_TRY(files_open(store->files, path, FILE_READ, &from));
-    STATUS_TRY(keep_torn_bytes(store, segment, from));
-    STATUS_TRY(files_open(store->files, temporary, FILE_WRITE | FILE_CREATE, &to));
-    STATUS_TRY(file_truncate(to, 0));
-    uint32_t crc = 0;
-    STATUS_TRY(copy_bytes(from, 0, segment->end_offset, to, &crc));
-    if (crc != segment->crc) /* what was checked and what was copied must be the same bytes */
-        return status_reason(REASON_DAMAGED, "%s reads differently each time; look at the disk", path);
-    STATUS_TRY(file_sync(to));
-    STATUS_TRY(files_rename(store->files, temporary, path));
-    return sync_log_folder(store);
-}
-
 /* A name that the former process could not sync may be missing on the disk though it is shown here. */
 static struct status sync_folders(struct embedded_store *store)
 {
@@ -213,7 +150,6 @@ static struct status sync_folders(struct embedded_store *store)
 static struct status repair_tail(struct recovery *recovery, const struct log_scan_result *found)
 {
     struct embedded_store *store = recovery->store;
-    uint64_t file_bytes = found->last.file_bytes;
     if (!store->options.read_only && !trusts_what_is_shown(recovery))
         STATUS_TRY(sync_folders(store));
     if (found->segment_count == 0)
@@ -221,11 +157,10 @@ static struct status repair_tail(struct recovery *recovery, const struct log_sca
     if (recovery->rewriting != NULL)
         STATUS_TRY(file_sync(recovery->rewriting));
     if (found->last.dirty_end != found->last.end_offset && !store->options.read_only) {
-        STATUS_TRY(cut_torn_tail(store, &found->last));
-        file_bytes = found->last.end_offset;
+        STATUS_TRY(torn_tail_clear(store->files, store->id, &found->last, store->log));
         store->recovery.torn_bytes = found->last.dirty_end - found->last.end_offset;
     }
-    return adopt(store, &found->last, file_bytes);
+    return adopt(store, &found->last, found->last.file_bytes);
 }
 
 /* What an interrupted preparation or repair leaves behind. */
@@ -267,24 +202,38 @@ static struct status remember_start(struct recovery *recovery, const struct log_
     return embedded_remember(store, false);
 }
 
-static struct status recover(struct recovery *recovery)
+/* `anew`: without the index that is there. */
+static struct status scan(struct recovery *recovery, bool anew, struct log_scan_result *ret_found)
+{
+    struct embedded_store *store = recovery->store;
+    struct log_resume resume = {0};
+    STATUS_TRY(index_load(store, &recovery->remembered, anew, &resume));
+    /* When the remembered head is where reading begins, no frame that is read ends there. */
+    recovery->remembered_seen = remembered_head_is(&recovery->remembered, &resume.end);
+    recovery->end = resume.end;
+    const struct log_sink sink = {recovery, on_segment_begin, on_event, on_frame, on_segment_end};
+    const struct log_scan_options options = {.resume = resume.first_position > 0 ? &resume : NULL};
+    return log_scan_run(store->files, store->id, &store->identity, &options, &sink, ret_found);
+}
+
+static struct status recover(struct recovery *recovery, bool anew)
 {
     struct embedded_store *store = recovery->store;
     STATUS_TRY(state_db_head_get(store->state, &recovery->remembered));
     if (!store->options.read_only)
         STATUS_TRY(remove_leftovers(store));
-    const struct log_sink sink = {recovery, on_segment_begin, on_event, on_frame, on_segment_end};
-    const struct log_scan_options options = {0};
     struct log_scan_result found;
-    STATUS_TRY(log_scan_run(store->files, store->id, &store->identity, &options, &sink, &found));
+    STATUS_TRY(scan(recovery, anew, &found));
     bool lost = false;
     STATUS_TRY(compare(recovery, &found, &lost));
     STATUS_TRY(repair_tail(recovery, &found));
+    STATUS_TRY(scanned_index_finish(recovery->index));
     store->head.position = found.end.position;
     store->head.timestamp_us = found.end.timestamp_us;
     store->head.chain = found.end.chain;
-    store->head.aggregate_count = event_index_aggregate_count(store->index);
+    store->head.aggregate_count = scanned_index_aggregate_count(recovery->index);
     store->sealed = found.end.sealed || found.end.position == 0;
+    store->frame_epoch = found.end.writer_epoch;
     store->lost_position = lost ? recovery->remembered.position : 0;
     embedded_mark(store);
     store->recovery.clean = recovery->remembered.clean && !lost;
@@ -293,10 +242,26 @@ static struct status recover(struct recovery *recovery)
     return store->options.read_only ? status_ok() : remember_start(recovery, &found);
 }
 
-struct status embedded_recover(struct embedded_store *store)
+static struct status recover_once(struct embedded_store *store, bool anew)
 {
-    struct recovery recovery = {.store = store};
-    const struct status status = recover(&recovery);
+    struct scanned_index index = {0};
+    struct recovery recovery = {.store = store, .index = &index};
+    struct status status = scanned_index_init(&index, store);
+    if (status.code == STATUS_OK)
+        status = recover(&recovery, anew);
+    scanned_index_done(&index);
     file_close(recovery.rewriting);
     return status;
+}
+
+struct status embedded_recover(struct embedded_store *store)
+{
+    STATUS_TRY(embedded_reset_parts(store));
+    const struct status status = recover_once(store, false);
+    if (status.code == STATUS_OK || !store->index_damaged)
+        return status;
+    /* A page of the index turned out to be damaged on the way. It is only an index. */
+    store->index_damaged = false;
+    STATUS_TRY(embedded_reset_parts(store));
+    return recover_once(store, true);
 }

@@ -45,7 +45,7 @@ static void bench_open(struct bench *bench)
     bench->failure = status_ok();
     pthread_mutex_init(&bench->lock, NULL);
     pthread_cond_init(&bench->changed, NULL);
-    assert_status_ok(memory_store_open(&bench->store));
+    assert_status_ok(memory_store_open(&bench->clock.clock, &bench->store));
     assert_status_ok(bus_new(bench->store, &bench->clock.clock, NULL, &bench->bus));
     const struct writer_options options = {.on_commit = on_commit, .on_commit_context = bench};
     assert_status_ok(

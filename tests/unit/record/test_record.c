@@ -321,6 +321,68 @@ static struct sha256 digest_of(const void *data, size_t size)
     return sha256_of(&all, 1);
 }
 
+/* The same place, not just the same text; absent texts may be anywhere. */
+static void assert_same_range(const char *name, struct bytes written, struct bytes decoded)
+{
+    if (written.size_bytes != decoded.size_bytes || (written.size_bytes > 0 && written.data != decoded.data))
+        fail_msg("%s: written at %p (%zu bytes), decoded at %p (%zu bytes)", name, (const void *)written.data,
+                 written.size_bytes, (const void *)decoded.data, decoded.size_bytes);
+}
+
+static void test_writing_leaves_the_view_that_decoding_gives(void **state)
+{
+    (void)state;
+    uint64_t random = 11;
+    for (int round = 0; round < 300; round++) {
+        CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+        assert_non_null(arena);
+        const struct event_fields given = random_fields(arena, &random);
+        size_t header_bytes = 0;
+        const struct bytes expected = encode(arena, &given, &header_bytes);
+        struct event_fields view = given;
+        uint8_t *memory = arena_alloc(arena, record_encoded_bound(&given));
+        assert_non_null(memory);
+        const struct record record = record_write(&view, memory);
+        assert_true(bytes_equal(record.bytes, expected));
+        assert_int_equal(record.header_bytes, header_bytes);
+
+        struct event_fields decoded;
+        assert_status_ok(record_decode(record, &decoded));
+        const struct {
+            const char *name;
+            struct bytes written;
+            struct bytes decoded;
+        } texts[] = {
+            {"id", view.id, decoded.id},
+            {"type", view.type, decoded.type},
+            {"aggregate_id", view.aggregate_id, decoded.aggregate_id},
+            {"aggregate_type", view.aggregate_type, decoded.aggregate_type},
+            {"correlation_id", view.correlation_id, decoded.correlation_id},
+            {"causation_id", view.causation_id, decoded.causation_id},
+            {"content_type", view.content_type, decoded.content_type},
+            {"subject", view.subject, decoded.subject},
+            {"traceparent", view.traceparent, decoded.traceparent},
+            {"append_id", view.append_id, decoded.append_id},
+            {"actor", view.actor, decoded.actor},
+            {"payload_digest", view.payload_digest, decoded.payload_digest},
+            {"data", view.data, decoded.data},
+            {"metadata", view.metadata, decoded.metadata},
+            {"salt", view.salt, decoded.salt},
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+            assert_same_range(texts[i].name, texts[i].written, texts[i].decoded);
+        assert_int_equal(view.tag_count, decoded.tag_count);
+        for (size_t i = 0; i < view.tag_count; i++)
+            assert_same_range("tag", view.tags[i], decoded.tags[i]);
+        assert_true(view.version == decoded.version && view.position == decoded.position &&
+                    view.timestamp_us == decoded.timestamp_us &&
+                    view.schema_version == decoded.schema_version &&
+                    view.has_occurred_at == decoded.has_occurred_at &&
+                    view.occurred_at_us == decoded.occurred_at_us &&
+                    view.append_index == decoded.append_index && view.append_count == decoded.append_count);
+    }
+}
+
 /* The three formulas of docs/storage-format.md, spelt out. */
 static void test_digests_follow_their_formulas(void **state)
 {
@@ -352,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_bytes_are_those_of_protobuf_c),
         cmocka_unit_test(test_what_is_encoded_is_decoded),
+        cmocka_unit_test(test_writing_leaves_the_view_that_decoding_gives),
         cmocka_unit_test(test_damaged_bytes_are_refused_or_differ),
         cmocka_unit_test(test_unknown_header_fields_survive),
         cmocka_unit_test(test_a_header_field_behind_the_payload_is_damage),

@@ -42,7 +42,7 @@ static int open_store(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    assert_status_ok(memory_store_open(&fixture->store));
+    assert_status_ok(memory_store_open(&system_clock, &fixture->store));
     store_driver_init(&fixture->driver, fixture->store);
     const struct append_event creation = sample_event("e0", "created", TYPE_AGGREGATE_CREATED, "user");
     struct append append = sample_append(&creation, 1);
@@ -339,6 +339,31 @@ static void test_the_rules_are_asked_in_their_order(void **state)
     assert_int_equal(outcome.kind, APPEND_ACCEPTED);
 }
 
+/* "Exists already" comes before limits and types: a creation that was repeated with another type is still one. */
+static void test_creating_what_exists_is_told_before_limits_and_types(void **state)
+{
+    struct fixture *fixture = *state;
+    struct append_event event = sample_event("n1", "three", TYPE_AGGREGATE_CREATED, "order");
+    const struct expectation expectation = {BYTES_LITERAL("three"), EXPECT_CREATE, 0};
+    struct append append = sample_append(&event, 1);
+    append.expectations = &expectation;
+    append.expectation_count = 1;
+    struct append_outcome outcome = store_driver_append(&fixture->driver, &append);
+    assert_refused(&outcome, REASON_AGGREGATE_EXISTS, "another type");
+    assert_int_equal(outcome.status.current_version, 3);
+    const struct append_limits reached[] = {
+        {.events_max = 1}, {.aggregates_max = 1}, {.aggregate_events_max = 3}, {.event_data_max_bytes = 1}};
+    for (size_t i = 0; i < 3; i++) {
+        fixture->driver.limits = reached[i];
+        outcome = store_driver_append(&fixture->driver, &append);
+        assert_refused(&outcome, REASON_AGGREGATE_EXISTS, "a limit that is reached");
+    }
+    fixture->driver.limits = reached[3];
+    outcome = store_driver_append(&fixture->driver, &append);
+    assert_refused(&outcome, REASON_EVENT_TOO_LARGE, "what no store would take is told first");
+    assert_no_trace(fixture);
+}
+
 /* ---- verdicts ---- */
 
 static void test_a_verdict_holds_only_at_its_version(void **state)
@@ -551,6 +576,7 @@ int main(void)
         TEST(test_limits_name_themselves),
         TEST(test_an_append_of_too_many_events_is_refused),
         TEST(test_the_rules_are_asked_in_their_order),
+        TEST(test_creating_what_exists_is_told_before_limits_and_types),
         TEST(test_a_verdict_holds_only_at_its_version),
         TEST(test_a_replay_wins_over_everything),
         TEST(test_other_content_under_the_same_ids_is_refused),

@@ -19,7 +19,7 @@ static int open_store(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    assert_status_ok(memory_store_open(&fixture->store));
+    assert_status_ok(memory_store_open(&system_clock, &fixture->store));
     store_driver_init(&fixture->driver, fixture->store);
     *state = fixture;
     return 0;
@@ -50,24 +50,17 @@ static struct decision decide_troubled(struct fixture *fixture, const struct app
                                        size_t count, const struct overlay *in_flight,
                                        const struct trouble *trouble)
 {
-    const struct bytes aggregates[] = {BYTES_LITERAL("a"), BYTES_LITERAL("b"), BYTES_LITERAL("c")};
-    struct aggregate_head heads[3] = {{0}};
-    struct bytes ids[8];
+    struct decide_namer namer = decide_namer_make(1);
+    struct decide_names names;
+    assert_status_ok(decide_name(&namer, appends, count, fixture->driver.arena, &names));
+    decide_namer_done(&namer);
+    struct aggregate_head heads[8] = {{0}};
     struct earlier_append earlier[8] = {{0}};
-    size_t id_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t j = 0; j < appends[i]->event_count; j++) {
-            bool known = false;
-            for (size_t k = 0; k < id_count; k++)
-                known = known || bytes_equal(ids[k], appends[i]->events[j].id);
-            if (known)
-                continue;
-            if (bytes_equal(appends[i]->events[j].id, trouble->damaged_id))
-                earlier[id_count].unreadable = trouble->of_id;
-            ids[id_count++] = appends[i]->events[j].id;
-        }
-    }
-    const struct facts_request request = {aggregates, ARRAY_SIZE(aggregates), ids, id_count};
+    assert_true(names.request.aggregate_count <= ARRAY_SIZE(heads));
+    assert_true(names.request.event_id_count <= ARRAY_SIZE(earlier));
+    for (size_t i = 0; i < names.request.event_id_count; i++)
+        if (bytes_equal(names.request.event_ids[i], trouble->damaged_id))
+            earlier[i].unreadable = trouble->of_id;
     const struct facts facts = {.heads = heads, .earlier = earlier};
     struct condition_fact conditions[APPENDS_MAX] = {{0}};
     for (size_t i = 0; i < count; i++)
@@ -75,7 +68,7 @@ static struct decision decide_troubled(struct fixture *fixture, const struct app
     const struct decide_input input = {
         .appends = appends,
         .append_count = count,
-        .request = &request,
+        .names = &names,
         .facts = &facts,
         .conditions = conditions,
         .in_flight = in_flight,
@@ -102,6 +95,46 @@ static struct append expecting(const struct append_event *event, const struct ex
     append.expectations = expectation;
     append.expectation_count = 1;
     return append;
+}
+
+static void assert_name(struct bytes listed, const char *expected)
+{
+    assert_true(bytes_equal(listed, bytes_of_text(expected)));
+}
+
+/* What an append names is found by its place: of its events first, then of expectations, then of verdicts. */
+static void test_names_are_listed_once_and_found_by_place(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct append_event first[] = {sample_event("e1", "a", "changed", "user"),
+                                         sample_event("e2", "b", "changed", "user"),
+                                         sample_event("e3", "a", "changed", "user")};
+    const struct append_event second[] = {sample_event("e2", "c", "changed", "user")};
+    const struct append_event third[] = {sample_event("made", "b", "changed", "user")};
+    const struct expectation at_0 = {BYTES_LITERAL("d"), EXPECT_VERSION, 0};
+    const struct append_verdict verdict = {BYTES_LITERAL("b"), 1, status_ok()};
+    struct append appends[] = {sample_append(first, 3), sample_append(second, 1), sample_append(third, 1)};
+    appends[1].expectations = &at_0;
+    appends[1].expectation_count = 1;
+    appends[1].verdicts = &verdict;
+    appends[1].verdict_count = 1;
+    appends[2].ids_server_made = true;
+    const struct append *const list[] = {&appends[0], &appends[1], &appends[2]};
+    struct decide_namer namer = decide_namer_make(7);
+    for (int round = 0; round < 2; round++) { /* a namer that was used names alike */
+        struct decide_names names;
+        assert_status_ok(decide_name(&namer, list, 3, fixture->driver.arena, &names));
+        assert_int_equal(names.request.aggregate_count, 4);
+        assert_int_equal(names.request.event_id_count, 3);
+        const char *const aggregates[][3] = {{"a", "b", "a"}, {"c", "d", "b"}, {"b", NULL, NULL}};
+        for (size_t i = 0; i < 3; i++)
+            for (size_t j = 0; j < 3 && aggregates[i][j] != NULL; j++)
+                assert_name(names.request.aggregate_ids[names.appends[i].aggregates[j]], aggregates[i][j]);
+        assert_name(names.request.event_ids[names.appends[0].ids[2]], "e3");
+        assert_int_equal(names.appends[1].ids[0], names.appends[0].ids[1]);
+        assert_null(names.appends[2].ids); /* of the server's ids nobody is asked */
+    }
+    decide_namer_done(&namer);
 }
 
 static void test_later_appends_see_earlier_ones(void **state)
@@ -305,6 +338,7 @@ static void test_the_chain_has_a_link_for_each_append(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_names_are_listed_once_and_found_by_place),
         TEST(test_later_appends_see_earlier_ones),
         TEST(test_a_refused_append_leaves_no_trace),
         TEST(test_validate_only_answers_and_leaves_no_trace),

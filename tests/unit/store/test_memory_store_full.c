@@ -69,7 +69,7 @@ static void test_a_commit_without_memory_changes_nothing(void **state)
         struct event_store *store = NULL;
         struct store_driver driver;
         struct append appends[2];
-        assert_status_ok(memory_store_open(&store));
+        assert_status_ok(memory_store_open(&system_clock, &store));
         store_driver_init(&driver, store);
         make_events(&driver);
         const struct append seed = sample_append(events, SEEDED);

@@ -71,7 +71,7 @@ static int open_store(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    assert_status_ok(memory_store_open(&fixture->memory));
+    assert_status_ok(memory_store_open(&system_clock, &fixture->memory));
     held_store_init(&fixture->held, fixture->memory);
     (void)pthread_mutex_init(&fixture->lock, NULL);
     (void)pthread_cond_init(&fixture->answered, NULL);

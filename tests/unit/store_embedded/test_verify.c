@@ -106,6 +106,18 @@ static void test_progress_is_told_along_the_way(void **state)
     world_done(&world);
 }
 
+static char first_id[64]; /* of the event at position 1 */
+
+static bool note_first_id(void *context, int64_t position, struct record record)
+{
+    struct event_fields fields;
+    (void)context;
+    (void)position;
+    assert_status_ok(record_decode_header(record, &fields));
+    snprintf(first_id, sizeof first_id, "%.*s", BYTES_FORMAT(fields.id));
+    return false;
+}
+
 /* A frame with one event that no checksum objects to, behind the end of the log. */
 static void forge(struct world *world,
                   void (*change)(struct event_fields *fields, struct frame_header *header))
@@ -113,6 +125,8 @@ static void forge(struct world *world,
     struct store_head head;
     struct event_store *store = world->driver.store;
     assert_status_ok(store->ops->head(store, &head));
+    const struct read_query all = {.by = READ_BY_POSITION, .to_version = INT32_MAX};
+    assert_status_ok(store->ops->read(store, &all, note_first_id, NULL));
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     struct aggregate_head aggregate = {0};
     assert_status_ok(store->ops->aggregate(store, BYTES_LITERAL("user-1"), arena, &aggregate));
@@ -189,6 +203,12 @@ static void spoil_the_chain(struct event_fields *fields, struct frame_header *he
     header->chain_after.bytes[5] ^= 1;
 }
 
+static void repeat_an_id(struct event_fields *fields, struct frame_header *header)
+{
+    (void)header;
+    fields->id = bytes_of_text(first_id);
+}
+
 static void leave_the_append_open(struct event_fields *fields, struct frame_header *header)
 {
     (void)header;
@@ -207,6 +227,7 @@ static void test_what_checksums_cannot_see_is_seen(void **state)
         {"a version that does not follow", skip_a_version, "of aggregate \"user-1\" where"},
         {"a digest that is not the payload's", spoil_the_digest, "digest does not fit"},
         {"events that do not make the chain", spoil_the_chain, "do not hash to its chain"},
+        {"an id that an earlier event has", repeat_an_id, "positions 1 and "},
         {"an append without its end", leave_the_append_open, "ends inside an append"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(stories); i++) {

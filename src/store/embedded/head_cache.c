@@ -1,0 +1,215 @@
+#include "head_cache_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A slot is one line of the processor's cache; most ids fit into it. */
+#define SLOT_BYTES    64U
+#define ID_BYTES      44U
+#define SET_SLOTS     4U /* where a hash may be */
+#define TYPES_MAX     1024U
+#define POSITION_BITS 40
+
+struct slot {
+    uint64_t as_of : POSITION_BITS; /* 0 = free */
+    uint64_t id_bytes : 8;
+    uint64_t : 16;
+    uint64_t position : POSITION_BITS;
+    uint64_t type : 16;
+    uint64_t : 8;
+    int32_t version;
+    uint8_t id[ID_BYTES];
+};
+_Static_assert(sizeof(struct slot) == SLOT_BYTES, "a slot is as large as is counted");
+
+struct staged {
+    uint64_t hash;
+    size_t id_offset; /* in the buffer of texts */
+    uint8_t id_bytes;
+    uint16_t type;
+    int32_t version;
+    int64_t position;
+};
+
+struct head_cache {
+    struct slot *slots;
+    uint64_t set_count;
+    struct arena *texts;
+    struct bytes types[TYPES_MAX];
+    size_t type_count;
+    size_t last_type; /* the one that was looked for last: most often the next one too */
+
+    int64_t staged_as_of; /* 0 = nothing is staged */
+    struct buffer staged; /* struct staged each */
+    struct buffer staged_texts;
+};
+
+struct head_cache *head_cache_new(uint64_t bytes)
+{
+    struct head_cache *cache = calloc(1, sizeof *cache);
+    if (cache == NULL)
+        return NULL;
+    cache->staged = buffer_make(0);
+    cache->staged_texts = buffer_make(0);
+    cache->set_count = bytes / (SET_SLOTS * SLOT_BYTES) + 1;
+    /* Untouched pages cost nothing. */
+    cache->slots = calloc(cache->set_count * SET_SLOTS, sizeof *cache->slots);
+    cache->texts = arena_new(0);
+    if (cache->slots != NULL && cache->texts != NULL)
+        return cache;
+    head_cache_free(cache);
+    return NULL;
+}
+
+void head_cache_free(struct head_cache *cache)
+{
+    if (cache == NULL)
+        return;
+    buffer_done(&cache->staged);
+    buffer_done(&cache->staged_texts);
+    free(cache->slots);
+    arena_free(cache->texts);
+    free(cache);
+}
+
+static struct slot *set_of(const struct head_cache *cache, uint64_t hash)
+{
+    return &cache->slots[hash % cache->set_count * SET_SLOTS];
+}
+
+static bool is_of(const struct slot *slot, struct bytes id)
+{
+    return slot->as_of != 0 && slot->id_bytes == id.size_bytes &&
+           memcmp(slot->id, id.data, id.size_bytes) == 0;
+}
+
+void head_cache_prefetch(const struct head_cache *cache, uint64_t hash)
+{
+    const struct slot *set = set_of(cache, hash);
+    for (size_t i = 0; i < SET_SLOTS; i++)
+        __builtin_prefetch(&set[i]);
+}
+
+bool head_cache_get(const struct head_cache *cache, struct bytes id, uint64_t hash,
+                    struct aggregate_head *ret, int64_t *ret_as_of)
+{
+    const struct slot *set = set_of(cache, hash);
+    if (id.size_bytes > ID_BYTES || id.size_bytes == 0)
+        return false;
+    for (size_t i = 0; i < SET_SLOTS; i++) {
+        if (!is_of(&set[i], id))
+            continue;
+        *ret = (struct aggregate_head){
+            .exists = true,
+            .type = cache->types[set[i].type],
+            .version = set[i].version,
+            .position = (int64_t)set[i].position,
+        };
+        *ret_as_of = (int64_t)set[i].as_of;
+        return true;
+    }
+    return false;
+}
+
+/* Services have few aggregate types; one that uses thousands does without the cache for the rest. */
+static bool find_type(struct head_cache *cache, struct bytes type, uint16_t *ret)
+{
+    if (cache->last_type < cache->type_count && bytes_equal(cache->types[cache->last_type], type)) {
+        *ret = (uint16_t)cache->last_type;
+        return true;
+    }
+    size_t at = 0;
+    while (at < cache->type_count && !bytes_equal(cache->types[at], type))
+        at++;
+    if (at == TYPES_MAX)
+        return false;
+    if (at == cache->type_count) {
+        const struct bytes copy = arena_bytes(cache->texts, type);
+        if (copy.data == NULL)
+            return false;
+        cache->types[cache->type_count++] = copy;
+    }
+    cache->last_type = at;
+    *ret = (uint16_t)at;
+    return true;
+}
+
+/* The id's own slot, else a free one, else the one that is the oldest. */
+static struct slot *slot_for(struct head_cache *cache, struct bytes id, uint64_t hash)
+{
+    struct slot *set = set_of(cache, hash);
+    struct slot *oldest = &set[0];
+    for (size_t i = 0; i < SET_SLOTS; i++) {
+        if (is_of(&set[i], id))
+            return &set[i];
+        if (set[i].as_of < oldest->as_of)
+            oldest = &set[i];
+    }
+    return oldest;
+}
+
+static void put(struct head_cache *cache, struct bytes id, uint64_t hash, uint16_t type, int32_t version,
+                int64_t position, int64_t as_of)
+{
+    struct slot *slot = slot_for(cache, id, hash);
+    slot->as_of = (uint64_t)as_of & ((UINT64_C(1) << POSITION_BITS) - 1);
+    slot->position = (uint64_t)position & ((UINT64_C(1) << POSITION_BITS) - 1);
+    slot->id_bytes = (uint8_t)id.size_bytes;
+    slot->type = type;
+    slot->version = version;
+    memcpy(slot->id, id.data, id.size_bytes);
+}
+
+static bool fits(struct bytes id, int64_t as_of)
+{
+    return id.size_bytes > 0 && id.size_bytes <= ID_BYTES && as_of > 0 && as_of < INT64_C(1) << POSITION_BITS;
+}
+
+void head_cache_put(struct head_cache *cache, struct bytes id, uint64_t hash,
+                    const struct aggregate_head *head, int64_t as_of)
+{
+    uint16_t type = 0;
+    if (fits(id, as_of) && find_type(cache, head->type, &type))
+        put(cache, id, hash, type, head->version, head->position, as_of);
+}
+
+void head_cache_stage_begin(struct head_cache *cache, int64_t as_of)
+{
+    buffer_clear(&cache->staged);
+    buffer_clear(&cache->staged_texts);
+    cache->staged_as_of = as_of;
+}
+
+void head_cache_stage(struct head_cache *cache, uint64_t hash, const struct event_fields *fields)
+{
+    struct staged staged = {
+        .hash = hash,
+        .id_offset = cache->staged_texts.size_bytes,
+        .id_bytes = (uint8_t)fields->aggregate_id.size_bytes,
+        .version = fields->version,
+        .position = fields->position,
+    };
+    if (!fits(fields->aggregate_id, cache->staged_as_of) ||
+        !find_type(cache, fields->aggregate_type, &staged.type))
+        return;
+    buffer_add_bytes(&cache->staged_texts, fields->aggregate_id);
+    buffer_add(&cache->staged, &staged, sizeof staged);
+    if (cache->staged.failed || cache->staged_texts.failed)
+        head_cache_stage_begin(cache, 0);
+}
+
+void head_cache_settle(struct head_cache *cache, int64_t head_position)
+{
+    if (cache->staged_as_of == 0 || cache->staged_as_of > head_position)
+        return;
+    const struct staged *staged = (const struct staged *)(const void *)cache->staged.data;
+    const size_t count = cache->staged.size_bytes / sizeof *staged;
+    for (size_t i = 0; i < count; i++)
+        head_cache_prefetch(cache, staged[i].hash);
+    for (size_t i = 0; i < count; i++) {
+        const struct bytes id = bytes_of(cache->staged_texts.data + staged[i].id_offset, staged[i].id_bytes);
+        put(cache, id, staged[i].hash, staged[i].type, staged[i].version, staged[i].position,
+            cache->staged_as_of);
+    }
+    head_cache_stage_begin(cache, 0);
+}

@@ -1,0 +1,76 @@
+"""A store of many events: CPU an append beside an empty one's, pauses of commits, start, memory."""
+
+import time
+
+from harness import Figures, Meter, rss_anon_mb
+from bench_streams import CLIENT_BYTES, DATA_BYTES, EVENTS, IN_FLIGHT
+
+PROBE_APPENDS = 500  # a measurement of CPU: 50,000 events
+
+
+class Filling:
+    def __init__(self, bench, strata):
+        self.bench = bench
+        self.strata = strata
+        self.turn = 0
+        self.events = 0
+
+    def append(self, appends, in_flight=IN_FLIGHT):
+        """Client's ids, new ones each time: the dearest way. Returns the client's result and server CPU an event."""
+        self.turn += 1
+        with Meter(self.strata.process.pid) as used:
+            result = self.bench.run("stream_client", "append", "--target", self.strata.grpc, "--count", appends,
+                                    "--warm-up", 0, "--in-flight", in_flight, "--events", EVENTS, "--data-bytes",
+                                    DATA_BYTES, "--aggregates", 1000000, "--prefix", "size", "--client-ids",
+                                    1000 + self.turn)
+        self.events += appends * EVENTS
+        return result, used.us / (appends * EVENTS)
+
+
+def probe(filling, figures, name):
+    for _ in range(filling.bench.rounds):
+        figures.add(name, filling.append(PROBE_APPENDS)[1], "µs")
+
+
+def started_after(service):
+    begun = time.monotonic()
+    service.start()
+    return time.monotonic() - begun
+
+
+def pauses(filling, figures):
+    """One append in flight, so that its answer's time is the commit's; the bare loop takes its turns."""
+    for _ in range(filling.bench.rounds):
+        commits = filling.bench.options.commits
+        bare = filling.bench.bare(EVENTS, commits, CLIENT_BYTES)
+        result, _ = filling.append(commits, in_flight=1)
+        figures.add("commit, p99.9", result["p999_us"] / 1000, "ms")
+        figures.add("bare loop, p99.9", bare["sync_p999_us"] / 1000, "ms")
+        figures.add("commit / bare, p99.9, paired by round", result["p999_us"] / bare["sync_p999_us"], "x")
+        figures.add("commit, longest", result["max_us"] / 1000, "ms")
+        figures.add("bare loop, longest", bare["sync_max_us"] / 1000, "ms")
+
+
+def run(bench):
+    figures = Figures()
+    with bench.store() as strata:
+        filling = Filling(bench, strata)
+        probe(filling, figures, "CPU an append of one event, store nearly empty")
+        small = filling.events
+        while filling.events < bench.options.size:
+            filling.append(min(20000, (bench.options.size - filling.events) // EVENTS + 1))
+        size = filling.events
+        probe(filling, figures, "CPU an append of one event, store filled")
+        figures.add("filled / nearly empty",
+                    figures.median("CPU an append of one event, store filled") /
+                    figures.median("CPU an append of one event, store nearly empty"), "x")
+        pauses(filling, figures)
+        figures.add("resident memory without page cache, after filling", rss_anon_mb(strata.process.pid), "MB")
+        strata.stop()
+        figures.add("start after a clean stop", started_after(strata), "s")
+        figures.add("resident memory without page cache, after that start", rss_anon_mb(strata.process.pid), "MB")
+        filling.append(10)
+        strata.kill()
+        figures.add("start after kill -9", started_after(strata), "s")
+    figures.show("A store filled with %.2f million events (nearly empty: below %.2f); %.2f million at the end"
+                 % (size / 1e6, small / 1e6, filling.events / 1e6))

@@ -1,0 +1,240 @@
+/*
+ * The index builder beside commits and readers: segments of 4 events, so that files are written and merged all the time, and a
+ * stop nearly always comes in the middle of that. Under the thread sanitizer this is the test of the views.
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "support/cmocka.h"
+#include "support/memory_files.h"
+
+#include "contract/store_driver.h"
+
+#include "store/embedded/embedded_internal.h"
+
+#define AGGREGATES 6
+#define READERS    3U
+#define EVENTS     1200
+#define STOPS      25
+
+struct world {
+    struct memory_files disk;
+    struct store_driver driver;
+    struct event_store *store;
+    _Atomic bool stop;
+    _Atomic int wrong;
+    int numbers;
+};
+
+static void open_store(struct world *world)
+{
+    const struct embedded_options options = {
+        .segment_max_bytes = 64 * 1024, .segment_max_events = 4, .head_cache_bytes = 1024};
+    assert_status_ok(embedded_store_open(&world->disk.files, &options, &system_clock, &system_entropy, NULL,
+                                         &world->store));
+    world->driver.store = world->store;
+}
+
+static void world_init(struct world *world)
+{
+    *world = (struct world){.disk = memory_files_empty()};
+    store_driver_init(&world->driver, NULL);
+    open_store(world);
+}
+
+static void world_done(struct world *world)
+{
+    event_store_close(world->store);
+    store_driver_done(&world->driver);
+    assert_int_equal(memory_files_open_count(&world->disk), 0);
+    memory_files_done(&world->disk);
+}
+
+/* Event n is of aggregate n mod AGGREGATES: so all that can be asked of a history of so many is known. */
+static void append_numbered(struct world *world)
+{
+    struct store_driver *driver = &world->driver;
+    const int number = world->numbers++;
+    const char *aggregate = arena_printf(driver->arena, "aggregate-%d", number % AGGREGATES);
+    assert_non_null(aggregate);
+    struct append_event event = numbered_event(driver, number, aggregate, "changed", "custom");
+    event.tags[0] = bytes_of_text(number % 2 == 0 ? "even" : "odd");
+    event.tag_count = 1;
+    const struct append append = sample_append(&event, 1);
+    assert_int_equal(store_driver_append(driver, &append).kind, APPEND_ACCEPTED);
+}
+
+/* ---- readers ---- */
+
+struct seen {
+    int64_t last;
+    int64_t step;
+    int64_t count;
+    bool wrong;
+};
+
+static bool see(void *context, int64_t position, struct record record)
+{
+    struct seen *seen = context;
+    struct event_fields fields;
+    seen->wrong = seen->wrong || record_decode_header(record, &fields).code != STATUS_OK ||
+                  fields.position != position || (seen->count > 0 && position != seen->last + seen->step);
+    seen->last = position;
+    seen->count++;
+    return !seen->wrong;
+}
+
+/* Every step-th event from `first` on, all there are, none twice. */
+static bool check_read(struct world *world, enum read_by by, const char *key, int64_t step, bool backward)
+{
+    struct event_store *store = world->store;
+    struct store_head before;
+    struct seen seen = {.step = backward ? -step : step};
+    const struct read_query query = {
+        .by = by, .key = bytes_of_text(key), .to_version = INT32_MAX, .backward = backward};
+    if (store->ops->head(store, &before).code != STATUS_OK ||
+        store->ops->read(store, &query, see, &seen).code != STATUS_OK)
+        return false;
+    return !seen.wrong && seen.count >= before.position / step;
+}
+
+static bool check_head(struct world *world, struct arena *arena, int which)
+{
+    struct event_store *store = world->store;
+    struct store_head before;
+    struct aggregate_head head;
+    char id[32];
+    snprintf(id, sizeof id, "aggregate-%d", which);
+    if (store->ops->head(store, &before).code != STATUS_OK ||
+        store->ops->aggregate(store, bytes_of_text(id), arena, &head).code != STATUS_OK)
+        return false;
+    if (!head.exists)
+        return before.position <= which;
+    return head.version >= before.position / AGGREGATES && head.event_count == head.version &&
+           head.first_position == which + 1 &&
+           head.position == head.first_position + (int64_t)(head.version - 1) * AGGREGATES;
+}
+
+static bool check_id(struct world *world, uint64_t *random)
+{
+    struct event_store *store = world->store;
+    struct store_head before;
+    int64_t position = 0;
+    if (store->ops->head(store, &before).code != STATUS_OK)
+        return false;
+    if (before.position == 0)
+        return true;
+    const int64_t number = (int64_t)random_below(random, (uint64_t)before.position);
+    char id[32];
+    snprintf(id, sizeof id, "e%" PRId64, number);
+    return store->ops->find_id(store, bytes_of_text(id), &position).code == STATUS_OK &&
+           position == number + 1;
+}
+
+struct counting {
+    int64_t count;
+    int64_t last;
+    bool wrong;
+};
+
+static bool count_aggregate(void *context, struct bytes id, const struct aggregate_head *head)
+{
+    struct counting *counting = context;
+    (void)id;
+    counting->wrong = counting->wrong || head->first_position <= counting->last || !head->exists;
+    counting->last = head->first_position;
+    counting->count++;
+    return true;
+}
+
+static bool check_lists(struct world *world, struct arena *arena)
+{
+    struct event_store *store = world->store;
+    struct store_head before;
+    struct event_store_stats stats;
+    struct counting counting = {0};
+    if (store->ops->head(store, &before).code != STATUS_OK ||
+        store->ops->aggregates(store, BYTES_NONE, 0, count_aggregate, &counting).code != STATUS_OK ||
+        store->ops->stats(store, arena, &stats).code != STATUS_OK)
+        return false;
+    const int64_t known = before.position < AGGREGATES ? before.position : AGGREGATES;
+    return !counting.wrong && counting.count >= known && stats.event_count >= before.position;
+}
+
+struct reader {
+    struct world *world;
+    uint64_t random;
+};
+
+static void *read_all_the_time(void *context)
+{
+    struct reader *reader = context;
+    struct world *world = reader->world;
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    while (arena != NULL && !world->stop) {
+        const int which = (int)random_below(&reader->random, AGGREGATES);
+        char id[32];
+        snprintf(id, sizeof id, "aggregate-%d", which);
+        arena_reset(arena);
+        const bool fits = check_read(world, READ_BY_AGGREGATE, id, AGGREGATES, which % 2 == 0) &&
+                          check_read(world, READ_BY_TAG, "odd", 2, which % 2 == 1) &&
+                          check_read(world, READ_BY_POSITION, "", 1, which % 2 == 0) &&
+                          check_head(world, arena, which) && check_id(world, &reader->random) &&
+                          check_lists(world, arena);
+        world->wrong += !fits;
+    }
+    return NULL;
+}
+
+static void test_readers_see_all_while_files_are_written_and_merged(void **state)
+{
+    (void)state;
+    struct world world;
+    pthread_t threads[READERS];
+    struct reader readers[READERS];
+    world_init(&world);
+    for (size_t i = 0; i < READERS; i++) {
+        readers[i] = (struct reader){&world, i + 1};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_all_the_time, &readers[i]), 0);
+    }
+    for (int i = 0; i < EVENTS; i++)
+        append_numbered(&world);
+    world.stop = true;
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(world.wrong, 0);
+    world_done(&world);
+}
+
+/* Whatever the builder was at, the next start answers the same and the builder goes on. */
+static void test_a_stop_in_the_middle_of_building_loses_nothing(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    for (int i = 0; i < STOPS; i++) {
+        for (int j = 0; j < 20 + i % 7; j++)
+            append_numbered(&world);
+        event_store_close(world.store);
+        open_store(&world);
+        assert_int_equal(store_driver_head(&world.driver).position, world.numbers);
+        assert_true(check_read(&world, READ_BY_TAG, "even", 2, i % 2 == 0));
+        for (int which = 0; which < AGGREGATES; which++)
+            assert_true(check_head(&world, arena, which));
+        assert_true(check_lists(&world, arena));
+    }
+    world_done(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_readers_see_all_while_files_are_written_and_merged),
+        cmocka_unit_test(test_a_stop_in_the_middle_of_building_loses_nothing),
+    };
+    return cmocka_run_group_tests_name("embedded_index_threads", tests, NULL, NULL);
+}
