@@ -66,8 +66,8 @@ static const struct argp verify_argp = {
     .args_doc = "[DIR]",
     .doc =
         "Re-reads the embedded store in DIR (default data) and checks every checksum, every digest, the versions, that no "
-        "event id is there twice, the chain, and the snapshots. Writes nothing into DIR; the service must not be running "
-        "on it.\v"
+        "event id is there twice, the chain, the snapshots, and that the index finds every event. Writes nothing into DIR; "
+        "the service must not be running on it.\v"
         "DIR is what database.embedded.path of the service says. Neither a configuration nor STRATA_DATABASE_EMBEDDED_PATH "
         "is read here, so that what is proved is what was named.\n"
         "The chain that it prints identifies the whole history: two stores with equal chains hold equal events, and a "
@@ -119,6 +119,8 @@ static void report(const struct verify_report *report)
     (void)printf("good: %" PRId64 " events of %" PRId64 " aggregates in %u segments, %s stop\n",
                  report->head_position, report->aggregate_count, report->segment_count,
                  report->clean ? "clean" : "unclean");
+    if (report->index_events > 0)
+        (void)printf("the index finds each of its %" PRId64 " events\n", report->index_events);
     cli_print_chain(&report->chain);
 }
 

@@ -34,7 +34,7 @@
     X(EMBEDDED_STORE_ID, "database.embedded.store_id", TEXT, "main", 0, 0, "", "name of the store inside the folder")   \
     X(EMBEDDED_SEGMENT_SIZE, "database.embedded.segment_size", INT, "268435456", 1048576, 268435456, "bytes", "size at which a new log segment begins") \
     X(EMBEDDED_SEGMENT_EVENTS, "database.embedded.segment_events", INT, "250000", 1, 250000, "events", "events after which a new log segment begins") \
-    X(EMBEDDED_HEAD_CACHE_SIZE, "database.embedded.head_cache_size", INT, "33554432", 0, 1073741824, "bytes", "memory for the heads of aggregates that are appended to") \
+    X(EMBEDDED_HEAD_CACHE_SIZE, "database.embedded.head_cache_size", INT, "100663296", 65536, 1073741824, "bytes", "memory for the heads of aggregates that are appended to") \
     X(MYSQL_HOST, "database.mysql.host", TEXT, "localhost", 0, 0, "", "")                                               \
     X(MYSQL_PORT, "database.mysql.port", INT, "3306", 1, 65535, "", "")                                                 \
     X(MYSQL_USERNAME, "database.mysql.username", TEXT, "", 0, 0, "", "")                                                \

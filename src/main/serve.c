@@ -126,6 +126,7 @@ static struct status open_stores(struct running *running)
         .store_id = config_text(config, CONFIG_EMBEDDED_STORE_ID),
         .segment_max_bytes = (uint64_t)config_int(config, CONFIG_EMBEDDED_SEGMENT_SIZE),
         .segment_max_events = (uint32_t)config_int(config, CONFIG_EMBEDDED_SEGMENT_EVENTS),
+        .head_cache_bytes = (uint64_t)config_int(config, CONFIG_EMBEDDED_HEAD_CACHE_SIZE),
         .accept_data_loss = once->accept_data_loss,
         .accept_state_loss = once->accept_state_loss,
     };

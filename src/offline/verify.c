@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/embedded/index_check.h"
 #include "store/embedded/state_check.h"
 #include "store_reading_internal.h"
 #include "verify_checkpoint_internal.h"
@@ -16,6 +17,8 @@ struct verification {
     struct store_reading reading;
     struct version_table versions;
     struct id_set *ids;
+    struct index_check *index; /* NULL = there is none, or it is known to be wrong */
+    struct status index_fault; /* told last: the log comes first, and an index can be made anew */
     char segment_name[32];
     struct log_end end; /* after the last frame */
     int64_t saved_at_us;
@@ -34,6 +37,49 @@ static int32_t first_version(const struct event_fields *fields)
     return bytes_equal(fields->type, BYTES_LITERAL(TYPE_AGGREGATE_CREATED)) ? 0 : 1;
 }
 
+/* --- the index --- */
+
+static struct status note_index_fault(struct verification *verification, const struct status *status)
+{
+    if (status->code != STATUS_DATA_LOSS && status->code != STATUS_FAILED_PRECONDITION)
+        return *status; /* no memory, no reading: not about the index */
+    verification->index_fault = *status;
+    index_check_free(verification->index);
+    verification->index = NULL;
+    return status_ok();
+}
+
+static struct status open_index(struct verification *verification)
+{
+    const struct store_reading *reading = &verification->reading;
+    verification->index_fault = status_ok();
+    const struct status status =
+        index_check_open(reading->files, reading->store_id, &reading->identity, &verification->index);
+    if (status.code == STATUS_OK || status.code == STATUS_NOT_FOUND)
+        return status_ok();
+    return note_index_fault(verification, &status);
+}
+
+static struct status check_event(struct verification *verification, const struct scanned_event *event)
+{
+    if (verification->index == NULL)
+        return status_ok();
+    const struct status status = index_check_event(verification->index, event);
+    return status.code == STATUS_OK ? status : note_index_fault(verification, &status);
+}
+
+static struct status end_index(struct verification *verification)
+{
+    if (verification->index == NULL)
+        return verification->index_fault;
+    struct index_check_report report;
+    STATUS_TRY(index_check_end(verification->index, &report));
+    verification->report->index_events = report.events;
+    return status_ok();
+}
+
+/* --- events --- */
+
 static struct status on_event(void *context, const struct scanned_event *event)
 {
     struct verification *verification = context;
@@ -51,7 +97,8 @@ static struct status on_event(void *context, const struct scanned_event *event)
             verification->reading.store_id, verification->segment_name, event->position, event->offset,
             fields->version, BYTES_FORMAT(fields->aggregate_id), expected);
     aggregate->version = fields->version;
-    return id_set_add(verification->ids, fields->id, event->position);
+    STATUS_TRY(id_set_add(verification->ids, fields->id, event->position));
+    return check_event(verification, event);
 }
 
 /* --- segments, and what an earlier run knows of them --- */
@@ -222,6 +269,8 @@ static struct status begin(struct verification *verification, bool use_checkpoin
 static void end(struct verification *verification)
 {
     version_table_done(&verification->versions);
+    index_check_free(verification->index);
+    verification->index = NULL;
     id_set_free(verification->ids);
     verification->ids = NULL;
     verify_checkpoint_done(&verification->made);
@@ -252,7 +301,7 @@ static struct status check_beside(struct verification *verification)
     struct state_check_report state;
     STATUS_TRY(state_check(reading->files, &options, reading->clock, reading->entropy, &state));
     verification->report->snapshot_count = state.snapshot_count;
-    return status_ok();
+    return end_index(verification);
 }
 
 static struct status scan(struct verification *verification)
@@ -282,6 +331,7 @@ static struct status scan(struct verification *verification)
 static struct status run(struct verification *verification, bool use_checkpoint)
 {
     STATUS_TRY(begin(verification, use_checkpoint));
+    STATUS_TRY(open_index(verification));
     if (verification->resumes) {
         verification->report->resumed_position = verification->earlier.resume.end.position;
         verification->report->head_position = verification->report->resumed_position;

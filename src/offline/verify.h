@@ -1,8 +1,8 @@
 /*
  * `strata verify`: reads an embedded store that no server holds and checks all of it: every checksum, the
  * digest of every payload, every leaf and the chain, that positions and the versions of each aggregate have
- * no gap, that no event id is there twice, that the log ends where it was remembered to end, and the snapshots in
- * state/. Writes nothing into the store.
+ * no gap, that no event id is there twice, that the log ends where it was remembered to end, the snapshots in
+ * state/, and that the index finds every event. Writes nothing into the store.
  *
  * Long verifications can be interrupted and go on: with a checkpoint, what was read before is taken as verified if the
  * headers of its segments are still the same.
@@ -33,6 +33,7 @@ struct verify_report {
     uint64_t torn_bytes;  /* behind the last good frame: a crash left them, the next start sets them aside */
     bool clean;           /* the last stop was clean */
     int64_t snapshot_count;
+    int64_t index_events; /* found through the index again; those behind it are indexed at the next start */
     int64_t resumed_position; /* up to where an earlier run had verified; 0 = begun at the first event */
     char resume_refused[300]; /* why a checkpoint that was there is not used; "" = none was, or it is */
 };

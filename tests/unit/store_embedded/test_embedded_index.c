@@ -402,10 +402,13 @@ static void test_appends_go_on_for_a_while_without_an_index(void **state)
     assert_reason(append_more(&bench, &more), REASON_STORE_FAILED);
     assert_int_equal(more, 0);
     assert_int_equal(index_bench_log_bytes(&bench), told); /* told once */
-    assert_status_ok(bench.store->ops->health(bench.store));
+    const struct status health = bench.store->ops->health(bench.store);
+    assert_int_equal(health.code, STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(health.message, "index"));
     assert_status_ok(files_remove(&bench.disk.files, "main/index"));
     assert_status_ok(append_more(&bench, &more));
     assert_int_equal(store_driver_head(&bench.driver).position, accepted + more);
+    assert_status_ok(bench.store->ops->health(bench.store));
     struct buffer answers = buffer_make(0);
     assert_status_ok(index_bench_answers(&bench, &answers));
     buffer_done(&answers);

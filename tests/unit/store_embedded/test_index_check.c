@@ -7,6 +7,7 @@
 
 #include "unit/store_embedded/index_bench.h"
 
+#include "offline/verify.h"
 #include "store/embedded/index_check.h"
 
 #define EVENTS         70
@@ -132,6 +133,36 @@ static void test_every_flipped_byte_is_named(void **state)
     index_bench_done(&bench);
 }
 
+static struct status verify(struct index_bench *bench, struct verify_report *ret)
+{
+    const struct verify_options options = {0};
+    return verify_store(&bench->disk.files, &options, &bench->driver.clock.clock,
+                        &bench->driver.entropy.entropy, ret);
+}
+
+/* `strata verify` compares it too, after all else: what it says of the log stands whatever the index is worth. */
+static void test_verify_names_a_wrong_index_and_knows_the_log_good(void **state)
+{
+    (void)state;
+    struct index_bench bench;
+    struct verify_report report;
+    make(&bench, 0);
+    assert_status_ok(verify(&bench, &report));
+    assert_int_equal(report.head_position, EVENTS);
+    assert_int_equal(report.index_events, (EVENTS - 1) / 4 * 4);
+
+    assert_true(memory_files_damage(&bench.disk, "main/index/00000000000000000005.part", 5000, 1));
+    const struct status status = verify(&bench, &report);
+    assert_status(status, STATUS_DATA_LOSS);
+    assert_non_null(strstr(status.message, "main/index/00000000000000000005.part"));
+    assert_int_equal(report.head_position, EVENTS); /* read to its end all the same */
+
+    index_bench_write(&bench, "main/index/MANIFEST", NULL, 0);
+    assert_status_ok(verify(&bench, &report)); /* an index that is missing is made at the next start */
+    assert_int_equal(report.index_events, 0);
+    index_bench_done(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_no_index_is_said),
         cmocka_unit_test(test_an_index_of_other_events_is_named),
         cmocka_unit_test(test_every_flipped_byte_is_named),
+        cmocka_unit_test(test_verify_names_a_wrong_index_and_knows_the_log_good),
     };
     return cmocka_run_group_tests_name("index_check", tests, NULL, NULL);
 }
