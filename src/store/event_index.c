@@ -256,13 +256,14 @@ static struct status add_one(struct event_index *index, const struct adding *add
     return add_event(index, adding);
 }
 
-#define BLOCK_EVENTS 64U
+#define BLOCK_EVENTS EVENT_INDEX_PREFETCH_MAX
 
-/* Slots lie all over large tables: the processor fetches those of a block side by side. */
+/* Slots and aggregates lie all over large tables: the processor fetches those of a block side by side. */
 static struct status add_block(struct event_index *index, const struct event_fields *fields,
                                const bool *firsts, size_t count)
 {
     struct adding block[BLOCK_EVENTS];
+    uint64_t aggregate_hashes[BLOCK_EVENTS];
     for (size_t i = 0; i < count; i++) {
         block[i] = (struct adding){
             .fields = &fields[i],
@@ -271,8 +272,9 @@ static struct status add_block(struct event_index *index, const struct event_fie
             .aggregate_hash = hash_table_hash(&index->by_aggregate, fields[i].aggregate_id),
         };
         hash_table_prefetch(&index->by_id, block[i].id_hash);
-        hash_table_prefetch(&index->by_aggregate, block[i].aggregate_hash);
+        aggregate_hashes[i] = block[i].aggregate_hash;
     }
+    index_prefetch_aggregates(index, aggregate_hashes, count);
     for (size_t i = 0; i < count; i++)
         STATUS_TRY(add_one(index, &block[i]));
     return status_ok();

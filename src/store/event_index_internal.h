@@ -74,6 +74,7 @@ bool positions_add(struct pool *lists, struct positions *positions, uint32_t num
 struct position_view positions_view(const struct pool *lists, const struct positions *positions);
 uint32_t position_view_at(const struct position_view *view, uint32_t i);
 uint32_t position_view_behind(const struct position_view *view, uint32_t number); /* how many are ≤ number */
+void positions_prefetch_last(const struct pool *lists, const struct positions *positions);
 uint32_t positions_first(const struct pool *lists, const struct positions *positions);
 uint32_t positions_last(const struct pool *lists, const struct positions *positions);
 /* Forgets what is over `number`. */
@@ -163,6 +164,8 @@ struct aggregate_head index_head_of(const struct event_index *index, const struc
 uint64_t index_term_hash(const struct event_index *index, uint32_t kind, struct bytes text);
 /* Places, HASH_NONE = unknown. `hash` is that of the id in its table. */
 uint32_t index_find_aggregate(const struct event_index *index, struct bytes id, uint64_t hash);
+/* Fetches the aggregates of at most EVENT_INDEX_PREFETCH_MAX hashes, with their texts and last positions. */
+void index_prefetch_aggregates(const struct event_index *index, const uint64_t *hashes, size_t count);
 uint32_t index_find_term(const struct event_index *index, uint32_t kind, struct bytes text);
 uint32_t index_find_id(const struct event_index *index, struct bytes event_id, uint64_t hash);
 /* What an indexed_list was taken of; it has grown since, perhaps. */

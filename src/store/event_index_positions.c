@@ -109,6 +109,14 @@ uint32_t positions_last(const struct pool *lists, const struct positions *positi
     return i == 0 ? positions->where : chunk_at(lists, positions->where)[1 + i - level_start(level_of(i))];
 }
 
+void positions_prefetch_last(const struct pool *lists, const struct positions *positions)
+{
+    if (positions->count < 2)
+        return; /* stands in the list itself */
+    const uint32_t i = positions->count - 1;
+    __builtin_prefetch(chunk_at(lists, positions->where) + 1 + i - level_start(level_of(i)));
+}
+
 void positions_cut(const struct pool *lists, struct positions *positions, uint32_t number)
 {
     if (positions->count == 0 || positions_last(lists, positions) <= number)

@@ -21,6 +21,28 @@ uint32_t index_find_aggregate(const struct event_index *index, struct bytes id, 
     return HASH_NONE;
 }
 
+/* Each step needs what the one before has fetched, so all take a step before any takes the next. */
+void index_prefetch_aggregates(const struct event_index *index, const uint64_t *hashes, size_t count)
+{
+    const struct aggregate *found[EVENT_INDEX_PREFETCH_MAX];
+    size_t found_count = 0;
+    assert(count <= EVENT_INDEX_PREFETCH_MAX);
+    for (size_t i = 0; i < count; i++)
+        hash_table_prefetch(&index->by_aggregate, hashes[i]);
+    for (size_t i = 0; i < count; i++) {
+        size_t state = 0;
+        const uint32_t at = hash_table_next(&index->by_aggregate, hashes[i], &state);
+        if (at >= index->aggregates.used)
+            continue;
+        found[found_count] = index_aggregate(index, at);
+        __builtin_prefetch(found[found_count++]);
+    }
+    for (size_t i = 0; i < found_count; i++) {
+        __builtin_prefetch(pool_at(&index->texts, found[i]->text));
+        positions_prefetch_last(&index->lists, &found[i]->positions);
+    }
+}
+
 uint32_t index_find_term(const struct event_index *index, uint32_t kind, struct bytes text)
 {
     const uint64_t hash = index_term_hash(index, kind, text);
@@ -119,6 +141,17 @@ struct status event_index_head(struct event_index *index, struct bytes aggregate
         return status_ok();
     ret->type = arena_bytes(arena, ret->type);
     return ret->type.data != NULL ? status_ok() : index_no_memory();
+}
+
+void event_index_prefetch_heads(struct event_index *index, const struct bytes *aggregate_ids, size_t count)
+{
+    uint64_t hashes[EVENT_INDEX_PREFETCH_MAX];
+    assert(count <= EVENT_INDEX_PREFETCH_MAX);
+    for (size_t i = 0; i < count; i++)
+        hashes[i] = hash_table_hash(&index->by_aggregate, aggregate_ids[i]);
+    pthread_rwlock_rdlock(&index->lock);
+    index_prefetch_aggregates(index, hashes, count);
+    pthread_rwlock_unlock(&index->lock);
 }
 
 int64_t event_index_find_id(struct event_index *index, struct bytes event_id)

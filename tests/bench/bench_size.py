@@ -55,15 +55,15 @@ def run(bench):
     figures = Figures()
     with bench.store() as strata:
         filling = Filling(bench, strata)
-        probe(filling, figures, "CPU an append of one event, store nearly empty")
+        probe(filling, figures, "CPU an event appended, store nearly empty")
         small = filling.events
         while filling.events < bench.options.size:
             filling.append(min(20000, (bench.options.size - filling.events) // EVENTS + 1))
         size = filling.events
-        probe(filling, figures, "CPU an append of one event, store filled")
+        probe(filling, figures, "CPU an event appended, store filled")
         figures.add("filled / nearly empty",
-                    figures.median("CPU an append of one event, store filled") /
-                    figures.median("CPU an append of one event, store nearly empty"), "x")
+                    figures.median("CPU an event appended, store filled") /
+                    figures.median("CPU an event appended, store nearly empty"), "x")
         pauses(filling, figures)
         figures.add("resident memory without page cache, after filling", rss_anon_mb(strata.process.pid), "MB")
         strata.stop()

@@ -230,3 +230,22 @@ struct status builder_make_room(struct embedded_store *store)
     }
     return status_ok();
 }
+
+struct status builder_health(struct embedded_store *store)
+{
+    struct index_builder *builder = &store->builder;
+    pthread_mutex_lock(&builder->lock);
+    const struct status trouble = builder->trouble;
+    const uint32_t waiting = builder->waiting;
+    pthread_mutex_unlock(&builder->lock);
+    if (store->index_damaged)
+        return status_error(
+            STATUS_RESOURCE_EXHAUSTED,
+            "the index is damaged, appends will soon be refused: restart strata, which makes a "
+            "new index from the log; nothing is lost");
+    if (waiting == 0 || trouble.code == STATUS_OK || trouble.code == STATUS_CANCELLED)
+        return status_ok();
+    return status_error(STATUS_RESOURCE_EXHAUSTED,
+                        "appends will soon be refused since the index of full segments cannot be written: %s",
+                        trouble.message);
+}

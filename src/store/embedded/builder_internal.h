@@ -55,6 +55,9 @@ void builder_note_frozen(struct embedded_store *store);
  */
 STATUS_MUST_CHECK struct status builder_make_room(struct embedded_store *store);
 
+/* OK; RESOURCE_EXHAUSTED: full tables wait that cannot be written, and when too many do appends will be refused. */
+STATUS_MUST_CHECK struct status builder_health(struct embedded_store *store);
+
 /* Builds and merges until nothing is left to do, or something fails (noted and logged). Without threads. */
 void builder_step(struct embedded_store *store);
 /* The same while the store is being opened: until at most `waiting` tables wait. */

@@ -289,8 +289,10 @@ struct status embedded_health(struct event_store *base)
     if (failed.code != STATUS_OK)
         return failed;
     const struct status status = segment_log_health(store->segments);
-    if (status.code == STATUS_OK)
-        return segment_log_space(store->segments);
+    if (status.code == STATUS_OK) {
+        const struct status space = segment_log_space(store->segments);
+        return space.code == STATUS_OK ? builder_health(store) : space;
+    }
     return status_reason(REASON_STORE_FAILED,
                          "the store takes no appends since: %s; look at the disk, then restart strata",
                          status.message);

@@ -130,6 +130,10 @@ static struct status look_into_open(struct embedded_store *store, const struct f
 {
     const struct view_table *open = view_open_table(store->view);
     for (size_t i = 0; i < request->aggregate_count; i++) {
+        const size_t left = request->aggregate_count - i;
+        if (i % EVENT_INDEX_PREFETCH_MAX == 0)
+            event_index_prefetch_heads(open->index, &request->aggregate_ids[i],
+                                       left < EVENT_INDEX_PREFETCH_MAX ? left : EVENT_INDEX_PREFETCH_MAX);
         heads[i].id = request->aggregate_ids[i];
         STATUS_TRY(lookup_head_in_table(open, &heads[i], arena));
     }

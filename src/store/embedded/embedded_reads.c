@@ -98,10 +98,11 @@ static struct status read_list(struct reading *reading, const struct layer_list 
     while (first < end && !reading->ended) {
         int64_t positions[PAGE_POSITIONS];
         const uint32_t count = end - first < PAGE_POSITIONS ? end - first : PAGE_POSITIONS;
+        const uint32_t at = backward ? count - 1 : 0;
         STATUS_TRY(layer_list_read(reading->store, list, backward ? end - count : first, positions, count));
         view_reader_order(&reading->reader, order_of(reading, positions, count));
         if (!ours && reading->key.by != READ_BY_TAG) {
-            STATUS_TRY(check_ours(reading, backward ? positions[count - 1] : positions[0], &ours));
+            STATUS_TRY(check_ours(reading, positions[at], &ours));
             if (!ours)
                 return status_ok();
         }

@@ -66,7 +66,8 @@ static void close_store(struct event_store *base)
         embedded_seal(store);
         segment_log_give_back(store->segments); /* after the last frame, before state/ needs space */
         struct status status = embedded_health(base);
-        if (status.code == STATUS_OK)
+        if (status.code == STATUS_OK ||
+            status.code == STATUS_RESOURCE_EXHAUSTED) /* all that was taken is durable */
             status = embedded_remember(store, true);
         if (status.code != STATUS_OK)
             log_warn(store->log, "the store was not stopped cleanly, the next start checks its end",

@@ -9,6 +9,8 @@
 #define SET_SLOTS     4U /* where a hash may be */
 #define TYPES_MAX     1024U
 #define POSITION_BITS 40
+/* Fetched before they are needed: more than the processor has under way at a time only push each other out. */
+#define SETS_AHEAD 12U
 
 struct slot {
     uint64_t as_of : POSITION_BITS; /* 0 = free */
@@ -72,9 +74,11 @@ void head_cache_free(struct head_cache *cache)
     free(cache);
 }
 
+/* The product spreads hashes over the sets as a remainder would, without a division. */
 static struct slot *set_of(const struct head_cache *cache, uint64_t hash)
 {
-    return &cache->slots[hash % cache->set_count * SET_SLOTS];
+    const uint64_t set = (uint64_t)(((unsigned __int128)hash * cache->set_count) >> 64U);
+    return &cache->slots[set * SET_SLOTS];
 }
 
 static bool is_of(const struct slot *slot, struct bytes id)
@@ -204,9 +208,11 @@ void head_cache_settle(struct head_cache *cache, int64_t head_position)
         return;
     const struct staged *staged = (const struct staged *)(const void *)cache->staged.data;
     const size_t count = cache->staged.size_bytes / sizeof *staged;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && i < SETS_AHEAD; i++)
         head_cache_prefetch(cache, staged[i].hash);
     for (size_t i = 0; i < count; i++) {
+        if (i + SETS_AHEAD < count)
+            head_cache_prefetch(cache, staged[i + SETS_AHEAD].hash);
         const struct bytes id = bytes_of(cache->staged_texts.data + staged[i].id_offset, staged[i].id_bytes);
         put(cache, id, staged[i].hash, staged[i].type, staged[i].version, staged[i].position,
             cache->staged_as_of);

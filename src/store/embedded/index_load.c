@@ -251,8 +251,10 @@ static struct status begin_anew(struct loading *loading, const struct status *wh
     struct embedded_store *store = loading->store;
     release(loading);
     if (why->code != STATUS_NOT_FOUND || loading->manifest.part_count > 0)
-        log_warn(store->log, "the index does not fit the log, making a new one", LOG_TEXT("store", store->id),
-                 LOG_TEXT("why", why->message));
+        log_warn(store->log,
+                 store->options.read_only ? "the index does not fit the log, reading the log instead"
+                                          : "the index does not fit the log, making a new one",
+                 LOG_TEXT("store", store->id), LOG_TEXT("why", why->message));
     remove_files(loading, NULL);
     make_folder(loading);
     entropy_fill(store->entropy, &store->index_seed, sizeof store->index_seed);

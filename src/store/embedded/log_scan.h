@@ -73,8 +73,8 @@ struct log_resume {
 };
 
 struct log_scan_options {
-    bool check_every_leaf; /* recompute leaves and chain everywhere, not only in the last segment */
-    bool check_digests;    /* recompute the payload digests too */
+    bool check_every_leaf;           /* recompute leaves and chain everywhere, not only in the last segment */
+    bool check_digests;              /* recompute the payload digests too */
     const struct log_resume *resume; /* NULL = from the first byte */
 };
 

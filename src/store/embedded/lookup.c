@@ -126,6 +126,11 @@ static struct status head_in_run(struct view_reader *reader, const struct view_r
     }
 }
 
+static bool wants(const struct head_lookup *lookup, const struct view_run *run)
+{
+    return !lookup->done && run->last > lookup->newer_than;
+}
+
 static struct status heads_in_runs(struct view_reader *reader, struct head_lookup *lookups, size_t count,
                                    struct arena *arena)
 {
@@ -136,11 +141,10 @@ static struct status heads_in_runs(struct view_reader *reader, struct head_looku
     for (size_t r = view->run_count; r-- > 0;) {
         const struct view_run *run = view->runs[r];
         for (size_t i = 0; i < count; i++)
-            if (!lookups[i].done)
+            if (wants(&lookups[i], run))
                 run_prefetch_key(run->run, lookups[i].hash);
         for (size_t i = 0; i < count; i++)
-            if (!lookups[i].done && run->last > lookups[i].newer_than &&
-                run_may_have_key(run->run, lookups[i].hash))
+            if (wants(&lookups[i], run) && run_may_have_key(run->run, lookups[i].hash))
                 STATUS_TRY(head_in_run(reader, run, &lookups[i], arena));
     }
     return status_ok();
