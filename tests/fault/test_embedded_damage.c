@@ -3,8 +3,8 @@
  * cleanly, and those of a log under a running store. Each is named, by the start or by verify, and none is served. So
  * are files that are missing or of another time.
  *
- * STRATA_DAMAGE_SHARE=n flips each n-th byte of the small logs (default 11, full 1); STRATA_DAMAGE_FLIPS says how many of
- * the large one (default 8, full 500).
+ * STRATA_DAMAGE_SHARE=n flips each n-th byte of the small logs (default 11, or 37 under a sanitizer; full 1);
+ * STRATA_DAMAGE_FLIPS says how many of the large one (default 8, full 500).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,7 +23,12 @@
 #define LARGE_LOG_BYTES 100000000U
 #define LARGE_FLIPS     8U
 #define LARGE_SEGMENT   (8U * 1024U * 1024U)
-#define SHARE_DEFAULT   11U /* prime to 8, so that every bit and every field comes */
+/* Prime to 8, so that every bit and every field comes. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SHARE_DEFAULT 37U
+#else
+#define SHARE_DEFAULT 11U
+#endif
 
 static uint64_t environment_number(const char *name, uint64_t otherwise)
 {

@@ -1,6 +1,6 @@
 /*
  * Simulated power losses: a store lives many lives on one disk, each ended at a random call by a random fault, drawn
- * from one seed. STRATA_POWER_LOSSES says how many losses (default 1,000, full 10,000), STRATA_SEED which histories.
+ * from one seed. STRATA_POWER_LOSSES says how many losses (default 1,000, or 300 under a sanitizer; full 10,000), STRATA_SEED which histories.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +15,11 @@
 #include "offline/verify.h"
 
 #define LIVES_OF_A_DISK 12U
-#define DEFAULT_LOSSES  1000U
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DEFAULT_LOSSES 300U
+#else
+#define DEFAULT_LOSSES 1000U
+#endif
 
 static uint64_t environment_number(const char *name, uint64_t otherwise)
 {

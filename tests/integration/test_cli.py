@@ -135,7 +135,7 @@ class Verify(unittest.TestCase):
                 self.assertEqual(running.returncode, 1, running.stdout)  # the service holds it
             good = strata("verify", service.data)
             self.assertEqual(good.returncode, 0, good.stderr)
-            self.assertRegex(good.stdout, r"^good: 2500 events of 7 aggregates in \d+ segments, clean stop\nchain: [0-9a-f]{64}\n$")
+            self.assertRegex(good.stdout, r"^good: 2500 events of 7 aggregates in \d+ segments, clean stop\nindex: finds every event that it should\nchain: [0-9a-f]{64}\n$")
             self.assertEqual(strata("verify", "--quiet", service.data).stdout, good.stdout)
             segments = sorted((service.data / "main/log").glob("*.seg"))
             self.assertGreater(len(segments), 2)

@@ -362,6 +362,35 @@ static void test_busy_readers_do_not_keep_the_adder_out(void **state)
     assert_int_equal(event_index_last_position(index), READ_POSITIONS + 200);
 }
 
+/* A reader may have looked a key up before a batch is taken back, and ask for what it was shown afterwards. */
+static void test_a_list_from_before_a_cut_is_read_up_to_it(void **state)
+{
+    (void)state;
+    CLEANUP(event_index_free_at) struct event_index *index = new_index(1, 0);
+    for (int i = 1; i <= 40; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "e%d", i);
+        const bool last = i == 40;
+        const struct event_fields fields = event_at(i, id, last ? "b" : "a", last ? 1 : i);
+        assert_status_ok(event_index_add(index, &fields, NULL, 1));
+    }
+    const struct indexed_list lists[] = {
+        event_index_list(index, READ_BY_AGGREGATE, BYTES_LITERAL("a")),
+        event_index_list(index, READ_BY_TYPE, BYTES_LITERAL("changed")),
+    };
+    const struct indexed_list gone = event_index_list(index, READ_BY_AGGREGATE, BYTES_LITERAL("b"));
+    assert_int_equal(gone.count, 1);
+    event_index_cut(index, 3);
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        int64_t positions[3] = {0};
+        assert_int_equal(event_index_list_behind(index, &lists[i], 3), 3);
+        assert_int_equal(event_index_list_behind(index, &lists[i], 39), 3);
+        event_index_list_read(index, &lists[i], 0, positions, 3);
+        assert_int_equal(positions[2], 3);
+    }
+    assert_int_equal(event_index_list_behind(index, &gone, 40), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_what_is_freed_goes_back_to_the_system),
         cmocka_unit_test(test_an_addition_without_memory_changes_nothing),
         cmocka_unit_test(test_what_is_taken_back_is_as_if_never_added),
+        cmocka_unit_test(test_a_list_from_before_a_cut_is_read_up_to_it),
         cmocka_unit_test(test_busy_readers_do_not_keep_the_adder_out),
     };
     return cmocka_run_group_tests_name("event_index", tests, NULL, NULL);

@@ -415,6 +415,36 @@ static void test_appends_go_on_for_a_while_without_an_index(void **state)
     index_bench_done(&bench);
 }
 
+static bool count_record(void *context, int64_t position, struct record record)
+{
+    (void)position;
+    (void)record;
+    (*(int *)context)++;
+    return true;
+}
+
+/* Only imported records can say a tag twice: service takes the second one away. */
+static void test_a_tag_said_twice_finds_its_event_once(void **state)
+{
+    struct index_bench bench;
+    (void)state;
+    index_bench_init(&bench);
+    assert_status_ok(index_bench_open(&bench));
+    for (int i = 1; i <= 22; i++) {
+        struct append_event event = numbered_event(&bench.driver, i, "a", "changed", "user");
+        for (event.tag_count = 0; event.tag_count < 3; event.tag_count++)
+            event.tags[event.tag_count] = bytes_of_text(event.tag_count == 1 ? "blue" : "red");
+        const struct append append = sample_append(&event, 1);
+        assert_int_equal(store_driver_append(&bench.driver, &append).kind, APPEND_ACCEPTED);
+        embedded_store_step(bench.store);
+        const struct read_query query = {.by = READ_BY_TAG, .key = BYTES_LITERAL("red")};
+        int count = 0;
+        assert_status_ok(bench.store->ops->read(bench.store, &query, count_record, &count));
+        assert_int_equal(count, i); /* from tables, from runs, and from merged ones */
+    }
+    index_bench_done(&bench);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_indexed, remove_indexed)
 int main(void)
 {
@@ -431,6 +461,7 @@ int main(void)
         TEST(test_reading_only_changes_no_file),
         TEST(test_a_damaged_record_refuses_its_aggregate_alone),
         cmocka_unit_test(test_appends_go_on_for_a_while_without_an_index),
+        cmocka_unit_test(test_a_tag_said_twice_finds_its_event_once),
     };
     return cmocka_run_group_tests_name("embedded_index", tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "support/cmocka.h"
 #include "support/memory_files.h"
@@ -230,9 +231,36 @@ static void test_a_stop_in_the_middle_of_building_loses_nothing(void **state)
     world_done(&world);
 }
 
+/* Whoever waits for room may have looked at the index just before it was found damaged: the builder must not leave it waiting. */
+static void test_who_waits_for_the_builder_is_told_of_a_damaged_index(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    struct embedded_store *store = embedded_of(world.store);
+    struct index_builder *builder = &store->builder;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += 30;
+    store->index_damaged = true;
+    pthread_mutex_lock(&builder->lock);
+    const uint64_t before = builder->attempts;
+    pthread_mutex_unlock(&builder->lock);
+    builder_note_frozen(store); /* wakes it, as who waits does */
+    pthread_mutex_lock(&builder->lock);
+    while (builder->attempts == before)
+        if (pthread_cond_timedwait(&builder->changed, &builder->lock, &until) != 0)
+            break;
+    const bool ended = builder->attempts != before;
+    pthread_mutex_unlock(&builder->lock);
+    assert_true(ended);
+    world_done(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_waits_for_the_builder_is_told_of_a_damaged_index),
         cmocka_unit_test(test_readers_see_all_while_files_are_written_and_merged),
         cmocka_unit_test(test_a_stop_in_the_middle_of_building_loses_nothing),
     };
