@@ -109,6 +109,14 @@ static uint32_t add_to_term(struct event_index *index, uint32_t kind, struct byt
     return place;
 }
 
+static bool is_repeated(const struct event_fields *fields, size_t tag)
+{
+    for (size_t i = 0; i < tag; i++)
+        if (bytes_equal(fields->tags[i], fields->tags[tag]))
+            return true;
+    return false;
+}
+
 static struct status add_terms(struct event_index *index, const struct event_fields *fields, uint32_t number,
                                uint32_t *ret_type)
 {
@@ -121,8 +129,10 @@ static struct status add_terms(struct event_index *index, const struct event_fie
     if (fields->correlation_id.size_bytes > 0 &&
         add_to_term(index, READ_BY_CORRELATION, fields->correlation_id, number, NULL) == HASH_NONE)
         return index_no_memory();
+    /* Imported records may say a tag twice: a list holds each position once. */
     for (size_t i = 0; i < fields->tag_count; i++)
-        if (add_to_term(index, READ_BY_TAG, fields->tags[i], number, NULL) == HASH_NONE)
+        if (!is_repeated(fields, i) &&
+            add_to_term(index, READ_BY_TAG, fields->tags[i], number, NULL) == HASH_NONE)
             return index_no_memory();
     return status_ok();
 }

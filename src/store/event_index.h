@@ -74,8 +74,8 @@ int64_t event_index_find_time(struct event_index *index,
 
 /*
  * The positions of one key as they stood when it was looked up, ascending, numbered from 0. Held by value, for paging by
- * number without another look-up; what is added later is not in it. Dies with the table, and with event_index_cut() if it
- * had positions that were cut.
+ * number without another look-up; what is added later is not in it. Dies with the table. When positions of it were taken back
+ * by event_index_cut(), it may be read only below what event_index_list_behind() says, until something is added again.
  */
 struct indexed_list {
     uint32_t count;        /* 0 = none here */

@@ -231,9 +231,13 @@ uint32_t event_index_list_behind(struct event_index *index, const struct indexed
     if (list->count == 0)
         return 0;
     pthread_rwlock_rdlock(&index->lock);
-    struct position_view view = positions_view(&index->lists, index_positions(index, list));
-    view.count = list->count;
-    const uint32_t behind = position_view_behind(&view, index_number(index, position));
+    const size_t places = list->kind == READ_BY_AGGREGATE ? index->aggregates.used : index->terms.used;
+    uint32_t behind = 0;
+    if (list->place < places) { /* else all of it was cut */
+        struct position_view view = positions_view(&index->lists, index_positions(index, list));
+        view.count = list->count < view.count ? list->count : view.count;
+        behind = position_view_behind(&view, index_number(index, position));
+    }
     pthread_rwlock_unlock(&index->lock);
     return behind;
 }

@@ -82,9 +82,14 @@ static bool go_on_merging(void *context)
 /* One table or one merge; *ret_more = there may be something left to do. */
 static struct status attempt(struct embedded_store *store, bool *ret_more)
 {
+    const struct status nothing = status_ok();
     *ret_more = false;
-    if (store->index_damaged || store->options.read_only)
-        return status_ok();
+    if (store->options.read_only)
+        return nothing;
+    if (store->index_damaged) {
+        note_attempt(store, &nothing); /* who has come to wait for one looks at the index once more */
+        return nothing;
+    }
     if (work_waiting(store) > 0) {
         *ret_more = true;
         return build(store);

@@ -198,6 +198,14 @@ struct status work_build_oldest(struct embedded_store *store)
 
 /* ---- a merge ---- */
 
+static bool neighbours_fit(const struct index_view *view, size_t first)
+{
+    struct run *runs[BUILDER_MERGED_RUNS];
+    for (size_t i = 0; i < BUILDER_MERGED_RUNS; i++)
+        runs[i] = view->runs[first + i]->run;
+    return run_merge_fits(runs, BUILDER_MERGED_RUNS);
+}
+
 bool work_find_merge(struct embedded_store *store, size_t *ret_first)
 {
     CLEANUP(view_unref_at) struct index_view *view = embedded_view_take(store, NULL);
@@ -206,7 +214,8 @@ bool work_find_merge(struct embedded_store *store, size_t *ret_first)
         const uint32_t level = run_facts(view->runs[i]->run)->level;
         const bool goes_on = i > 0 && run_facts(view->runs[i - 1]->run)->level == level;
         same = goes_on ? same + 1 : 1;
-        if (same == BUILDER_MERGED_RUNS) {
+        /* Runs that would make too large a one stay, and must not keep newer ones from being merged. */
+        if (same >= BUILDER_MERGED_RUNS && neighbours_fit(view, i + 1 - BUILDER_MERGED_RUNS)) {
             *ret_first = i + 1 - BUILDER_MERGED_RUNS;
             return true;
         }

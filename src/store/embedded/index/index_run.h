@@ -130,3 +130,5 @@ uint64_t run_resident_bytes(const struct run *run);
 STATUS_MUST_CHECK struct status run_merge(struct files *files, const char *folder, struct run *const *runs,
                                           size_t count, const uint8_t store_uuid[INDEX_UUID_BYTES],
                                           uint32_t nonce, const struct index_pace *pace);
+/* Whether they can be merged: false is for ever. Looks at headers only, without blocking. */
+bool run_merge_fits(struct run *const *runs, size_t count);

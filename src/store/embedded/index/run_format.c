@@ -102,7 +102,7 @@ bool run_layout_decode(const uint8_t header[INDEX_PAGE_BYTES], struct run_layout
     if (ret->facts.first_position < 1 || ret->facts.last_position < ret->facts.first_position ||
         ret->facts.last_position - ret->facts.first_position > UINT32_MAX ||
         get_u32_le(header + 92) != RUN_HASH_BITS || !radix_fits(ret->id_radix) ||
-        !radix_fits(ret->key_radix) || ret->list_bytes > (uint64_t)1 << 34 ||
+        !radix_fits(ret->key_radix) || ret->list_bytes > RUN_LIST_BYTES_MAX ||
         (ret->id_blocks == 0) != (ret->id_count == 0) || (ret->key_blocks == 0) != (ret->key_count == 0))
         return false;
     ret->ids_at = INDEX_PAGE_DATA_BYTES;

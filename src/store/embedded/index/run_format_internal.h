@@ -36,6 +36,7 @@
 #define RUN_ID_BYTES           8U
 #define RUN_KEY_BYTES          16U
 #define RUN_FILTER_BLOCK_BYTES 64U
+#define RUN_LIST_BYTES_MAX     (UINT64_C(1) << 34) /* entries say where a list is in quarters */
 
 struct run_layout {
     struct run_facts facts;

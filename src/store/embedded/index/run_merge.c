@@ -170,6 +170,7 @@ struct sum {
     struct run_facts facts;
     uint64_t id_count;
     uint64_t key_count;
+    uint64_t list_bytes;
     int64_t uuid7_min_ms;
     int64_t uuid7_max_ms;
 };
@@ -189,18 +190,25 @@ static struct status inputs_sum(struct run *const *runs, size_t count, struct su
                                 runs[i - 1]->layout.facts.last_position, layout->facts.first_position);
         ret->id_count += layout->id_count;
         ret->key_count += layout->key_count;
+        ret->list_bytes += layout->list_bytes;
         if (layout->uuid7_min_ms < ret->uuid7_min_ms)
             ret->uuid7_min_ms = layout->uuid7_min_ms;
         if (layout->uuid7_max_ms > ret->uuid7_max_ms)
             ret->uuid7_max_ms = layout->uuid7_max_ms;
     }
-    if (ret->id_count > UINT32_MAX || ret->key_count > UINT32_MAX ||
+    if (ret->id_count > UINT32_MAX || ret->key_count > UINT32_MAX || ret->list_bytes > RUN_LIST_BYTES_MAX ||
         ret->facts.last_position - ret->facts.first_position > UINT32_MAX)
         return status_error(STATUS_OUT_OF_RANGE,
                             "index files of the positions %" PRId64 " to %" PRId64
                             " are too large to be merged; they work as they are",
                             ret->facts.first_position, ret->facts.last_position);
     return status_ok();
+}
+
+bool run_merge_fits(struct run *const *runs, size_t count)
+{
+    struct sum sum;
+    return inputs_sum(runs, count, &sum).code == STATUS_OK;
 }
 
 static struct status merge_write(struct merge *merge, const struct sum *sum, const struct index_place *place,
