@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 #include <isa-l/crc.h>
 #include <openssl/evp.h>
 
@@ -79,6 +82,27 @@ struct sha256 sha256_of(const struct bytes *parts, size_t part_count)
     return sha256_end();
 }
 
+/*
+ * isa-l returns with the upper halves of the vector registers in use. As long as they are, each SSE instruction also waits
+ * for what its target held before: SHA-256 takes a quarter longer, two side by side more than twice as long.
+ */
+#if defined(__x86_64__)
+static __attribute__((target("avx"))) void clear_upper_halves(void)
+{
+    _mm256_zeroupper();
+}
+
+static void after_isal(void)
+{
+    if (__builtin_cpu_supports("avx"))
+        clear_upper_halves();
+}
+#else
+static void after_isal(void)
+{
+}
+#endif
+
 uint32_t crc32c(uint32_t former, struct bytes bytes)
 {
     /* isa-l leaves out the inversions before and after that the standard wants. */
@@ -89,5 +113,6 @@ uint32_t crc32c(uint32_t former, struct bytes bytes)
         bytes.data += piece;
         bytes.size_bytes -= piece;
     }
+    after_isal();
     return ~crc;
 }

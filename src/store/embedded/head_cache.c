@@ -87,11 +87,17 @@ static bool is_of(const struct slot *slot, struct bytes id)
            memcmp(slot->id, id.data, id.size_bytes) == 0;
 }
 
-void head_cache_prefetch(const struct head_cache *cache, uint64_t hash)
+/* Always inlined: gcc takes a function that only fetches for one without effect, and leaves out calls of it. */
+static inline __attribute__((always_inline)) void prefetch_set(const struct head_cache *cache, uint64_t hash)
 {
     const struct slot *set = set_of(cache, hash);
     for (size_t i = 0; i < SET_SLOTS; i++)
         __builtin_prefetch(&set[i]);
+}
+
+void head_cache_prefetch(const struct head_cache *cache, uint64_t hash)
+{
+    prefetch_set(cache, hash);
 }
 
 bool head_cache_get(const struct head_cache *cache, struct bytes id, uint64_t hash,
@@ -209,10 +215,10 @@ void head_cache_settle(struct head_cache *cache, int64_t head_position)
     const struct staged *staged = (const struct staged *)(const void *)cache->staged.data;
     const size_t count = cache->staged.size_bytes / sizeof *staged;
     for (size_t i = 0; i < count && i < SETS_AHEAD; i++)
-        head_cache_prefetch(cache, staged[i].hash);
+        prefetch_set(cache, staged[i].hash);
     for (size_t i = 0; i < count; i++) {
         if (i + SETS_AHEAD < count)
-            head_cache_prefetch(cache, staged[i + SETS_AHEAD].hash);
+            prefetch_set(cache, staged[i + SETS_AHEAD].hash);
         const struct bytes id = bytes_of(cache->staged_texts.data + staged[i].id_offset, staged[i].id_bytes);
         put(cache, id, staged[i].hash, staged[i].type, staged[i].version, staged[i].position,
             cache->staged_as_of);

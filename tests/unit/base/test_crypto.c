@@ -60,54 +60,6 @@ static void test_threads_do_not_disturb_each_other(void **state)
     }
 }
 
-static void assert_two_equal_one_by_one(const struct bytes *first, const struct bytes *second,
-                                        size_t part_count)
-{
-    struct sha256 both[2];
-    sha256_of_two(first, second, part_count, both);
-    const struct sha256 expected[2] = {sha256_of(first, part_count), sha256_of(second, part_count)};
-    assert_memory_equal(both, expected, sizeof both);
-}
-
-/* Every size around the ends of the first blocks beside every other; then around the longest that is not libcrypto's. */
-static void test_two_digests_equal_those_of_one_by_one(void **state)
-{
-    (void)state;
-    static const size_t large[] = {960, 1023, 4022, 4023, 4024, 4080, 4086, 4087, 4088, 4095, 4096, 5000};
-    static uint8_t text[8192];
-    for (size_t i = 0; i < sizeof text; i++)
-        text[i] = (uint8_t)(i * 31 + i / 251);
-    for (size_t a = 0; a <= 200; a++)
-        for (size_t b = 0; b <= 200; b++) {
-            const struct bytes first = bytes_of(text, a);
-            const struct bytes second = bytes_of(text + 7, b);
-            assert_two_equal_one_by_one(&first, &second, 1);
-        }
-    for (size_t i = 0; i < ARRAY_SIZE(large); i++)
-        for (size_t j = 0; j < ARRAY_SIZE(large); j++) {
-            const struct bytes first = bytes_of(text + 1, large[i]);
-            const struct bytes second = bytes_of(text, large[j]);
-            assert_two_equal_one_by_one(&first, &second, 1);
-        }
-}
-
-static void test_two_digests_are_over_concatenated_parts(void **state)
-{
-    (void)state;
-    static const uint8_t text[4096] = {9, 8, 7};
-    const struct bytes first[] = {bytes_of(text, 16), bytes_of(text, 4), bytes_of(text, 500), BYTES_NONE};
-    const struct bytes second[] = {BYTES_NONE, bytes_of(text, 4000), BYTES_LITERAL("x"), bytes_of(text, 86)};
-    const struct bytes whole[] = {BYTES_NONE, bytes_of(text, 4000), bytes_of(text, 4000),
-                                  bytes_of(text, 4000)};
-    assert_two_equal_one_by_one(first, second, ARRAY_SIZE(first));
-    assert_two_equal_one_by_one(second, first, ARRAY_SIZE(first));
-    assert_two_equal_one_by_one(first, whole, ARRAY_SIZE(first)); /* one that is far too long */
-    struct sha256 empty[2];
-    sha256_of_two(NULL, NULL, 0, empty);
-    assert_sha256(empty[0], "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    assert_memory_equal(&empty[0], &empty[1], sizeof empty[0]);
-}
-
 /* RFC 3720, B.4, and the check value of the catalogue of CRCs. */
 static void test_crc32c_gives_the_published_checksums(void **state)
 {
@@ -148,8 +100,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sha256_gives_the_published_digests),
         cmocka_unit_test(test_parts_and_steps_equal_their_concatenation),
-        cmocka_unit_test(test_two_digests_equal_those_of_one_by_one),
-        cmocka_unit_test(test_two_digests_are_over_concatenated_parts),
         cmocka_unit_test(test_threads_do_not_disturb_each_other),
         cmocka_unit_test(test_crc32c_gives_the_published_checksums),
         cmocka_unit_test(test_crc32c_continues),

@@ -409,44 +409,6 @@ static void test_digests_follow_their_formulas(void **state)
     assert_memory_equal(&got_chain, &expected_chain, sizeof got_chain);
 }
 
-/* Odd and even counts, since they are made in pairs. */
-static void test_digests_of_many_equal_those_of_one_by_one(void **state)
-{
-    (void)state;
-    enum { MOST = 5 };
-    uint64_t random = 23;
-    for (size_t count = 0; count <= MOST; count++) {
-        CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-        assert_non_null(arena);
-        struct event_fields fields[MOST];
-        struct sha256 expected[MOST];
-        struct sha256 digests[MOST];
-        for (size_t i = 0; i < count; i++) {
-            fields[i] = random_fields(arena, &random);
-            fields[i].payload_digest = BYTES_NONE;
-            expected[i] = record_payload_digest(fields[i].salt, fields[i].data, fields[i].metadata);
-        }
-        record_payload_digests(fields, count, digests);
-        for (size_t i = 0; i < count; i++)
-            assert_true(
-                bytes_equal(fields[i].payload_digest, bytes_of(expected[i].bytes, sizeof expected[i].bytes)));
-
-        struct record records[MOST];
-        struct sha256 leaves[MOST];
-        for (size_t i = 0; i < count; i++) {
-            uint8_t *memory = arena_alloc(arena, record_encoded_bound(&fields[i]));
-            assert_non_null(memory);
-            records[i] = record_write(&fields[i], memory);
-            assert_status_ok(record_check_digest(records[i]));
-        }
-        record_leaves(records, count, leaves);
-        for (size_t i = 0; i < count; i++) {
-            const struct sha256 leaf = record_leaf(records[i]);
-            assert_memory_equal(&leaves[i], &leaf, sizeof leaf);
-        }
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,7 +420,6 @@ int main(void)
         cmocka_unit_test(test_a_header_field_behind_the_payload_is_damage),
         cmocka_unit_test(test_a_changed_payload_is_named_by_its_position),
         cmocka_unit_test(test_digests_follow_their_formulas),
-        cmocka_unit_test(test_digests_of_many_equal_those_of_one_by_one),
     };
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }
