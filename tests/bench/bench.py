@@ -25,6 +25,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=40000, help="unary: calls a round")
     parser.add_argument("--appends", type=int, default=1000, help="streams: appends of 100 events a round")
+    parser.add_argument("--in-flight", type=int, default=48, help="streams: appends without an answer, at most 64")
     parser.add_argument("--aggregates", type=int, default=1000, help="streams: aggregates of 100 events")
     parser.add_argument("--lists", type=int, default=2000, help="streams: lists a round")
     parser.add_argument("--size", type=int, default=300000, help="size: events to fill the store with")

@@ -3,9 +3,11 @@
 import time
 
 from harness import Figures, Meter, rss_anon_mb
-from bench_streams import CLIENT_BYTES, DATA_BYTES, EVENTS, IN_FLIGHT
+from bench_streams import CLIENT_BYTES, DATA_BYTES, EVENTS
 
+IN_FLIGHT = 16  # appends without an answer while the store is filled
 PROBE_APPENDS = 500  # a measurement of CPU: 50,000 events
+KILL_APPENDS = 3000  # right before the kill
 
 
 class Filling:
@@ -69,7 +71,7 @@ def run(bench):
         strata.stop()
         figures.add("start after a clean stop", started_after(strata), "s")
         figures.add("resident memory without page cache, after that start", rss_anon_mb(strata.process.pid), "MB")
-        filling.append(10)
+        filling.append(KILL_APPENDS)  # more than a segment: its index is being written
         strata.kill()
         figures.add("start after kill -9", started_after(strata), "s")
     figures.show("A store filled with %.2f million events (nearly empty: below %.2f); %.2f million at the end"

@@ -3,7 +3,6 @@
 from harness import Figures, Meter, settle
 
 EVENTS = 100        # a request
-IN_FLIGHT = 16      # requests without an answer
 DATA_BYTES = 500
 CLIENT_BYTES = 582  # of an event as a client sends it: what the bare loop writes
 WARM_UP = 50
@@ -15,7 +14,7 @@ def append(bench, strata, figures, name, turn, *extra):
     bare = bench.bare(EVENTS, appends, CLIENT_BYTES)
     with Meter(strata.process.pid) as used:
         result = bench.run("stream_client", "append", "--target", strata.grpc, "--count", appends, "--warm-up", WARM_UP,
-                           "--in-flight", IN_FLIGHT, "--events", EVENTS, "--data-bytes", DATA_BYTES, "--prefix",
+                           "--in-flight", bench.options.in_flight, "--events", EVENTS, "--data-bytes", DATA_BYTES, "--prefix",
                            "%s%d" % (name[0], turn), *extra)
     figures.add("%s, rate" % name, result["events_per_s"], "events/s")
     figures.add("%s, server CPU an event" % name, used.us / ((appends + WARM_UP) * EVENTS), "µs")
@@ -85,6 +84,6 @@ def run(bench):
             append(bench, strata, figures, "server's ids", turn)
             append(bench, strata, figures, "client's ids", turn, "--client-ids", turn + 1)
         figures.show("One AppendStream: %d rounds of %d appends of %d events, %d in flight, data of %d bytes, durable"
-                     % (bench.rounds, bench.options.appends, EVENTS, IN_FLIGHT, DATA_BYTES))
+                     % (bench.rounds, bench.options.appends, EVENTS, bench.options.in_flight, DATA_BYTES))
         read(bench, strata)
         aggregate(bench, strata)
