@@ -317,7 +317,7 @@ static struct status scan(struct verification *verification)
     struct log_scan_result found = {0};
     const struct status status = store_reading_scan(
         &verification->reading, &sink, verification->resumes ? &verification->earlier.resume : NULL, &found);
-    if (found.segment_count > 0) { /* the scan came to the end of the log */
+    if (status.code == STATUS_OK || found.segment_count > 0) { /* the scan came to the end of the log */
         report->bytes = found.bytes;
         report->clean = verification->reading.remembered.clean;
         report->torn_bytes = found.last.dirty_end - found.last.end_offset;

@@ -84,6 +84,19 @@ static void test_no_store_is_said_so(void **state)
     memory_files_done(&disk);
 }
 
+static void test_a_store_without_events_was_stopped_cleanly_too(void **state)
+{
+    (void)state;
+    struct world world;
+    struct verify_report report;
+    world_init(&world, 0);
+    driver_close(&world.driver);
+    assert_status_ok(verify(&world, &report));
+    assert_int_equal(report.head_position, 0);
+    assert_true(report.clean);
+    world_done(&world);
+}
+
 static void note_progress(void *context, const struct verify_report *so_far)
 {
     int64_t *last = context;
@@ -249,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_a_good_store_is_reported_in_numbers),
         cmocka_unit_test(test_a_store_in_use_is_left_alone),
         cmocka_unit_test(test_no_store_is_said_so),
+        cmocka_unit_test(test_a_store_without_events_was_stopped_cleanly_too),
         cmocka_unit_test(test_progress_is_told_along_the_way),
         cmocka_unit_test(test_what_checksums_cannot_see_is_seen),
     };
