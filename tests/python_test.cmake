@@ -14,6 +14,7 @@ function(strata_python_test NAME)
         "STRATA_TEST_BINARY=$<TARGET_FILE:strata>"
         "STRATA_TEST_SCALE=${STRATA_TEST_SCALE}"
         "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.supp:halt_on_error=1"
+        "ASAN_OPTIONS=exitcode=99" # a report must not pass for a refusal, which is 1
         "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp"
         "UBSAN_OPTIONS=print_stacktrace=1")
     set_tests_properties(${TEST_LABEL}_${NAME} PROPERTIES LABELS ${TEST_LABEL} TIMEOUT ${TEST_TIMEOUT} RUN_SERIAL ON

@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/status.h"
 
 struct import_options {
@@ -32,5 +33,9 @@ struct import_report {
     int64_t skipped;  /* the other store's words about itself */
 };
 
-/* On failure *ret says what was imported before; the message names the line. */
-STATUS_MUST_CHECK struct status import_lines(const struct import_options *options, struct import_report *ret);
+/*
+ * On failure *ret says what was imported before; the message names the line. The arena holds the line at fault and what
+ * the status says of its fields, so it outlives the status.
+ */
+STATUS_MUST_CHECK struct status import_lines(const struct import_options *options, struct arena *arena,
+                                             struct import_report *ret);
