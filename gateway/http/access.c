@@ -4,7 +4,7 @@
 
 #include "gateway/http/front_internal.h"
 
-static bool refuse(struct h1_refusal *ret, int http_status, struct status status)
+static bool refuse(struct http_refusal *ret, int http_status, struct status status)
 {
     ret->http_status = http_status;
     ret->status = status;
@@ -103,7 +103,7 @@ static bool body_is_json(const struct http_request *request)
 }
 
 static bool development_allows(const struct access_rules *rules, const struct http_request *request,
-                               struct bytes host, bool has_body, struct h1_refusal *ret)
+                               struct bytes host, bool has_body, struct http_refusal *ret)
 {
     if (!host_is_allowed(rules, host_of(host)))
         return refuse(ret, 421,
@@ -114,10 +114,10 @@ static bool development_allows(const struct access_rules *rules, const struct ht
         if (text_is(request->headers[i].name, "forwarded") ||
             text_begins(request->headers[i].name, "x-forwarded-"))
             return refuse(ret, 403,
-                          status_error(STATUS_PERMISSION_DENIED,
-                                       "the request was forwarded by a proxy (%.*s); in development "
-                                       "mode only direct requests are served, turn security on",
-                                       BYTES_FORMAT(request->headers[i].name)));
+                          status_reason(REASON_PERMISSION_DENIED,
+                                        "the request was forwarded by a proxy (%.*s); in development "
+                                        "mode only direct requests are served, turn security on",
+                                        BYTES_FORMAT(request->headers[i].name)));
     if (has_body && !body_is_json(request))
         return refuse(ret, 415,
                       status_error(STATUS_INVALID_ARGUMENT,
@@ -127,16 +127,16 @@ static bool development_allows(const struct access_rules *rules, const struct ht
 }
 
 bool access_allows(const struct access_rules *rules, const struct http_request *request, bool has_body,
-                   struct h1_refusal *ret)
+                   struct http_refusal *ret)
 {
     struct bytes host = BYTES_NONE, origin = BYTES_NONE;
     (void)http_request_header_count(request, "host", &host); /* the parser lets at most one pass */
     const size_t origins = http_request_header_count(request, "origin", &origin);
     if (origins > 1 || (origins == 1 && !origin_is_allowed(rules, origin, host)))
         return refuse(ret, 403,
-                      status_error(STATUS_PERMISSION_DENIED,
-                                   "the page's origin may not use this server; add it to "
-                                   "security.allowed_origins"));
+                      status_reason(REASON_PERMISSION_DENIED,
+                                    "the page's origin may not use this server; add it to "
+                                    "security.allowed_origins"));
     return !rules->development || development_allows(rules, request, host, has_body, ret);
 }
 
@@ -183,7 +183,7 @@ static bool websocket_key_is_valid(struct bytes key)
 }
 
 bool websocket_handshake_is_valid(const struct http_request *request, unsigned minor_version, bool has_body,
-                                  struct h1_refusal *ret, const char **ret_headers)
+                                  struct http_refusal *ret, const char **ret_headers)
 {
     *ret_headers = "";
     if (!text_is(request->method, "GET")) {

@@ -102,25 +102,14 @@ static void inbox_process(struct front *front)
 
 /* --- time --- */
 
-void front_timer(struct front *front, struct h1_connection *connection, enum timer_kind kind)
-{
-    link_remove(&connection->timer);
-    connection->timer_kind = kind;
-    if (kind == TIMER_NONE)
-        return;
-    /* All of a kind wait equally long, so appending keeps each ring sorted. */
-    connection->timer_due_us = front->now_us + front->timeout_us[kind];
-    link_append(&front->timers[kind], &connection->timer);
-}
-
 static void timers_run(struct front *front)
 {
     for (size_t kind = 0; kind < TIMER_KINDS; kind++) {
         while (!link_is_alone(&front->timers[kind])) {
-            struct h1_connection *first = LINK_OWNER(front->timers[kind].next, struct h1_connection, timer);
+            struct connection *first = LINK_OWNER(front->timers[kind].next, struct connection, timer);
             if (first->timer_due_us > front->now_us)
                 break;
-            h1_connection_timeout(first);
+            first->protocol->timeout(first);
             assert(first->timer_kind != kind || first->timer_due_us > front->now_us);
         }
     }
@@ -144,7 +133,7 @@ static int sleep_ms(struct front *front)
     int64_t due_us = front->now_us + SLEEP_MAX_MS * INT64_C(1000);
     for (size_t kind = 0; kind < TIMER_KINDS; kind++)
         if (!link_is_alone(&front->timers[kind]))
-            sooner(LINK_OWNER(front->timers[kind].next, struct h1_connection, timer)->timer_due_us, &due_us);
+            sooner(LINK_OWNER(front->timers[kind].next, struct connection, timer)->timer_due_us, &due_us);
     if (front->accept_paused_until_us != 0)
         sooner(front->accept_paused_until_us, &due_us);
     if (front->draining)
@@ -177,22 +166,27 @@ const char *front_date(struct front *front)
 
 /* --- the loop --- */
 
-static void connections_each(struct front *front, void (*visit)(struct h1_connection *))
+static void connections_each(struct front *front, void (*visit)(struct connection *))
 {
     struct link *next;
     for (struct link *at = front->connections.next; at != &front->connections; at = next) {
         next = at->next;
-        visit(LINK_OWNER(at, struct h1_connection, all));
+        visit(LINK_OWNER(at, struct connection, all));
     }
 }
 
 static void freed_free(struct front *front)
 {
     while (!link_is_alone(&front->freed)) {
-        struct h1_connection *connection = LINK_OWNER(front->freed.next, struct h1_connection, all);
+        struct connection *connection = LINK_OWNER(front->freed.next, struct connection, all);
         link_remove(&connection->all);
-        h1_connection_free(connection);
+        connection->protocol->free(connection);
     }
+}
+
+static void connection_drain(struct connection *connection)
+{
+    connection->protocol->drain(connection);
 }
 
 static void drain_begin(struct front *front)
@@ -201,14 +195,14 @@ static void drain_begin(struct front *front)
     front->drain_due_us = front->now_us + atomic_load(&front->drain_ms) * 1000;
     front->abandon_due_us = front->drain_due_us + FRONT_ABANDON_MS * INT64_C(1000);
     listener_close(front);
-    connections_each(front, h1_connection_drain);
+    connections_each(front, connection_drain);
 }
 
 /* False: everything is done, or has had its time. */
 static bool drain_goes_on(struct front *front)
 {
     if (front->connection_count > 0 && front->now_us >= front->drain_due_us)
-        connections_each(front, h1_connection_reset);
+        connections_each(front, connection_reset);
     if (front->connection_count > 0)
         return true;
     if (front->exchange_count == 0)
@@ -229,7 +223,9 @@ static void events_handle(struct front *front, const struct epoll_event *events,
             uint64_t wakes;
             (void)!read(front->wake_fd, &wakes, sizeof wakes); /* only empties it */
         } else {
-            h1_connection_event(events[i].data.ptr, events[i].events);
+            struct connection *connection = events[i].data.ptr;
+            if (connection->fd >= 0) /* else it was closed by an event before this one */
+                connection->protocol->event(connection, events[i].events);
         }
     }
 }
@@ -275,7 +271,7 @@ static int64_t us_or(int64_t value_ms, int64_t otherwise_ms)
 
 static void limits_fill(struct front *front, const struct front_limits *given)
 {
-    front->limits = (struct h1_limits){
+    front->limits = (struct request_limits){
         .target_max_bytes = size_or(given->target_max_bytes, (size_t)8 * 1024),
         .header_max_bytes = size_or(given->header_max_bytes, (size_t)16 * 1024),
         .header_max_count = size_or(given->header_max_count, 100),

@@ -3,8 +3,12 @@
  *
  *     front.c           the thread, its loop, timers, the inbox of answered exchanges, start and stop
  *     front_listener.c  binds and accepts
+ *     connection.c      what connections of both protocols share: their place in the loop, and their end
+ *     request.c         from a checked head to an exchange that may be handed over
  *     h1_connection.c   one HTTP/1.1 connection: its states from bytes to exchange and back
  *     h1_write.c        answers to HTTP/1.1 bytes, and their way into the socket
+ *     h2_connection.c   one HTTP/2 connection: its session, socket and bounds
+ *     h2_stream.c       one HTTP/2 stream: from header fields to exchange and back
  *     exchange.c        the answering calls of any thread
  *     access.c          Host, Origin, forwarding and content-type rules; the handshake's checks
  *
@@ -98,6 +102,44 @@ void exchange_sent(struct http_exchange *exchange, size_t in_flight_bytes);
 
 enum timer_kind { TIMER_IDLE, TIMER_HEAD, TIMER_BODY, TIMER_WRITE, TIMER_LINGER, TIMER_KINDS, TIMER_NONE };
 
+struct connection;
+
+/* How a connection's protocol reacts; on the front's thread, and never after it was closed, but for free. */
+struct protocol_ops {
+    void (*event)(struct connection *connection, uint32_t epoll_events);
+    void (*timeout)(struct connection *connection); /* its timer was due; must set it anew, or close */
+    void (*drain)(struct connection *connection);   /* stopping: finish what runs, take nothing new */
+    void (*lost)(struct connection *connection);    /* it was closed: part from its exchanges */
+    void (*free)(struct connection *connection);
+};
+
+/* What the loop knows of a connection; the first member of each protocol's own struct. */
+struct connection {
+    const struct protocol_ops *protocol;
+    struct front *front;
+    int fd; /* -1: closed, freed at the end of the loop's round */
+    uint32_t epoll_events;
+    struct link all;
+    struct link timer;
+    enum timer_kind timer_kind;
+    int64_t timer_due_us;
+    char peer[PEER_TEXT_BYTES];
+};
+
+/* Watches `fd` and starts the idle timer. False: out of kernel memory; fd is closed, the memory the caller's. */
+bool connection_open(struct connection *connection, const struct protocol_ops *protocol, struct front *front,
+                     int fd, const char *peer);
+/* Tells epoll what it waits for. False: it could never be woken again, and was closed. */
+bool connection_watch(struct connection *connection, uint32_t epoll_events);
+void connection_close(struct connection *connection);
+void connection_reset(struct connection *connection); /* closes so that the client sees an error */
+/* Leaves the loop without closing the socket: somebody else has it now. */
+void connection_retire(struct connection *connection);
+/* `to` takes the place of `from`, which is retired; as connection_open. */
+bool connection_replace(struct connection *from, struct connection *to, const struct protocol_ops *protocol);
+/* Starts the timer of this kind anew; TIMER_NONE stops it. */
+void connection_timer(struct connection *connection, enum timer_kind kind);
+
 /*
  * IDLE ─first byte─► HEAD ─► BODY ─► BUSY (the handler works or its answer leaves) ─► IDLE
  * BUSY, when nothing may follow ─► CLOSING (what waits is sent) ─► LINGER (input is dropped) ─► freed
@@ -113,14 +155,8 @@ enum h1_state {
 };
 
 struct h1_connection {
-    struct front *front;
-    int fd; /* -1: closed, freed at the end of the loop's round */
-    uint32_t epoll_events;
+    struct connection base;
     enum h1_state state;
-    struct link all;
-    struct link timer;
-    enum timer_kind timer_kind;
-    int64_t timer_due_us;
 
     struct buffer in; /* unread bytes of the next request: [in_at, size) */
     size_t in_at;
@@ -141,12 +177,12 @@ struct h1_connection {
     bool close_after;       /* no further request on this connection */
     bool linger; /* close only after dropping what the client still sends, or it never sees the answer */
     bool answer_ended; /* all of the current answer is in out and out_body */
-    char peer[PEER_TEXT_BYTES];
+    bool begun;        /* a request was read: the preface of HTTP/2 is no longer looked for */
 };
 
 struct front {
     struct front_options options; /* texts are copies */
-    struct h1_limits limits;
+    struct request_limits limits;
     struct log *log;
     const struct clock *clock;
     const struct entropy *entropy;
@@ -189,8 +225,6 @@ void front_ref(struct front *front);
 void front_unref(struct front *front);
 /* Any thread. The loop will process the exchange, or the caller's thread does when the loop has ended. */
 void front_post(struct front *front, struct http_exchange *exchange);
-/* Starts the timer of this kind anew; TIMER_NONE stops it. */
-void front_timer(struct front *front, struct h1_connection *connection, enum timer_kind kind);
 const char *front_date(struct front *front); /* IMF-fixdate of now */
 
 /* front_listener.c */
@@ -201,12 +235,6 @@ void listener_close(struct front *front);
 
 /* h1_connection.c */
 void h1_connection_open(struct front *front, int fd, const char *peer);
-void h1_connection_event(struct h1_connection *connection, uint32_t events);
-void h1_connection_timeout(struct h1_connection *connection);
-void h1_connection_drain(struct h1_connection *connection); /* stopping: finish what runs, take nothing new */
-void h1_connection_close(struct h1_connection *connection);
-void h1_connection_free(struct h1_connection *connection);
-void h1_connection_reset(struct h1_connection *connection); /* closes so that the client sees an error */
 /* Goes as far as what was read and what could be sent allow. */
 void h1_connection_proceed(struct h1_connection *connection);
 extern const struct connection_ops h1_connection_ops;
@@ -217,8 +245,28 @@ bool h1_has_output(const struct h1_connection *connection);
 bool h1_flush(struct h1_connection *connection);
 void h1_write_continue(struct h1_connection *connection);
 /* The front's own answer, for a request that no handler sees. `extra` is header lines that end in CR LF, or "". */
-void h1_write_refusal(struct h1_connection *connection, const struct h1_refusal *refusal,
+void h1_write_refusal(struct h1_connection *connection, const struct http_refusal *refusal,
                       struct bytes request_id, const char *extra);
+
+/* h2_connection.c */
+#define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+/* Goes on with a connection that began with the preface; `input` is everything received. `from` is retired. */
+void h2_connection_adopt(struct connection *from, struct bytes input);
+
+/* request.c */
+/* Fills the exchange's request from a checked head, whose texts are in its arena, and chooses its id. */
+void request_fill(struct http_exchange *exchange, const struct request_head *head, const char *peer);
+/* Checks that need the head only, so that a refused client is not asked for its body. WebSockets apart. */
+bool request_is_allowed(struct front *front, const struct http_request *request, bool has_body,
+                        struct http_refusal *ret);
+/* Is it a WebSocket handshake's path, with a handler for those? */
+bool request_is_for_websocket(const struct front *front, const struct http_request *request);
+/* Hands the exchange over; its connection is set. */
+void request_dispatch(struct http_exchange *exchange, const struct connection_ops *ops, void *connection);
+/* A new id for a refusal without exchange, or the exchange's. */
+struct bytes request_id_for(struct front *front, const struct http_exchange *exchange,
+                            char made[UUID_TEXT_BYTES]);
+void request_refused(struct connection *connection, const struct http_refusal *refusal); /* counts and logs */
 
 /* access.c */
 struct access_rules {
@@ -229,10 +277,10 @@ struct access_rules {
     size_t origin_count;
 };
 bool access_allows(const struct access_rules *rules, const struct http_request *request, bool has_body,
-                   struct h1_refusal *ret);
+                   struct http_refusal *ret);
 /* Is this the WebSocket path, with or without a trailing slash? */
 bool websocket_path_is(const char *websocket_path, struct bytes path);
 /* Everything of RFC 6455 4.2.1; false with the refusal and header lines that it needs ("" for none). */
 bool websocket_handshake_is_valid(const struct http_request *request, unsigned minor_version, bool has_body,
-                                  struct h1_refusal *ret, const char **ret_headers);
+                                  struct http_refusal *ret, const char **ret_headers);
 bool request_id_is_valid(struct bytes id);

@@ -28,15 +28,14 @@ enum body_state {
     BODY_END_LF,
 };
 
-static enum h1_step too_large(size_t max_bytes, struct h1_refusal *ret)
+static enum h1_step too_large(size_t max_bytes, struct http_refusal *ret)
 {
-    return h1_refuse(ret, 413,
-                     status_error(STATUS_INVALID_ARGUMENT,
-                                  "the request body is larger than %zu bytes; split the request", max_bytes));
+    *ret = request_body_too_large(max_bytes);
+    return H1_REFUSED;
 }
 
-enum h1_step h1_body_begin(struct h1_body *body, const struct h1_message *message,
-                           const struct h1_limits *limits, struct h1_refusal *ret_refusal)
+enum h1_step h1_body_begin(struct h1_body *body, const struct request_head *message,
+                           const struct request_limits *limits, struct http_refusal *ret_refusal)
 {
     *body = (struct h1_body){
         .state = message->chunked ? BODY_SIZE : BODY_LENGTH,
@@ -64,7 +63,7 @@ static int hex_digit(uint8_t c)
 }
 
 /* One byte of a chunk's size line. */
-static enum h1_step size_byte(struct h1_body *body, uint8_t c, struct h1_refusal *ret)
+static enum h1_step size_byte(struct h1_body *body, uint8_t c, struct http_refusal *ret)
 {
     const int digit = hex_digit(c);
     if (digit >= 0) {
@@ -85,7 +84,7 @@ static enum h1_step size_byte(struct h1_body *body, uint8_t c, struct h1_refusal
 
 /* One byte of an extension or a trailer: both are read, bounded and dropped. */
 static enum h1_step overhead_byte(struct h1_body *body, uint8_t c, enum body_state after_cr,
-                                  struct h1_refusal *ret)
+                                  struct http_refusal *ret)
 {
     body->line_bytes++;
     if (++body->overhead_bytes > body->overhead_max_bytes ||
@@ -100,7 +99,7 @@ static enum h1_step overhead_byte(struct h1_body *body, uint8_t c, enum body_sta
     return H1_MORE;
 }
 
-static enum h1_step lf_byte(struct h1_body *body, uint8_t c, enum body_state next, struct h1_refusal *ret)
+static enum h1_step lf_byte(struct h1_body *body, uint8_t c, enum body_state next, struct http_refusal *ret)
 {
     if (c != '\n')
         return REFUSE_400(ret, "CR without LF in the chunked body");
@@ -108,7 +107,7 @@ static enum h1_step lf_byte(struct h1_body *body, uint8_t c, enum body_state nex
     return H1_MORE;
 }
 
-static enum h1_step trailer_byte(struct h1_body *body, uint8_t c, struct h1_refusal *ret)
+static enum h1_step trailer_byte(struct h1_body *body, uint8_t c, struct http_refusal *ret)
 {
     if (body->state == BODY_TRAILER_BEGIN) {
         body->line_bytes = 0;
@@ -127,7 +126,7 @@ static enum h1_step trailer_byte(struct h1_body *body, uint8_t c, struct h1_refu
     return overhead_byte(body, c, BODY_TRAILER_LF, ret);
 }
 
-static enum h1_step framing_byte(struct h1_body *body, uint8_t c, struct h1_refusal *ret)
+static enum h1_step framing_byte(struct h1_body *body, uint8_t c, struct http_refusal *ret)
 {
     switch ((enum body_state)body->state) {
     case BODY_SIZE:
@@ -160,7 +159,7 @@ static enum h1_step framing_byte(struct h1_body *body, uint8_t c, struct h1_refu
 }
 
 enum h1_step h1_body_step(struct h1_body *body, struct bytes input, struct buffer *to, size_t *ret_used_bytes,
-                          struct h1_refusal *ret_refusal)
+                          struct http_refusal *ret_refusal)
 {
     size_t at = 0;
     enum h1_step step = H1_MORE;

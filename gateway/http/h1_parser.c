@@ -10,15 +10,10 @@
 #define REQUEST_LINE_EXTRA_BYTES 32U
 #define EMPTY_LINES_MAX          2U /* RFC 9112 2.2: at least one before the request line should be ignored */
 
-static bool bytes_is(struct bytes a, const char *text)
-{
-    return a.size_bytes == strlen(text) && strncasecmp((const char *)a.data, text, a.size_bytes) == 0;
-}
-
 /* --- the head's lines --- */
 
 /* `line` is without its LF. The first line of a request is no header. */
-static enum h1_step line_check(struct bytes line, bool is_header, struct h1_refusal *ret)
+static enum h1_step line_check(struct bytes line, bool is_header, struct http_refusal *ret)
 {
     if (line.size_bytes == 0 || line.data[line.size_bytes - 1] != '\r')
         return REFUSE_400(ret, "a line of the request ends with LF alone; end it with CR LF");
@@ -41,7 +36,7 @@ static enum h1_step line_check(struct bytes line, bool is_header, struct h1_refu
 }
 
 static enum h1_step unfinished_check(const struct h1_head *head, struct bytes input,
-                                     const struct h1_limits *limits, struct h1_refusal *ret)
+                                     const struct request_limits *limits, struct http_refusal *ret)
 {
     const size_t line_bytes = input.size_bytes - head->line_at;
     if (head->line_count == 0 && line_bytes > 0) {
@@ -49,11 +44,10 @@ static enum h1_step unfinished_check(const struct h1_head *head, struct bytes in
         if (!is_token_char(first) && first != '\r') /* a TLS hello, for one: do not wait for its end */
             return REFUSE_400(ret, "the request begins with the byte 0x%02x; this port speaks plain HTTP/1.1",
                               first);
-        if (line_bytes > limits->target_max_bytes + REQUEST_LINE_EXTRA_BYTES)
-            return h1_refuse(ret, 414,
-                             status_error(STATUS_INVALID_ARGUMENT,
-                                          "the request target is longer than %zu bytes; shorten it",
-                                          limits->target_max_bytes));
+        if (line_bytes > limits->target_max_bytes + REQUEST_LINE_EXTRA_BYTES) {
+            *ret = request_target_too_long(limits->target_max_bytes);
+            return H1_REFUSED;
+        }
     }
     if (input.size_bytes > limits->header_max_bytes)
         return h1_refuse(ret, 431,
@@ -63,8 +57,8 @@ static enum h1_step unfinished_check(const struct h1_head *head, struct bytes in
     return H1_MORE;
 }
 
-enum h1_step h1_head_step(struct h1_head *head, struct bytes input, const struct h1_limits *limits,
-                          size_t *ret_size_bytes, struct h1_refusal *ret_refusal)
+enum h1_step h1_head_step(struct h1_head *head, struct bytes input, const struct request_limits *limits,
+                          size_t *ret_size_bytes, struct http_refusal *ret_refusal)
 {
     while (head->scanned_bytes < input.size_bytes) {
         const uint8_t *from = input.data + head->scanned_bytes;
@@ -104,7 +98,7 @@ enum h1_step h1_head_step(struct h1_head *head, struct bytes input, const struct
 /* --- the head's parts --- */
 
 struct collector {
-    struct h1_message *message;
+    struct request_head *message;
     size_t capacity;
 };
 
@@ -118,7 +112,7 @@ static int on_url(http_parser *parser, const char *at, size_t length)
 static int on_field(http_parser *parser, const char *at, size_t length)
 {
     struct collector *collector = parser->data;
-    struct h1_message *message = collector->message;
+    struct request_head *message = collector->message;
     if (message->header_count == collector->capacity)
         return 1; /* a trailer cannot come: only the head is fed */
     message->headers[message->header_count].name = bytes_of(at, length);
@@ -130,7 +124,7 @@ static int on_field(http_parser *parser, const char *at, size_t length)
 static int on_value(http_parser *parser, const char *at, size_t length)
 {
     struct collector *collector = parser->data;
-    struct h1_message *message = collector->message;
+    struct request_head *message = collector->message;
     while (length > 0 && (at[length - 1] == ' ' || at[length - 1] == '\t'))
         length--;
     message->headers[message->header_count - 1].value = bytes_of(at, length);
@@ -138,8 +132,8 @@ static int on_value(http_parser *parser, const char *at, size_t length)
 }
 
 /* "METHOD SP target SP HTTP/1.x", each separated by exactly one space. */
-static enum h1_step request_line_parse(struct bytes head, const struct h1_limits *limits,
-                                       struct h1_message *ret, struct h1_refusal *ret_refusal)
+static enum h1_step request_line_parse(struct bytes head, const struct request_limits *limits,
+                                       struct request_head *ret, struct http_refusal *ret_refusal)
 {
     size_t start = 0;
     while (head.data[start] == '\r' || head.data[start] == '\n')
@@ -160,28 +154,16 @@ static enum h1_step request_line_parse(struct bytes head, const struct h1_limits
                          status_error(STATUS_UNIMPLEMENTED,
                                       "HTTP version %c.%c is not spoken on this port; use HTTP/1.1",
                                       version.data[5], version.data[7]));
+    ret->major_version = 1;
     ret->minor_version = (unsigned)(version.data[7] - '0');
 
     ret->method = (struct bytes){begin, (size_t)(first - begin)};
-    for (size_t i = 0; i < ret->method.size_bytes; i++)
-        if (!is_token_char(ret->method.data[i]))
-            return REFUSE_400(ret_refusal, "the request method contains the byte 0x%02x",
-                              ret->method.data[i]);
     ret->target = (struct bytes){first + 1, (size_t)(last - first - 1)};
-    if (ret->target.size_bytes > limits->target_max_bytes)
-        return h1_refuse(ret_refusal, 414,
-                         status_error(STATUS_INVALID_ARGUMENT,
-                                      "the request target is %zu bytes; at most %zu are allowed",
-                                      ret->target.size_bytes, limits->target_max_bytes));
-    for (size_t i = 0; i < ret->target.size_bytes; i++)
-        if (ret->target.data[i] <= 0x20 || ret->target.data[i] >= 0x7f || ret->target.data[i] == '#')
-            return REFUSE_400(ret_refusal, "the request target contains the byte 0x%02x; percent-encode it",
-                              ret->target.data[i]);
-    return H1_DONE;
+    return request_line_check(ret, limits, ret_refusal) ? H1_DONE : H1_REFUSED;
 }
 
-static enum h1_step library_refusal(const http_parser *parser, const struct h1_message *message,
-                                    struct h1_refusal *ret)
+static enum h1_step library_refusal(const http_parser *parser, const struct request_head *message,
+                                    struct http_refusal *ret)
 {
     const enum http_errno error = HTTP_PARSER_ERRNO(parser);
     if (error == HPE_INVALID_METHOD)
@@ -192,139 +174,10 @@ static enum h1_step library_refusal(const http_parser *parser, const struct h1_m
     return REFUSE_400(ret, "the request is malformed: %s", http_errno_description(error));
 }
 
-/* Counts headers of this name and gives the first one's value. */
-static size_t header_count(const struct h1_message *message, const char *name, struct bytes *ret_value)
+enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct request_limits *limits,
+                           struct request_head *ret, struct http_refusal *ret_refusal)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < message->header_count; i++)
-        if (bytes_is(message->headers[i].name, name) && count++ == 0)
-            *ret_value = message->headers[i].value;
-    return count;
-}
-
-/* How the body is framed; two opinions about that are how requests are smuggled. */
-static enum h1_step framing_check(struct h1_message *message, struct h1_refusal *ret)
-{
-    struct bytes length = BYTES_NONE, coding = BYTES_NONE;
-    const size_t lengths = header_count(message, "content-length", &length);
-    const size_t codings = header_count(message, "transfer-encoding", &coding);
-    if (lengths > 0 && codings > 0)
-        return REFUSE_400(ret, "Content-Length and Transfer-Encoding are both given; send one");
-    if (lengths > 1)
-        return REFUSE_400(ret, "Content-Length is given %zu times; send it once", lengths);
-    if (codings > 0) {
-        if (message->minor_version == 0)
-            return REFUSE_400(ret, "Transfer-Encoding is not part of HTTP/1.0; send Content-Length");
-        if (codings > 1 || !bytes_is(coding, "chunked"))
-            return h1_refuse(
-                ret, 501,
-                status_error(STATUS_UNIMPLEMENTED, "a transfer coding other than chunked is not known here"));
-        message->chunked = true;
-    }
-    if (lengths == 1) {
-        uint64_t value = 0;
-        for (size_t i = 0; i < length.size_bytes; i++) {
-            if (length.data[i] < '0' || length.data[i] > '9' || i >= 18)
-                return REFUSE_400(ret, "Content-Length is not a number of bytes");
-            value = value * 10 + (uint64_t)(length.data[i] - '0');
-        }
-        if (length.size_bytes == 0)
-            return REFUSE_400(ret, "Content-Length is empty");
-        message->content_length = value;
-    }
-    return H1_DONE;
-}
-
-/* RFC 3986 3.2.2 without user information: host [ ":" port ]. */
-static bool authority_is_valid(struct bytes authority)
-{
-    size_t i = 0;
-    if (authority.size_bytes > 0 && authority.data[0] == '[') {
-        const uint8_t *close = memchr(authority.data, ']', authority.size_bytes);
-        if (close == NULL)
-            return false;
-        for (i = 1; authority.data + i < close; i++)
-            if (strchr("0123456789abcdefABCDEF:.", authority.data[i]) == NULL || authority.data[i] == '\0')
-                return false;
-        i++;
-    } else {
-        while (i < authority.size_bytes && authority.data[i] != ':') {
-            const uint8_t c = authority.data[i];
-            if (!is_token_char(c) && strchr("(),;=", c) == NULL)
-                return false;
-            if (strchr("#^`|", c) != NULL) /* token characters that no host has */
-                return false;
-            i++;
-        }
-        if (i == 0)
-            return false;
-    }
-    if (i == authority.size_bytes)
-        return true;
-    if (authority.data[i] != ':')
-        return false;
-    for (i++; i < authority.size_bytes; i++)
-        if (authority.data[i] < '0' || authority.data[i] > '9')
-            return false;
-    return true;
-}
-
-/* RFC 9112 3.2: origin-form, absolute-form, or the asterisk of OPTIONS. */
-static enum h1_step target_parse(struct h1_message *message, struct h1_refusal *ret)
-{
-    struct bytes host = BYTES_NONE;
-    const size_t hosts = header_count(message, "host", &host);
-    if (hosts > 1)
-        return REFUSE_400(ret, "Host is given %zu times; send it once", hosts);
-    if (hosts == 0 && message->minor_version == 1)
-        return REFUSE_400(ret, "Host is missing; HTTP/1.1 requires it");
-    if (hosts == 1 && !authority_is_valid(host))
-        return REFUSE_400(ret, "Host is not a host name or address with an optional port");
-
-    struct bytes rest = message->target;
-    const size_t scheme = rest.size_bytes > 7 && strncasecmp((const char *)rest.data, "http://", 7) == 0 ? 7
-                          : rest.size_bytes > 8 && strncasecmp((const char *)rest.data, "https://", 8) == 0
-                              ? 8
-                              : 0;
-    if (scheme > 0) {
-        rest.data += scheme;
-        rest.size_bytes -= scheme;
-        size_t end = 0;
-        while (end < rest.size_bytes && rest.data[end] != '/' && rest.data[end] != '?')
-            end++;
-        const struct bytes authority = {rest.data, end};
-        if (!authority_is_valid(authority))
-            return REFUSE_400(ret, "the request target names no valid host");
-        if (hosts == 1 && (host.size_bytes != authority.size_bytes ||
-                           strncasecmp((const char *)host.data, (const char *)authority.data, end) != 0))
-            return REFUSE_400(ret, "Host and the request target name different hosts");
-        rest.data += end;
-        rest.size_bytes -= end;
-        if (rest.size_bytes == 0)
-            rest = BYTES_LITERAL("/");
-    } else if (bytes_is(rest, "*")) {
-        if (!bytes_is(message->method, "OPTIONS"))
-            return REFUSE_400(ret, "the request target is \"*\", which only OPTIONS may have");
-    } else if (rest.data[0] != '/') {
-        return REFUSE_400(ret, "the request target is neither a path that begins with / nor an http URL");
-    }
-
-    const uint8_t *question = memchr(rest.data, '?', rest.size_bytes);
-    message->path = rest;
-    message->query = BYTES_NONE;
-    if (question != NULL) {
-        message->path.size_bytes = (size_t)(question - rest.data);
-        message->query = (struct bytes){question + 1, rest.size_bytes - message->path.size_bytes - 1};
-    }
-    if (message->path.size_bytes == 0) /* http://host?query */
-        message->path = BYTES_LITERAL("/");
-    return H1_DONE;
-}
-
-enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct h1_limits *limits,
-                           struct h1_message *ret, struct h1_refusal *ret_refusal)
-{
-    *ret = (struct h1_message){.headers = NULL};
+    *ret = (struct request_head){.headers = NULL};
     if (request_line_parse(head, limits, ret, ret_refusal) == H1_REFUSED)
         return H1_REFUSED;
 
@@ -350,20 +203,5 @@ enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct 
         return library_refusal(&parser, ret, ret_refusal);
     ret->keep_alive = http_should_keep_alive(&parser) && !(parser.flags & F_CONNECTION_CLOSE);
 
-    if (parser.method == HTTP_CONNECT || parser.method == HTTP_TRACE)
-        return h1_refuse(ret_refusal, 501,
-                         status_error(STATUS_UNIMPLEMENTED, "the method %s is not served here",
-                                      http_method_str((enum http_method)parser.method)));
-    if (framing_check(ret, ret_refusal) == H1_REFUSED || target_parse(ret, ret_refusal) == H1_REFUSED)
-        return H1_REFUSED;
-
-    struct bytes expect = BYTES_NONE;
-    if (header_count(ret, "expect", &expect) > 0 && ret->minor_version == 1) {
-        if (!bytes_is(expect, "100-continue"))
-            return h1_refuse(
-                ret_refusal, 417,
-                status_error(STATUS_FAILED_PRECONDITION, "the only expectation known here is 100-continue"));
-        ret->expects_continue = true;
-    }
-    return H1_DONE;
+    return request_head_check(ret, ret_refusal) ? H1_DONE : H1_REFUSED;
 }

@@ -28,24 +28,12 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/status.h"
-#include "gateway/http/exchange.h"
-
-struct h1_limits {
-    size_t target_max_bytes;
-    size_t header_max_bytes; /* request line and headers; also all trailers of one request */
-    size_t header_max_count;
-    size_t body_max_bytes;
-};
+#include "gateway/http/request_head.h"
 
 enum h1_step {
     H1_MORE,    /* nothing wrong so far; more bytes are needed */
     H1_DONE,    /* this part is complete */
     H1_REFUSED, /* *ret_refusal says how to answer; the connection cannot go on */
-};
-
-struct h1_refusal {
-    int http_status;
-    struct status status;
 };
 
 /* Progress over one head; all zero at its beginning. */
@@ -59,26 +47,15 @@ struct h1_head {
  * `input` holds everything from the request's first byte on, and each call at least as much as the one
  * before. H1_DONE: the head is the first *ret_size_bytes of it.
  */
-enum h1_step h1_head_step(struct h1_head *head, struct bytes input, const struct h1_limits *limits,
-                          size_t *ret_size_bytes, struct h1_refusal *ret_refusal);
-
-struct h1_message {
-    struct bytes method, target, path, query;
-    struct http_header *headers; /* in the arena */
-    size_t header_count;
-    unsigned minor_version; /* 0 or 1 */
-    bool keep_alive;
-    bool chunked;
-    bool expects_continue;
-    uint64_t content_length; /* 0 also when there is none */
-};
+enum h1_step h1_head_step(struct h1_head *head, struct bytes input, const struct request_limits *limits,
+                          size_t *ret_size_bytes, struct http_refusal *ret_refusal);
 
 /*
  * The parts of a head that h1_head_step found complete. They point into `head`, which
  * must outlive them. H1_DONE or H1_REFUSED.
  */
-enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct h1_limits *limits,
-                           struct h1_message *ret, struct h1_refusal *ret_refusal);
+enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct request_limits *limits,
+                           struct request_head *ret, struct http_refusal *ret_refusal);
 
 /* Progress over one body, made by h1_body_begin. */
 struct h1_body {
@@ -93,9 +70,9 @@ struct h1_body {
 };
 
 /* H1_DONE: there is no body. H1_REFUSED: 413 by its Content-Length. */
-enum h1_step h1_body_begin(struct h1_body *body, const struct h1_message *message,
-                           const struct h1_limits *limits, struct h1_refusal *ret_refusal);
+enum h1_step h1_body_begin(struct h1_body *body, const struct request_head *message,
+                           const struct request_limits *limits, struct http_refusal *ret_refusal);
 
 /* Appends content to `to`. *ret_used_bytes of `input` were taken; with H1_DONE the rest is the next request. */
 enum h1_step h1_body_step(struct h1_body *body, struct bytes input, struct buffer *to, size_t *ret_used_bytes,
-                          struct h1_refusal *ret_refusal);
+                          struct http_refusal *ret_refusal);

@@ -41,7 +41,7 @@ static ssize_t send_once(struct h1_connection *connection)
         parts[count++] = (struct iovec){connection->out_body.data + connection->out_body_at,
                                         connection->out_body.size_bytes - connection->out_body_at};
     const struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
-    return sendmsg(connection->fd, &message, MSG_NOSIGNAL);
+    return sendmsg(connection->base.fd, &message, MSG_NOSIGNAL);
 }
 
 static void sent(struct h1_connection *connection, size_t size_bytes)
@@ -62,7 +62,7 @@ static void sent(struct h1_connection *connection, size_t size_bytes)
 bool h1_flush(struct h1_connection *connection)
 {
     if (connection->out.failed || connection->out_body.failed) {
-        h1_connection_reset(connection); /* no memory: a part of an answer is missing */
+        connection_reset(&connection->base); /* no memory: a part of an answer is missing */
         return false;
     }
     bool progress = false;
@@ -73,7 +73,7 @@ bool h1_flush(struct h1_connection *connection)
         if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             break;
         if (size < 0) {
-            h1_connection_close(connection);
+            connection_close(&connection->base);
             return false;
         }
         sent(connection, (size_t)size);
@@ -84,10 +84,10 @@ bool h1_flush(struct h1_connection *connection)
         output_clear(connection);
     if (connection->state != H1_STATE_BUSY && connection->state != H1_STATE_CLOSING)
         return true; /* the request's own timer runs */
-    if (waits && (progress || connection->timer_kind != TIMER_WRITE))
-        front_timer(connection->front, connection, TIMER_WRITE);
+    if (waits && (progress || connection->base.timer_kind != TIMER_WRITE))
+        connection_timer(&connection->base, TIMER_WRITE);
     else if (!waits)
-        front_timer(connection->front, connection, TIMER_NONE);
+        connection_timer(&connection->base, TIMER_NONE);
     return true;
 }
 
@@ -99,7 +99,8 @@ void h1_write_continue(struct h1_connection *connection)
 static void head_begin(struct h1_connection *connection, int http_status, struct bytes request_id)
 {
     buffer_printf(&connection->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nStrata-Request-Id: %.*s\r\n", http_status,
-                  http_reason_phrase(http_status), front_date(connection->front), BYTES_FORMAT(request_id));
+                  http_reason_phrase(http_status), front_date(connection->base.front),
+                  BYTES_FORMAT(request_id));
 }
 
 static void head_end(struct h1_connection *connection, bool upgrade)
@@ -115,7 +116,7 @@ static void head_end(struct h1_connection *connection, bool upgrade)
     buffer_add_text(out, "\r\n");
 }
 
-void h1_write_refusal(struct h1_connection *connection, const struct h1_refusal *refusal,
+void h1_write_refusal(struct h1_connection *connection, const struct http_refusal *refusal,
                       struct bytes request_id, const char *extra)
 {
     struct buffer text = buffer_make(0);
@@ -201,10 +202,10 @@ static void h1_answer(void *context, struct http_exchange *exchange)
     const bool abandoned = answer == ANSWER_STREAM && connection->half_closed;
     if (answer == ANSWER_RESET || abandoned) {
         buffer_done(&part);
-        h1_connection_reset(connection);
+        connection_reset(&connection->base);
         return;
     }
-    connection->close_after |= connection->front->draining;
+    connection->close_after |= connection->base.front->draining;
     if (answer == ANSWER_WHOLE)
         write_whole(connection, exchange, &part);
     else

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define REQUESTS_MAX 64U
 
-static const struct h1_limits limits = {
+static const struct request_limits limits = {
     .target_max_bytes = 256, .header_max_bytes = 2048, .header_max_count = 16, .body_max_bytes = 1024};
 
 /* What was understood: methods, targets, headers and bodies of all requests up to the first refusal. */
@@ -37,7 +37,7 @@ static void note(struct buffer *seen, struct bytes bytes)
     buffer_add_bytes(seen, bytes);
 }
 
-static void note_message(struct buffer *seen, const struct h1_message *message)
+static void note_message(struct buffer *seen, const struct request_head *message)
 {
     note(seen, message->method);
     note(seen, message->path);
@@ -54,8 +54,8 @@ static size_t read_one(struct reading *reading, struct bytes data, size_t at, si
 {
     struct arena *arena = arena_new(0);
     struct buffer content = buffer_make(0);
-    struct h1_refusal refusal;
-    struct h1_message message;
+    struct http_refusal refusal;
+    struct request_head message;
     struct h1_head head = {0};
     struct h1_body body;
     size_t there = 0, head_bytes = 0;

@@ -97,7 +97,6 @@ static const struct {
     {"HTTP/1.2", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", 0, "505*"},
     {"HTTP/11.1", "GET / HTTP/11.1\r\nHost: h\r\n\r\n", 0, "400*"},
     {"another protocol", "GET / HTTQ/1.1\r\nHost: h\r\n\r\n", 0, "400*"},
-    {"the preface of HTTP/2", SIZED("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"), "505*"},
     {"a TLS hello", SIZED("\x16\x03\x01\x02\0\x01"), "400*"},
     {"no Host", "GET / HTTP/1.1\r\n\r\n", 0, "400*"},
     {"an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 0, "400*"},

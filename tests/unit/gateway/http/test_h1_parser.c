@@ -2,13 +2,13 @@
 
 #include "gateway/http/h1_parser.h"
 
-static const struct h1_limits limits = {
+static const struct request_limits limits = {
     .target_max_bytes = 64, .header_max_bytes = 512, .header_max_count = 8, .body_max_bytes = 64};
 
 struct outcome {
     enum h1_step step;
-    struct h1_refusal refusal;
-    struct h1_message message;
+    struct http_refusal refusal;
+    struct request_head message;
     struct buffer body;
     size_t used_bytes;
 };

@@ -58,7 +58,7 @@ static void test_requests_are_let_in_by_the_rules(void **state)
         if (rows[i].name != NULL)
             headers[request.header_count++] =
                 (struct http_header){bytes_of_text(rows[i].name), bytes_of_text(rows[i].value)};
-        struct h1_refusal refusal = {0, status_ok()};
+        struct http_refusal refusal = {0, status_ok()};
         const bool allowed = access_allows(&rules, &request, rows[i].has_body, &refusal);
         if (allowed != (rows[i].http_status == 0) || refusal.http_status != rows[i].http_status)
             fail_msg("%s: %s, status %d, \"%s\"", rows[i].why, allowed ? "allowed" : "refused",
