@@ -4,10 +4,10 @@ else()
     set(STRATA_TEST_SCALE 100 CACHE INTERNAL "percent of the work")
 endif()
 
-# strata_python_test(test_grpc LABEL integration TIMEOUT 300): a Python program of the folder, run by ctest against the real
-# executable.
+# strata_python_test(test_grpc LABEL integration TIMEOUT 300 [SPLIT]): a Python program of the folder, run by ctest against
+# the real executable. SPLIT runs it a second time, as NAME_split, against core and gateway in two processes.
 function(strata_python_test NAME)
-    cmake_parse_arguments(TEST "" "TIMEOUT;LABEL" "" ${ARGN})
+    cmake_parse_arguments(TEST "SPLIT" "TIMEOUT;LABEL" "" ${ARGN})
     add_test(NAME ${TEST_LABEL}_${NAME} COMMAND ${CMAKE_SOURCE_DIR}/.venv/bin/python ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}.py
              WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set(environment
@@ -19,4 +19,11 @@ function(strata_python_test NAME)
         "UBSAN_OPTIONS=print_stacktrace=1")
     set_tests_properties(${TEST_LABEL}_${NAME} PROPERTIES LABELS ${TEST_LABEL} TIMEOUT ${TEST_TIMEOUT} RUN_SERIAL ON
         ENVIRONMENT "${environment}")
+    if(TEST_SPLIT)
+        add_test(NAME ${TEST_LABEL}_${NAME}_split
+                 COMMAND ${CMAKE_SOURCE_DIR}/.venv/bin/python ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}.py
+                 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+        set_tests_properties(${TEST_LABEL}_${NAME}_split PROPERTIES LABELS ${TEST_LABEL} TIMEOUT ${TEST_TIMEOUT}
+            RUN_SERIAL ON ENVIRONMENT "${environment};STRATA_TEST_SPLIT=1")
+    endif()
 endfunction()

@@ -25,7 +25,7 @@
 
 #include "gateway/http/front.h"
 #include "gateway/http/h1_parser.h"
-#include "gateway/http/list_internal.h"
+#include "base/list.h"
 
 #define READ_BYTES              ((size_t)64 * 1024)
 #define REQUEST_ARENA_MAX_BYTES ((size_t)256 * 1024 * 1024)

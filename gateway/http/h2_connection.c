@@ -18,9 +18,8 @@
 #define STREAMS_MAX             128U
 #define STREAM_WINDOW_BYTES     ((uint32_t)256 * 1024)
 #define CONNECTION_WINDOW_BYTES (1024 * 1024)
-#define OUT_MAX_BYTES           ((size_t)64 * 1024) /* framed ahead of the kernel */
-#define RESETS_BURST            1000U               /* streams a client may reset at once, */
-#define RESETS_A_SECOND         33U                 /* and for long */
+#define RESETS_BURST            1000U /* streams a client may reset at once, */
+#define RESETS_A_SECOND         33U   /* and for long */
 #define CONTINUATIONS_MAX       8U
 #define UNACKNOWLEDGED_MAX      1000U
 
@@ -146,58 +145,21 @@ static bool session_make(struct h2_connection *connection, const struct request_
 
 /* --- the socket --- */
 
-static size_t unsent_bytes(const struct h2_connection *connection)
-{
-    return connection->out.size_bytes - connection->out_at;
-}
-
-/* False: a frame could not be made, or kept. */
-static bool frames_make(struct h2_connection *connection)
-{
-    while (unsent_bytes(connection) < OUT_MAX_BYTES) {
-        const uint8_t *frame = NULL;
-        const ssize_t size = nghttp2_session_mem_send(connection->session, &frame);
-        if (size <= 0)
-            return size == 0;
-        buffer_add(&connection->out, frame, (size_t)size);
-        if (connection->out.failed)
-            return false;
-    }
-    return true;
-}
-
 /* Frames and sends until the kernel takes no more. False: the connection was closed. */
 static bool flush(struct h2_connection *connection, bool *ret_progress)
 {
-    for (;;) {
-        if (!frames_make(connection)) {
-            connection_reset(&connection->base);
-            return false;
-        }
-        if (unsent_bytes(connection) == 0) {
-            if (connection->out.capacity_bytes > 2 * OUT_MAX_BYTES)
-                buffer_done(&connection->out);
-            buffer_clear(&connection->out);
-            connection->out_at = 0;
-            return true;
-        }
-        const ssize_t size = send(connection->base.fd, connection->out.data + connection->out_at,
-                                  unsent_bytes(connection), MSG_NOSIGNAL);
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            return true;
-        if (size < 0) {
-            connection_close(&connection->base);
-            return false;
-        }
-        *ret_progress = true;
-        connection->out_at += (size_t)size;
-        if (connection->out_at == connection->out.size_bytes) {
-            buffer_clear(&connection->out);
-            connection->out_at = 0;
-        }
+    switch (h2_output_flush(&connection->out, connection->session, connection->base.fd, ret_progress)) {
+    case H2_FLUSHED:
+    case H2_FLUSH_WAITS:
+        return true;
+    case H2_FLUSH_CLOSED:
+        connection_close(&connection->base);
+        return false;
+    case H2_FLUSH_FAILED:
+        connection_reset(&connection->base);
+        return false;
     }
+    return false;
 }
 
 /* Everything was said: FIN, then the rest of the input is dropped, or its RST could destroy what was sent. */
@@ -214,10 +176,10 @@ static void linger(struct h2_connection *connection)
 
 static void timer_choose(struct h2_connection *connection, bool progress)
 {
-    const enum timer_kind kind = unsent_bytes(connection) > 0     ? TIMER_WRITE
-                                 : connection->arriving_count > 0 ? TIMER_BODY
-                                 : connection->stream_count == 0  ? TIMER_IDLE
-                                                                  : TIMER_NONE;
+    const enum timer_kind kind = h2_output_waits(&connection->out) ? TIMER_WRITE
+                                 : connection->arriving_count > 0  ? TIMER_BODY
+                                 : connection->stream_count == 0   ? TIMER_IDLE
+                                                                   : TIMER_NONE;
     if (kind != connection->base.timer_kind || (kind == TIMER_WRITE && progress))
         connection_timer(&connection->base, kind);
 }
@@ -228,7 +190,7 @@ void h2_connection_proceed(struct h2_connection *connection)
     if (connection->base.fd < 0 || connection->lingering || !flush(connection, &progress))
         return;
     h2_streams_sent(connection);
-    const bool said = unsent_bytes(connection) == 0;
+    const bool said = !h2_output_waits(&connection->out);
     const bool over =
         !nghttp2_session_want_read(connection->session) && !nghttp2_session_want_write(connection->session);
     if (said && (over || (connection->leaving && connection->stream_count == 0))) {
@@ -337,7 +299,7 @@ static void h2_free(struct connection *base)
 {
     struct h2_connection *connection = (struct h2_connection *)base;
     nghttp2_session_del(connection->session);
-    buffer_done(&connection->out);
+    h2_output_done(&connection->out);
     free(connection);
 }
 

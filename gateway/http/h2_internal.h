@@ -6,6 +6,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "gateway/h2/h2_output.h"
 #include "gateway/http/front_internal.h"
 
 struct h2_connection {
@@ -15,8 +16,7 @@ struct h2_connection {
     size_t stream_count;
     size_t arriving_count; /* of them: requests that are not complete yet */
     size_t arriving_bytes; /* bodies of those */
-    struct buffer out;     /* frames on their way to the kernel: [out_at, size) */
-    size_t out_at;
+    struct h2_output out;
     bool leaving;   /* GOAWAY was sent: closes with its last stream */
     bool lingering; /* everything was sent, input is dropped until the client closes */
 };

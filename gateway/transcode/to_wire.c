@@ -217,7 +217,7 @@ static struct status put_raw(const struct reading *reading, const struct schema_
                              const struct json_token *token, struct given *given, struct buffer *wire)
 {
     struct bytes value;
-    STATUS_TRY(json_skip_value(reading->json, token, &value));
+    STATUS_TRY(json_skip_embedded(reading->json, token, &value));
     if (strcmp(field->name, "data") == 0) {
         given->raw_field = field;
         given->raw_token = *token;

@@ -1,6 +1,7 @@
 /* Values of single fields, shared by the readers and the writer. */
 #pragma once
 
+#include "base/base64.h"
 #include "gateway/transcode/transcode.h"
 
 #define NANOS_A_SECOND 1000000000
@@ -19,10 +20,6 @@ void double_write(double value, struct buffer *to); /* the shortest text that re
 bool duration_parse(struct bytes text, int64_t *ret_seconds, int32_t *ret_nanos);
 /* With quotes. Seconds and nanos must be within Duration's bounds. */
 void duration_write(int64_t seconds, int32_t nanos, struct buffer *to);
-
-/* Either alphabet of RFC 4648, with or without padding; appended to `to`. */
-bool base64_decode(struct bytes text, struct buffer *to);
-void base64_encode(struct bytes bytes, struct buffer *to);
 
 /* True when a message's `data` is bytes, not JSON, by its content_type. */
 bool is_opaque(struct bytes content_type);

@@ -16,6 +16,7 @@
 #include "domain/domain.h"
 #include "gateway/gateway.h"
 #include "gateway/upstream/upstream.h"
+#include "gateway/upstream/upstream_grpc.h"
 #include "main/serve_internal.h"
 #include "rpc/table.h"
 #include "server/server.h"
@@ -67,7 +68,10 @@ static void stop_all(struct running *running)
         service_stop(running->service);
     gateway_stop(running->gateway, DRAIN_MS);
     server_stop(running->server, DRAIN_MS);
-    upstream_local_free(running->upstream);
+    if (running->options->parts == SERVE_GATEWAY)
+        upstream_grpc_free(running->upstream);
+    else
+        upstream_local_free(running->upstream);
     rpc_table_free(running->table);
     service_free(running->service);
     writer_stop(running->writer);
@@ -107,10 +111,10 @@ static bool is_memory(const struct config *config, enum config_key key)
     return strcmp(config_text(config, key), "memory") == 0;
 }
 
+/* Snapshots in memory have no bound of their own: which of them go, the service knows. */
 static struct status open_stores(struct running *running)
 {
     const struct config *config = running->config;
-    const size_t snapshots_max = (size_t)config_int(config, CONFIG_MAX_SNAPSHOTS);
     const struct serve_options *once = running->options;
     if (is_memory(config, CONFIG_EVENT_STORE) && (once->accept_data_loss || once->accept_state_loss))
         return status_error(
@@ -119,7 +123,7 @@ static struct status open_stores(struct running *running)
             once->accept_data_loss ? "--accept-data-loss" : "--accept-state-loss");
     if (is_memory(config, CONFIG_EVENT_STORE)) {
         STATUS_TRY(memory_store_open(&system_clock, &running->store));
-        return memory_snapshots_open(snapshots_max, &running->snapshots);
+        return memory_snapshots_open(0, &running->snapshots);
     }
     const char *path = config_text(config, CONFIG_EMBEDDED_PATH);
     const struct embedded_options options = {
@@ -136,7 +140,7 @@ static struct status open_stores(struct running *running)
     if (status.code != STATUS_OK)
         return status_prefix(status, "database.embedded.path \"%s\"", path);
     if (is_memory(config, CONFIG_SNAPSHOT_STORE))
-        return memory_snapshots_open(snapshots_max, &running->snapshots);
+        return memory_snapshots_open(0, &running->snapshots);
     return embedded_store_snapshots(running->store, &running->snapshots);
 }
 
@@ -261,26 +265,51 @@ static struct status make_table(struct running *running)
     return rpc_table_check(running->table);
 }
 
-static struct status start_edges(struct running *running)
+static const char *bind_address(const struct config *config)
 {
-    const struct config *config = running->config;
     const char *bind = config_text(config, CONFIG_SERVER_BIND);
+    return strcmp(bind, "localhost") == 0 ? "127.0.0.1" : bind;
+}
+
+static struct status start_server(struct running *running)
+{
+    const char *numeric = bind_address(running->config);
     char address[ADDRESS_BYTES];
-    const char *numeric = strcmp(bind, "localhost") == 0 ? "127.0.0.1" : bind;
-    (void)snprintf(address, sizeof address, strchr(numeric, ':') != NULL ? "[%s]:%d" : "%s:%d", numeric,
-                   (int)config_int(config, CONFIG_SERVER_GRPC_PORT)); /* a cut address is refused below */
+    (void)snprintf(
+        address, sizeof address, strchr(numeric, ':') != NULL ? "[%s]:%d" : "%s:%d", numeric,
+        (int)config_int(running->config, CONFIG_SERVER_GRPC_PORT)); /* a cut address is refused below */
     const struct server_options server = {
         .bind = address,
         .table = running->table,
         .clock = &system_clock,
         .log = running->log,
     };
-    STATUS_TRY(server_start(&server, &running->server));
+    return server_start(&server, &running->server);
+}
+
+static struct status make_upstream(struct running *running)
+{
+    if (running->options->parts == SERVE_GATEWAY) {
+        const struct upstream_grpc_options options = {
+            .addresses = running->options->upstreams,
+            .address_count = running->options->upstream_count,
+            .clock = &system_clock,
+            .entropy = &system_entropy,
+            .log = running->log,
+        };
+        return upstream_grpc_new(&options, &running->upstream);
+    }
     running->upstream = upstream_local_new(running->table);
-    if (running->upstream == NULL)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the gateway");
+    return running->upstream != NULL ? status_ok()
+                                     : status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the gateway");
+}
+
+static struct status start_gateway(struct running *running)
+{
+    const struct config *config = running->config;
+    STATUS_TRY(make_upstream(running));
     struct gateway_options gateway = {
-        .bind_address = numeric,
+        .bind_address = bind_address(config),
         .port = (uint16_t)config_int(config, CONFIG_SERVER_HTTP_PORT),
         .development = config_security(config) == CONFIG_SECURITY_DEVELOPMENT,
         .websocket = config_bool(config, CONFIG_WEBSOCKET_ENABLED),
@@ -293,9 +322,8 @@ static struct status start_edges(struct running *running)
                          &running->gateway);
 }
 
-static struct status build(struct running *running)
+static struct status build_core(struct running *running)
 {
-    STATUS_TRY(open_log(running));
     STATUS_TRY(open_stores(running));
     STATUS_TRY(open_cache(running));
     STATUS_TRY(make_domain(running));
@@ -304,35 +332,57 @@ static struct status build(struct running *running)
     STATUS_TRY(start_writer(running));
     STATUS_TRY(make_service(running));
     STATUS_TRY(make_table(running));
-    return start_edges(running);
+    return start_server(running);
+}
+
+static struct status build(struct running *running)
+{
+    STATUS_TRY(open_log(running));
+    if (running->options->parts != SERVE_GATEWAY)
+        STATUS_TRY(build_core(running));
+    return running->options->parts != SERVE_CORE ? start_gateway(running) : status_ok();
+}
+
+static void print_gateway(const struct running *running)
+{
+    (void)printf("  REST, SSE, WebSocket   http://%s:%d\n", config_text(running->config, CONFIG_SERVER_BIND),
+                 gateway_port(running->gateway));
+    for (size_t i = 0; i < running->options->upstream_count; i++)
+        (void)printf("  core                   %s\n", running->options->upstreams[i]);
+}
+
+static void print_core(const struct running *running)
+{
+    const bool memory = is_memory(running->config, CONFIG_EVENT_STORE);
+    (void)printf("  gRPC                   %s:%d\n"
+                 "  events                 %s%s\n",
+                 config_text(running->config, CONFIG_SERVER_BIND), server_port(running->server),
+                 memory ? "in memory: gone when it stops" : "embedded store in ",
+                 memory ? "" : config_text(running->config, CONFIG_EMBEDDED_PATH));
 }
 
 /* A person reads this; the log has the same for programs. */
 static void print_banner(const struct running *running)
 {
-    const struct config *config = running->config;
-    const char *bind = config_text(config, CONFIG_SERVER_BIND);
-    const bool memory = is_memory(config, CONFIG_EVENT_STORE);
-    const int port = gateway_port(running->gateway);
-    (void)printf(
-        "Strata %s is serving.\n"
-        "  REST, SSE, WebSocket   http://%s:%d\n"
-        "  gRPC                   %s:%d\n"
-        "  events                 %s%s\n"
-        "  security               development mode: loopback only, no tokens\n\n"
-        "Try:\n"
-        "  curl -X POST http://localhost:%d/api/v1/aggregates/ -H 'Content-Type: application/json' "
-        "-d '{\"type\":\"user\",\"id\":\"user-123\",\"initial_state\":{\"email\":\"john@example.com\"}}'\n"
-        "Ctrl-C stops it cleanly.\n",
-        STRATA_BUILD_VERSION, bind, port, bind, server_port(running->server),
-        memory ? "in memory: gone when it stops" : "embedded store in ",
-        memory ? "" : config_text(config, CONFIG_EMBEDDED_PATH), port);
+    (void)printf("Strata %s is serving.\n", STRATA_BUILD_VERSION);
+    if (running->gateway != NULL)
+        print_gateway(running);
+    if (running->server != NULL)
+        print_core(running);
+    (void)printf("  security               development mode: loopback only, no tokens\n\n");
+    if (running->gateway != NULL)
+        (void)printf(
+            "Try:\n"
+            "  curl -X POST http://localhost:%d/api/v1/aggregates/ -H 'Content-Type: application/json' "
+            "-d '{\"type\":\"user\",\"id\":\"user-123\",\"initial_state\":{\"email\":\"john@example.com\"}}'\n",
+            gateway_port(running->gateway));
+    (void)printf("Ctrl-C stops it cleanly.\n");
     (void)fflush(stdout); /* the log says the same */
 }
 
 static void log_recovery(const struct running *running)
 {
-    if (is_memory(running->config, CONFIG_EVENT_STORE))
+    if (running->store == NULL || is_memory(running->config, CONFIG_EVENT_STORE))
         return;
     struct embedded_recovery recovery;
     embedded_store_recovery(running->store, &recovery);
@@ -368,10 +418,12 @@ struct status serve_run(const struct config *config, const struct serve_options 
     struct status status = build(&running);
     if (status.code == STATUS_OK) {
         log_recovery(&running);
-        server_set_serving(running.server, true);
+        if (running.server != NULL)
+            server_set_serving(running.server, true);
         print_banner(&running);
-        log_info(running.log, "serving", LOG_INT("http_port", gateway_port(running.gateway)),
-                 LOG_INT("grpc_port", server_port(running.server)),
+        log_info(running.log, "serving",
+                 LOG_INT("http_port", running.gateway == NULL ? 0 : gateway_port(running.gateway)),
+                 LOG_INT("grpc_port", running.server == NULL ? 0 : server_port(running.server)),
                  LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)),
                  LOG_TEXT("security", security_mode(config)));
         wait_for_signal(&signals, running.log);

@@ -15,13 +15,26 @@ struct serve_arguments {
     struct serve_options once;
 };
 
-enum { OPTION_CHECK = 0x100, OPTION_EMBEDDED, OPTION_KEYS, OPTION_DATA_LOSS, OPTION_STATE_LOSS };
+enum {
+    OPTION_CHECK = 0x100,
+    OPTION_EMBEDDED,
+    OPTION_KEYS,
+    OPTION_ONLY,
+    OPTION_UPSTREAM,
+    OPTION_DATA_LOSS,
+    OPTION_STATE_LOSS
+};
 
 static const struct argp_option options[] = {
     {"config", 'c', "FILE", 0, "YAML configuration; configs/config.yaml shows every key", 0},
     {"check-config", OPTION_CHECK, NULL, 0, "say whether the configuration is good, start nothing", 0},
     {"embedded", OPTION_EMBEDDED, NULL, 0, "use the embedded store whatever the database sections say", 0},
     {"keys", OPTION_KEYS, NULL, 0, "list every configuration key", 0},
+    {"only", OPTION_ONLY, "PART", 0,
+     "run a part of the service: core (store and gRPC) or gateway (REST, SSE, WebSocket; needs --upstream)",
+     0},
+    {"upstream", OPTION_UPSTREAM, "HOST:PORT", 0,
+     "gRPC address of a core, for --only gateway; several are used in turns", 0},
     {NULL, 0, NULL, 0, "After a loss, for one start, when a message asks for it:", 1},
     {"accept-data-loss", OPTION_DATA_LOSS, NULL, 0,
      "go on although the log ends before, or differs from, what was remembered; the loss is recorded as an event "
@@ -36,6 +49,40 @@ static void print_keys(void)
 {
     for (enum config_key key = 0; key < CONFIG_KEY_COUNT; key++)
         (void)printf("  %-40s %s\n", config_key_path(key), config_key_help(key));
+}
+
+static void take_part(const char *value, struct argp_state *state, struct serve_options *once)
+{
+    if (strcmp(value, "core") == 0)
+        once->parts = SERVE_CORE;
+    else if (strcmp(value, "gateway") == 0)
+        once->parts = SERVE_GATEWAY;
+    else
+        argp_error(state, "--only is \"%s\"; it must be core or gateway", value);
+}
+
+static void take_upstream(const char *value, struct argp_state *state, struct serve_options *once)
+{
+    if (once->upstream_count == SERVE_UPSTREAMS_MAX)
+        argp_error(state, "--upstream is given more than %u times", SERVE_UPSTREAMS_MAX);
+    else
+        once->upstreams[once->upstream_count++] = value;
+}
+
+/* Options that need, or exclude, each other. */
+static void check_parts(struct argp_state *state, const struct serve_arguments *arguments)
+{
+    const struct serve_options *once = &arguments->once;
+    const bool gateway = once->parts == SERVE_GATEWAY;
+    if (gateway && once->upstream_count == 0)
+        argp_error(state, "--only gateway needs --upstream HOST:PORT, the gRPC address of a core");
+    if (!gateway && once->upstream_count > 0)
+        argp_error(state, "--upstream is for --only gateway; leave it out, or add that");
+    if (gateway && (arguments->embedded || once->accept_data_loss || once->accept_state_loss))
+        argp_error(state, "--only gateway opens no store; give %s to the core",
+                   arguments->embedded      ? "--embedded"
+                   : once->accept_data_loss ? "--accept-data-loss"
+                                            : "--accept-state-loss");
 }
 
 static error_t take_option(int key, char *value, struct argp_state *state)
@@ -56,6 +103,15 @@ static error_t take_option(int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_STATE_LOSS:
         arguments->once.accept_state_loss = true;
+        return 0;
+    case OPTION_ONLY:
+        take_part(value, state, &arguments->once);
+        return 0;
+    case OPTION_UPSTREAM:
+        take_upstream(value, state, &arguments->once);
+        return 0;
+    case ARGP_KEY_END:
+        check_parts(state, arguments);
         return 0;
     case OPTION_KEYS:
         print_keys();

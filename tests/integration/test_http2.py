@@ -1,9 +1,7 @@
 """HTTP/2 on the HTTP port, by prior knowledge, spoken to by curl, by the h2 library and by h2spec."""
 
 import json
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -336,7 +334,7 @@ class Http2(unittest.TestCase):
         with Service() as service, Connection(service) as connection:
             stream = connection.request("GET", "/api/v1/events/subscribe")
             connection.wait(lambda: connection.replies[stream].status)
-            os.kill(service.process.pid, signal.SIGTERM)
+            service.terminate()
             connection.wait(lambda: connection.replies[stream].ended)
             self.assertIn(b"event: closing", connection.replies[stream].body)
             connection.wait(lambda: connection.goaway is not None)

@@ -225,7 +225,7 @@ class Shutdown(unittest.TestCase):
             ws.take("caught_up")
             client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[custom("end")]))
             self.assertEqual(ws.events(1)[0]["aggregate_id"], "end")
-            s.process.terminate()
+            s.terminate()
             closing = ws.take("closing")
             self.assertEqual(closing["closing"], {"reason": "SHUTTING_DOWN", "position": "1"}, closing)
             for socket in (ws, idle):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,7 +31,14 @@ def environment(extra=None):
 
 
 class Service:
-    """`with Service() as s:` s.http is "http://127.0.0.1:PORT", s.grpc "127.0.0.1:PORT"."""
+    """`with Service() as s:` s.http is "http://127.0.0.1:PORT", s.grpc "127.0.0.1:PORT".
+
+    With STRATA_TEST_SPLIT it is two processes, see SplitService.
+    """
+
+    def __new__(cls, data=None, config=None, arguments=()):
+        split = cls is Service and os.environ.get("STRATA_TEST_SPLIT") and "--only" not in arguments
+        return object.__new__(SplitService if split else cls)
 
     def __init__(self, data=None, config=None, arguments=()):
         self.own_folder = data is None
@@ -80,12 +88,16 @@ class Service:
     def log(self):
         return self.log_path.read_text(errors="replace")[-8000:]
 
+    def terminate(self):
+        """Begins a clean stop."""
+        self.process.send_signal(signal.SIGTERM)
+
     def stop(self):
         """A clean stop; the exit code must be 0, also of a service that has ended before."""
         if self.process is None or self.killed:
             return
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            Service.terminate(self)
         code = self.process.wait(timeout=60)
         if code != 0:
             raise RuntimeError("the service ended with %d:\n%s" % (code, self.log()))
@@ -132,6 +144,44 @@ class Service:
         if "json" in kind and "ndjson" not in kind and content:
             return status, headers, json.loads(content)
         return status, headers, content
+
+
+class SplitService(Service):
+    """The same in two processes: `strata serve --only core`, and `--only gateway` in front of it."""
+
+    def start(self):
+        self.core_arguments = self.core_arguments if hasattr(self, "core_arguments") else list(self.arguments)
+        self.arguments = [*self.core_arguments, "--only", "core"]
+        super().start()
+        settings = {name: value for name, value in self.config.items() if "DATABASE" not in name}
+        self.gateway = Service(config=settings, arguments=["--only", "gateway", "--upstream", self.grpc])
+        self.gateway.start()
+        self.http, self.http_port = self.gateway.http, self.gateway.http_port
+        return self
+
+    def log(self):
+        return super().log() + "--- gateway\n" + self.gateway.log()
+
+    def terminate(self):
+        """Core first, as the one process does it: its subscriptions are told, and the gateway passes it on."""
+        super().terminate()
+
+        def then_the_gateway():
+            self.process.wait()
+            self.gateway.terminate()
+        threading.Thread(target=then_the_gateway, daemon=True).start()
+
+    def stop(self):
+        try:
+            super().stop()
+        finally:
+            self.gateway.stop()
+            self.gateway.remove()
+
+    def kill(self):
+        super().kill()
+        self.gateway.kill()
+        self.gateway.remove()
 
 
 def stubs():
