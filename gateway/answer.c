@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/fault_pointers_internal.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/http/problem.h"
 #include "gateway/transcode/transcode.h"
@@ -11,6 +12,12 @@
 
 void respond_problem(struct http_exchange *exchange, const struct status *status, int http_status,
                      const char *allow)
+{
+    respond_problem_at(exchange, NULL, status, http_status, allow);
+}
+
+void respond_problem_at(struct http_exchange *exchange, const struct schema_route *route,
+                        const struct status *status, int http_status, const char *allow)
 {
     const struct http_request *http = exchange_request(exchange);
     struct answer_headers headers = {.count = 0};
@@ -25,7 +32,8 @@ void respond_problem(struct http_exchange *exchange, const struct status *status
         add_header(&headers, "Retry-After", bytes_of_text(seconds));
     }
     struct buffer body = buffer_make(0);
-    problem_write(&body, status, code, http->request_id);
+    problem_write_at(&body, status, code, http->request_id,
+                     fault_pointers(http->arena, http, route, status->faults));
     exchange_respond(exchange, code, headers.items, headers.count,
                      body.failed ? BYTES_NONE : buffer_bytes(&body));
     buffer_done(&body);

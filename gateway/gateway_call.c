@@ -38,7 +38,7 @@ static void call_unref(struct gateway_call *call)
 void answer_problem(struct gateway_call *call, const struct status *status, int http_status)
 {
     call->answered = true;
-    respond_problem(call->exchange, status, http_status, NULL);
+    respond_problem_at(call->exchange, call->route, status, http_status, NULL);
 }
 
 void answer_reset(struct gateway_call *call)

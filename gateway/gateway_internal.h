@@ -48,6 +48,9 @@ void respond_options(struct http_exchange *exchange, const char *allow);
 /* A failure as problem+json; http_status 0 = the status' own. `allow` NULL = no such header. */
 void respond_problem(struct http_exchange *exchange, const struct status *status, int http_status,
                      const char *allow);
+/* The same of a call whose route is known, with pointers to the faulty fields in its body. */
+void respond_problem_at(struct http_exchange *exchange, const struct schema_route *route,
+                        const struct status *status, int http_status, const char *allow);
 
 enum answer_form {
     ANSWER_JSON,

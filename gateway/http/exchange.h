@@ -36,7 +36,7 @@ struct http_header {
 
 /* Everything is borrowed from the exchange and as it was sent: nothing is decoded. */
 struct http_request {
-    struct bytes method; /* "GET"; of http-parser's known methods, others were answered with 501 */
+    struct bytes method; /* "GET"; any token but CONNECT */
     struct bytes target; /* the request target as sent */
     /* From "/" up to "?"; percent-encoding, "//", "..", ";" and "+" untouched. "*" for OPTIONS *. */
     struct bytes path;

@@ -28,7 +28,7 @@ struct front;
 
 /* Run on the front's thread; must not block. */
 struct front_handler_ops {
-    /* A whole request that passed the front's checks, any method it knows (also OPTIONS), any path. Required. */
+    /* A whole request that passed the front's checks, any method but CONNECT, any path. Required. */
     void (*on_request)(void *context, struct http_exchange *exchange);
 
     /*

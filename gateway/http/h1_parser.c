@@ -162,18 +162,6 @@ static enum h1_step request_line_parse(struct bytes head, const struct request_l
     return request_line_check(ret, limits, ret_refusal) ? H1_DONE : H1_REFUSED;
 }
 
-static enum h1_step library_refusal(const http_parser *parser, const struct request_head *message,
-                                    struct http_refusal *ret)
-{
-    const enum http_errno error = HTTP_PARSER_ERRNO(parser);
-    if (error == HPE_INVALID_METHOD)
-        return h1_refuse(ret, 501,
-                         status_error(STATUS_UNIMPLEMENTED, "the method %.*s is not known here",
-                                      message->method.size_bytes > 32 ? 32 : (int)message->method.size_bytes,
-                                      (const char *)message->method.data));
-    return REFUSE_400(ret, "the request is malformed: %s", http_errno_description(error));
-}
-
 enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct request_limits *limits,
                            struct request_head *ret, struct http_refusal *ret_refusal)
 {
@@ -197,10 +185,15 @@ enum h1_step h1_head_parse(struct arena *arena, struct bytes head, const struct 
     http_parser parser;
     http_parser_init(&parser, HTTP_REQUEST);
     parser.data = &collector;
-    const size_t used = http_parser_execute(&parser, &settings, (const char *)head.data, head.size_bytes);
+    /* The library knows a list of methods; which ones a path has is for the router to say, with 405. */
+    const char *behind = (const char *)ret->method.data + ret->method.size_bytes;
+    const size_t behind_bytes = head.size_bytes - (size_t)(behind - (const char *)head.data);
+    const size_t used = http_parser_execute(&parser, &settings, "GET", 3) == 3
+                            ? http_parser_execute(&parser, &settings, behind, behind_bytes)
+                            : 0;
     const enum http_errno error = HTTP_PARSER_ERRNO(&parser);
-    if (error != HPE_OK || used != head.size_bytes)
-        return library_refusal(&parser, ret, ret_refusal);
+    if (error != HPE_OK || used != behind_bytes)
+        return REFUSE_400(ret_refusal, "the request is malformed: %s", http_errno_description(error));
     ret->keep_alive = http_should_keep_alive(&parser) && !(parser.flags & F_CONNECTION_CLOSE);
 
     return request_head_check(ret, ret_refusal) ? H1_DONE : H1_REFUSED;

@@ -13,7 +13,7 @@
  * repeated Content-Length or Host, no Host in HTTP/1.1, Content-Length together with Transfer-Encoding,
  * Transfer-Encoding in HTTP/1.0, a target or a Host with foreign characters, a Host that contradicts an
  * absolute target, wrong chunk sizes. 413, 414, 431: limits. 417: another expectation than 100-continue. 501:
- * a method that http-parser does not know, CONNECT, TRACE, a transfer coding other than chunked. 505: another
+ * CONNECT, a transfer coding other than chunked. 505: another
  * version than 1.0 and 1.1.
  *
  * Threads   One at a time for each state struct.

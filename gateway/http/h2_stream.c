@@ -284,15 +284,6 @@ static void dispatch(struct h2_stream *stream)
     request_dispatch(stream->exchange, &stream_ops, stream);
 }
 
-static bool method_is_known(struct bytes method)
-{
-    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
-    for (size_t i = 0; i < ARRAY_COUNT(known); i++)
-        if (bytes_equal(method, bytes_of_text(known[i])))
-            return true;
-    return false;
-}
-
 /* RFC 9113 8.3.1: the authority stands for Host. */
 static bool host_from_authority(struct h2_stream *stream, struct http_refusal *ret)
 {
@@ -326,13 +317,6 @@ static bool head_is_allowed(struct h2_stream *stream, bool ended, struct http_re
     }
     if (!host_from_authority(stream, ret) || !request_line_check(head, &front->limits, ret))
         return false;
-    if (!method_is_known(head->method)) {
-        *ret = (struct http_refusal){
-            501, status_error(STATUS_UNIMPLEMENTED, "the method %.*s is not known here",
-                              head->method.size_bytes > 32 ? 32 : (int)head->method.size_bytes,
-                              (const char *)head->method.data)};
-        return false;
-    }
     if (!request_head_check(head, ret))
         return false;
     if (head->content_length > front->limits.body_max_bytes) {

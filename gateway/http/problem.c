@@ -63,7 +63,7 @@ static void add_text(struct buffer *to, const char *name, struct bytes value)
     json_add_string(to, value);
 }
 
-static void add_faults(struct buffer *to, const struct field_faults *faults)
+static void add_faults(struct buffer *to, const struct field_faults *faults, const struct bytes *pointers)
 {
     buffer_add_text(to, ",\"errors\":[");
     for (size_t i = 0; i < faults->count; i++) {
@@ -71,12 +71,22 @@ static void add_faults(struct buffer *to, const struct field_faults *faults)
         add_text(to, "field", bytes_of_text(faults->items[i].field));
         buffer_add_text(to, ",");
         add_text(to, "message", bytes_of_text(faults->items[i].message));
+        if (pointers != NULL && pointers[i].size_bytes > 0) {
+            buffer_add_text(to, ",");
+            add_text(to, "pointer", pointers[i]);
+        }
         buffer_add_text(to, "}");
     }
     buffer_add_text(to, "]");
 }
 
 void problem_write(struct buffer *to, const struct status *status, int http_status, struct bytes request_id)
+{
+    problem_write_at(to, status, http_status, request_id, NULL);
+}
+
+void problem_write_at(struct buffer *to, const struct status *status, int http_status,
+                      struct bytes request_id, const struct bytes *pointers)
 {
     if (http_status == 0)
         http_status = status_http(status->code, status->reason);
@@ -95,7 +105,7 @@ void problem_write(struct buffer *to, const struct status *status, int http_stat
     if (status->current_version != STATUS_VERSION_NONE)
         buffer_printf(to, ",\"current_version\":%d", status->current_version);
     if (status->faults != NULL && status->faults->count > 0)
-        add_faults(to, status->faults);
+        add_faults(to, status->faults, pointers);
     if (request_id.size_bytes > 0) {
         buffer_add_text(to, ",");
         add_text(to, "request_id", request_id);

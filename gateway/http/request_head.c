@@ -37,6 +37,10 @@ bool request_line_check(const struct request_head *head, const struct request_li
     for (size_t i = 0; i < head->method.size_bytes; i++)
         if (!is_token_char(head->method.data[i]))
             return REFUSE_400(ret, "the request method contains the byte 0x%02x", head->method.data[i]);
+    if (bytes_equal(head->method, BYTES_LITERAL("CONNECT")))
+        return refuse(ret, 501,
+                      status_error(STATUS_UNIMPLEMENTED, "the method %.*s is not served here",
+                                   BYTES_FORMAT(head->method)));
     const struct bytes target = head->target;
     if (target.size_bytes > limits->target_max_bytes) {
         *ret = request_target_too_long(limits->target_max_bytes);
@@ -194,11 +198,6 @@ static bool expectation_check(struct request_head *head, struct http_refusal *re
 
 bool request_head_check(struct request_head *head, struct http_refusal *ret)
 {
-    if (bytes_equal(head->method, BYTES_LITERAL("CONNECT")) ||
-        bytes_equal(head->method, BYTES_LITERAL("TRACE")))
-        return refuse(ret, 501,
-                      status_error(STATUS_UNIMPLEMENTED, "the method %.*s is not served here",
-                                   BYTES_FORMAT(head->method)));
     return framing_check(head, ret) && target_parse(head, ret) && expectation_check(head, ret);
 }
 

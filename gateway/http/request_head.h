@@ -43,12 +43,12 @@ struct request_head {
     uint64_t content_length; /* 0 also when there is none */
 };
 
-/* Method and target, their characters and sizes. False: *ret says how to answer. */
+/* Method and target, their characters and sizes; CONNECT is 501. False: *ret says how to answer. */
 bool request_line_check(const struct request_head *head, const struct request_limits *limits,
                         struct http_refusal *ret);
 
 /*
- * After request_line_check and once all headers are there: methods that are not served, Content-Length and
+ * After request_line_check and once all headers are there: Content-Length and
  * Transfer-Encoding, Host and target, Expect. Fills path, query, chunked, content_length, expects_continue.
  */
 bool request_head_check(struct request_head *head, struct http_refusal *ret);

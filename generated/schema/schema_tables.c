@@ -13,6 +13,13 @@
 #include "strata/v1/system_service.pb-c.h"
 #include "strata/v1/websocket.pb-c.h"
 
+static const struct schema_enum_value values_cleanup_what[] = {
+    {"WHAT_UNSPECIFIED", 0},
+    {"SNAPSHOTS", 1},
+    {"SUBSCRIPTIONS", 3},
+};
+static const struct schema_enum enum_cleanup_what = {"strata.v1.Cleanup.What", values_cleanup_what, 3};
+
 static const struct schema_enum_value values_direction[] = {
     {"DIRECTION_UNSPECIFIED", 0},
     {"FORWARD", 1},
@@ -27,6 +34,15 @@ static const struct schema_enum_value values_health_state[] = {
     {"UNHEALTHY", 3},
 };
 static const struct schema_enum enum_health_state = {"strata.v1.Health.State", values_health_state, 4};
+
+static const struct schema_enum_value values_operation_state[] = {
+    {"STATE_UNSPECIFIED", 0},
+    {"RUNNING", 1},
+    {"SUCCEEDED", 2},
+    {"FAILED", 3},
+    {"CANCELLED", 4},
+};
+static const struct schema_enum enum_operation_state = {"strata.v1.Operation.State", values_operation_state, 5};
 
 static const struct schema_enum_value values_snapshot_state[] = {
     {"STATE_UNSPECIFIED", 0},
@@ -1469,6 +1485,185 @@ static const struct schema_message message_stats = {
     names_stats, 24, places_stats, 14, sizeof(Strata__V1__Stats) + 16 * 2,
 };
 
+static const struct schema_field fields_verify[] = {
+    {1, "from_position", "fromPosition", SCHEMA_INT64, 0, -1, NULL, NULL, NULL},
+    {2, "trusted_checkpoint", "trustedCheckpoint", SCHEMA_BYTES, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_verify[] = {0, 1, 2};
+static const struct schema_name names_verify[] = {
+    {"fromPosition", 12, 0},
+    {"from_position", 13, 0},
+    {"trustedCheckpoint", 17, 1},
+    {"trusted_checkpoint", 18, 1},
+};
+static const struct schema_message message_verify = {
+    "strata.v1.Verify", SCHEMA_PLAIN, fields_verify, 2, NULL, 0,
+    names_verify, 4, places_verify, 3, sizeof(Strata__V1__Verify) + 16 * 0,
+};
+
+static const struct schema_field fields_cleanup[] = {
+    {1, "before", "before", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_google_protobuf_timestamp, NULL, NULL},
+    {2, "what", "what", SCHEMA_ENUM, SCHEMA_REPEATED, -1, NULL, &enum_cleanup_what, NULL},
+};
+static const uint8_t places_cleanup[] = {0, 1, 2};
+static const struct schema_name names_cleanup[] = {
+    {"what", 4, 1},
+    {"before", 6, 0},
+};
+static const struct schema_message message_cleanup = {
+    "strata.v1.Cleanup", SCHEMA_PLAIN, fields_cleanup, 2, NULL, 0,
+    names_cleanup, 2, places_cleanup, 3, sizeof(Strata__V1__Cleanup) + 16 * 1,
+};
+
+static const struct schema_field fields_rebuild[] = {
+    {1, "what", "what", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_rebuild[] = {0, 1};
+static const struct schema_name names_rebuild[] = {
+    {"what", 4, 0},
+};
+static const struct schema_message message_rebuild = {
+    "strata.v1.Rebuild", SCHEMA_PLAIN, fields_rebuild, 1, NULL, 0,
+    names_rebuild, 1, places_rebuild, 2, sizeof(Strata__V1__Rebuild) + 16 * 0,
+};
+
+static const struct schema_field fields_start_operation_request[] = {
+    {1, "verify", "verify", SCHEMA_MESSAGE, SCHEMA_PRESENCE, 0, &message_verify, NULL, NULL},
+    {3, "cleanup", "cleanup", SCHEMA_MESSAGE, SCHEMA_PRESENCE, 0, &message_cleanup, NULL, NULL},
+    {4, "rebuild", "rebuild", SCHEMA_MESSAGE, SCHEMA_PRESENCE, 0, &message_rebuild, NULL, NULL},
+    {15, "validate_only", "validateOnly", SCHEMA_BOOL, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_start_operation_request[] = {0, 1, 0, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4};
+static const struct schema_name names_start_operation_request[] = {
+    {"verify", 6, 0},
+    {"cleanup", 7, 1},
+    {"rebuild", 7, 2},
+    {"validateOnly", 12, 3},
+    {"validate_only", 13, 3},
+};
+static const char *const oneofs_start_operation_request[] = {"work"};
+static const struct schema_message message_start_operation_request = {
+    "strata.v1.StartOperationRequest", SCHEMA_PLAIN, fields_start_operation_request, 4, oneofs_start_operation_request, 1,
+    names_start_operation_request, 5, places_start_operation_request, 16, sizeof(Strata__V1__StartOperationRequest) + 16 * 0,
+};
+
+static const struct schema_field fields_get_operation_request[] = {
+    {1, "id", "id", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_get_operation_request[] = {0, 1};
+static const struct schema_name names_get_operation_request[] = {
+    {"id", 2, 0},
+};
+static const struct schema_message message_get_operation_request = {
+    "strata.v1.GetOperationRequest", SCHEMA_PLAIN, fields_get_operation_request, 1, NULL, 0,
+    names_get_operation_request, 1, places_get_operation_request, 2, sizeof(Strata__V1__GetOperationRequest) + 16 * 0,
+};
+
+static const struct schema_field fields_cancel_operation_request[] = {
+    {1, "id", "id", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_cancel_operation_request[] = {0, 1};
+static const struct schema_name names_cancel_operation_request[] = {
+    {"id", 2, 0},
+};
+static const struct schema_message message_cancel_operation_request = {
+    "strata.v1.CancelOperationRequest", SCHEMA_PLAIN, fields_cancel_operation_request, 1, NULL, 0,
+    names_cancel_operation_request, 1, places_cancel_operation_request, 2, sizeof(Strata__V1__CancelOperationRequest) + 16 * 0,
+};
+
+static const struct schema_field fields_watch_operation_request[] = {
+    {1, "id", "id", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_watch_operation_request[] = {0, 1};
+static const struct schema_name names_watch_operation_request[] = {
+    {"id", 2, 0},
+};
+static const struct schema_message message_watch_operation_request = {
+    "strata.v1.WatchOperationRequest", SCHEMA_PLAIN, fields_watch_operation_request, 1, NULL, 0,
+    names_watch_operation_request, 1, places_watch_operation_request, 2, sizeof(Strata__V1__WatchOperationRequest) + 16 * 0,
+};
+
+static const struct schema_field fields_operation_result_entry[] = {
+    {1, "key", "key", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {2, "value", "value", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_operation_result_entry[] = {0, 1, 2};
+static const struct schema_name names_operation_result_entry[] = {
+    {"key", 3, 0},
+    {"value", 5, 1},
+};
+static const struct schema_message message_operation_result_entry = {
+    "strata.v1.Operation.ResultEntry", SCHEMA_PLAIN, fields_operation_result_entry, 2, NULL, 0,
+    names_operation_result_entry, 2, places_operation_result_entry, 3, sizeof(Strata__V1__Operation__ResultEntry) + 16 * 0,
+};
+
+static const struct schema_field fields_operation[] = {
+    {1, "id", "id", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {2, "kind", "kind", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {3, "state", "state", SCHEMA_ENUM, 0, -1, NULL, &enum_operation_state, NULL},
+    {4, "done", "done", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
+    {5, "total", "total", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
+    {6, "message", "message", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {7, "started_at", "startedAt", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_google_protobuf_timestamp, NULL, NULL},
+    {8, "ended_at", "endedAt", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_google_protobuf_timestamp, NULL, NULL},
+    {9, "started_by", "startedBy", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {10, "error_code", "errorCode", SCHEMA_INT32, 0, -1, NULL, NULL, NULL},
+    {11, "result", "result", SCHEMA_MESSAGE, SCHEMA_REPEATED | SCHEMA_MAP, -1, &message_operation_result_entry, NULL, NULL},
+};
+static const uint8_t places_operation[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+static const struct schema_name names_operation[] = {
+    {"id", 2, 0},
+    {"done", 4, 3},
+    {"kind", 4, 1},
+    {"state", 5, 2},
+    {"total", 5, 4},
+    {"result", 6, 10},
+    {"endedAt", 7, 7},
+    {"message", 7, 5},
+    {"ended_at", 8, 7},
+    {"errorCode", 9, 9},
+    {"startedAt", 9, 6},
+    {"startedBy", 9, 8},
+    {"error_code", 10, 9},
+    {"started_at", 10, 6},
+    {"started_by", 10, 8},
+};
+static const struct schema_message message_operation = {
+    "strata.v1.Operation", SCHEMA_PLAIN, fields_operation, 11, NULL, 0,
+    names_operation, 15, places_operation, 12, sizeof(Strata__V1__Operation) + 16 * 1,
+};
+
+static const struct schema_field fields_list_operations_request[] = {
+    {14, "page_size", "pageSize", SCHEMA_INT32, 0, -1, NULL, NULL, NULL},
+    {15, "page_token", "pageToken", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_list_operations_request[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2};
+static const struct schema_name names_list_operations_request[] = {
+    {"pageSize", 8, 0},
+    {"pageToken", 9, 1},
+    {"page_size", 9, 0},
+    {"page_token", 10, 1},
+};
+static const struct schema_message message_list_operations_request = {
+    "strata.v1.ListOperationsRequest", SCHEMA_PLAIN, fields_list_operations_request, 2, NULL, 0,
+    names_list_operations_request, 4, places_list_operations_request, 16, sizeof(Strata__V1__ListOperationsRequest) + 16 * 0,
+};
+
+static const struct schema_field fields_list_operations_response[] = {
+    {1, "operations", "operations", SCHEMA_MESSAGE, SCHEMA_REPEATED, -1, &message_operation, NULL, NULL},
+    {2, "next_page_token", "nextPageToken", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_list_operations_response[] = {0, 1, 2};
+static const struct schema_name names_list_operations_response[] = {
+    {"operations", 10, 0},
+    {"nextPageToken", 13, 1},
+    {"next_page_token", 15, 1},
+};
+static const struct schema_message message_list_operations_response = {
+    "strata.v1.ListOperationsResponse", SCHEMA_PLAIN, fields_list_operations_response, 2, NULL, 0,
+    names_list_operations_response, 3, places_list_operations_response, 3, sizeof(Strata__V1__ListOperationsResponse) + 16 * 1,
+};
+
 static const struct schema_field fields_ws_request[] = {
     {1, "action", "action", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
     {2, "id", "id", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
@@ -1537,8 +1732,10 @@ const struct schema_message *const schema_messages[] = {
     &message_append_stream_response,
     &message_bus_stats,
     &message_cache_stats,
+    &message_cancel_operation_request,
     &message_change,
     &message_checkpoint,
+    &message_cleanup,
     &message_closing,
     &message_create_aggregate_request,
     &message_create_snapshot_request,
@@ -1551,6 +1748,7 @@ const struct schema_message *const schema_messages[] = {
     &message_get_health_request,
     &message_get_info_request,
     &message_get_latest_snapshot_request,
+    &message_get_operation_request,
     &message_get_snapshot_request,
     &message_get_stats_request,
     &message_health,
@@ -1562,9 +1760,13 @@ const struct schema_message *const schema_messages[] = {
     &message_list_aggregates_response,
     &message_list_events_request,
     &message_list_events_response,
+    &message_list_operations_request,
+    &message_list_operations_response,
     &message_list_snapshots_request,
     &message_list_snapshots_response,
     &message_new_event,
+    &message_operation,
+    &message_operation_result_entry,
     &message_order_created,
     &message_order_item,
     &message_order_status_changed,
@@ -1574,8 +1776,10 @@ const struct schema_message *const schema_messages[] = {
     &message_query_item,
     &message_read_events_request,
     &message_read_events_response,
+    &message_rebuild,
     &message_save_aggregate_request,
     &message_snapshot,
+    &message_start_operation_request,
     &message_stats,
     &message_stats_aggregates_by_type_entry,
     &message_stats_events_by_type_entry,
@@ -1586,11 +1790,13 @@ const struct schema_message *const schema_messages[] = {
     &message_user_created,
     &message_user_deleted,
     &message_user_updated,
+    &message_verify,
+    &message_watch_operation_request,
     &message_ws_error,
     &message_ws_message,
     &message_ws_request,
 };
-const size_t schema_message_count = 65;
+const size_t schema_message_count = 76;
 
 const struct schema_message *const schema_ws_request = &message_ws_request;
 const struct schema_message *const schema_ws_message = &message_ws_message;
@@ -1687,6 +1893,31 @@ const struct schema_method schema_methods[SCHEMA_METHOD_COUNT] = {
         &strata__v1__get_stats_request__descriptor,
         &strata__v1__stats__descriptor,
         false, false, (enum schema_role)2, (enum schema_rate)1, 200, false, true, NULL},
+    [METHOD_SYSTEM_SERVICE_START_OPERATION] = {"/strata.v1.SystemService/StartOperation", "strata.v1.SystemService", "StartOperation",
+        &message_start_operation_request, &message_operation,
+        &strata__v1__start_operation_request__descriptor,
+        &strata__v1__operation__descriptor,
+        false, false, (enum schema_role)6, (enum schema_rate)4, 202, true, false, "/api/v1/operations/{id}"},
+    [METHOD_SYSTEM_SERVICE_GET_OPERATION] = {"/strata.v1.SystemService/GetOperation", "strata.v1.SystemService", "GetOperation",
+        &message_get_operation_request, &message_operation,
+        &strata__v1__get_operation_request__descriptor,
+        &strata__v1__operation__descriptor,
+        false, false, (enum schema_role)4, (enum schema_rate)1, 200, false, true, NULL},
+    [METHOD_SYSTEM_SERVICE_LIST_OPERATIONS] = {"/strata.v1.SystemService/ListOperations", "strata.v1.SystemService", "ListOperations",
+        &message_list_operations_request, &message_list_operations_response,
+        &strata__v1__list_operations_request__descriptor,
+        &strata__v1__list_operations_response__descriptor,
+        false, false, (enum schema_role)4, (enum schema_rate)1, 200, false, true, NULL},
+    [METHOD_SYSTEM_SERVICE_CANCEL_OPERATION] = {"/strata.v1.SystemService/CancelOperation", "strata.v1.SystemService", "CancelOperation",
+        &message_cancel_operation_request, &message_operation,
+        &strata__v1__cancel_operation_request__descriptor,
+        &strata__v1__operation__descriptor,
+        false, false, (enum schema_role)6, (enum schema_rate)4, 200, true, false, NULL},
+    [METHOD_SYSTEM_SERVICE_WATCH_OPERATION] = {"/strata.v1.SystemService/WatchOperation", "strata.v1.SystemService", "WatchOperation",
+        &message_watch_operation_request, &message_operation,
+        &strata__v1__watch_operation_request__descriptor,
+        &strata__v1__operation__descriptor,
+        false, true, (enum schema_role)4, (enum schema_rate)3, 200, false, true, NULL},
 };
 
 static const struct schema_segment segments_0[] = {
@@ -1798,6 +2029,29 @@ static const struct schema_segment segments_18[] = {
     {"v1", NULL},
     {"stats", NULL},
 };
+static const struct schema_segment segments_19[] = {
+    {"api", NULL},
+    {"v1", NULL},
+    {"operations", NULL},
+};
+static const struct schema_segment segments_20[] = {
+    {"api", NULL},
+    {"v1", NULL},
+    {"operations", NULL},
+    {NULL, &fields_get_operation_request[0]},
+};
+static const struct schema_segment segments_21[] = {
+    {"api", NULL},
+    {"v1", NULL},
+    {"operations", NULL},
+};
+static const struct schema_segment segments_22[] = {
+    {"api", NULL},
+    {"v1", NULL},
+    {"operations", NULL},
+    {NULL, &fields_cancel_operation_request[0]},
+    {"cancel", NULL},
+};
 
 const struct schema_route schema_routes[] = {
     {"POST", "/api/v1/aggregates", segments_0, 3, METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE, "*", NULL},
@@ -1819,5 +2073,9 @@ const struct schema_route schema_routes[] = {
     {"GET", "/health", segments_16, 1, METHOD_SYSTEM_SERVICE_GET_HEALTH, NULL, NULL},
     {"GET", "/api/v1/info", segments_17, 3, METHOD_SYSTEM_SERVICE_GET_INFO, NULL, NULL},
     {"GET", "/api/v1/stats", segments_18, 3, METHOD_SYSTEM_SERVICE_GET_STATS, NULL, NULL},
+    {"POST", "/api/v1/operations", segments_19, 3, METHOD_SYSTEM_SERVICE_START_OPERATION, "*", NULL},
+    {"GET", "/api/v1/operations/{id}", segments_20, 4, METHOD_SYSTEM_SERVICE_GET_OPERATION, NULL, NULL},
+    {"GET", "/api/v1/operations", segments_21, 3, METHOD_SYSTEM_SERVICE_LIST_OPERATIONS, NULL, NULL},
+    {"POST", "/api/v1/operations/{id}/cancel", segments_22, 5, METHOD_SYSTEM_SERVICE_CANCEL_OPERATION, "*", NULL},
 };
-const size_t schema_route_count = 19;
+const size_t schema_route_count = 23;

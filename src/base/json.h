@@ -61,6 +61,13 @@ STATUS_MUST_CHECK struct status json_next(struct json_reader *reader, struct jso
 STATUS_MUST_CHECK struct status json_skip_value(struct json_reader *reader, const struct json_token *first,
                                                 struct bytes *ret_value);
 
+/*
+ * The same for a text that stands inside another, such as an event's data inside a request: the bound of depth is its own,
+ * however deep it stands.
+ */
+STATUS_MUST_CHECK struct status json_skip_embedded(struct json_reader *reader, const struct json_token *first,
+                                                   struct bytes *ret_value);
+
 /* The content of a JSON_STRING or JSON_NAME without quotes and escapes; borrowed from the text when it has none. */
 STATUS_MUST_CHECK struct status json_unescape(struct arena *arena, const struct json_token *token,
                                               struct bytes *ret);

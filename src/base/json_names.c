@@ -9,7 +9,7 @@
 
 #include "base/entropy.h"
 
-#define NAMES_SCAN_MAX    12U
+#define NAMES_SCAN_MAX    24U
 #define TABLE_FIRST_SLOTS 64U /* a power of two, above twice NAMES_SCAN_MAX */
 
 /* One seed a process: results do not depend on it, only how hard it is to choose colliding names. */

@@ -3,6 +3,10 @@
 #include <assert.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "base/json_internal.h"
 #include "base/text.h"
 
@@ -134,12 +138,27 @@ static bool skip_escape(struct json_reader *reader, const uint8_t **at)
 }
 
 /*
- * The first byte at or after `at` that needs a look: '"', '\', a control character or one beyond ASCII. Eight
- * bytes a step: a byte's top bit is set in `odd` when it is one of these. Borrows can set bits above a true
- * one, never below, and only the lowest is used.
+ * The first byte at or after `at` that needs a look: '"', '\', a control character or one beyond ASCII. Sixteen bytes a
+ * step where every processor can (signed, what is beyond ASCII is less than a space too), else eight: a byte's top bit is
+ * set in `odd` when it is one of these. Borrows can set bits above a true one, never below, and only the lowest is used.
  */
 static const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end)
 {
+#if defined(__SSE2__)
+    const __m128i quotes = _mm_set1_epi8('"');
+    const __m128i backslashes = _mm_set1_epi8('\\');
+    const __m128i spaces = _mm_set1_epi8(' ');
+    while (end - at >= 16) {
+        const __m128i piece = _mm_loadu_si128((const __m128i *)(const void *)at);
+        const __m128i odd =
+            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(piece, quotes), _mm_cmpeq_epi8(piece, backslashes)),
+                         _mm_cmplt_epi8(piece, spaces));
+        const unsigned places = (unsigned)_mm_movemask_epi8(odd);
+        if (places != 0)
+            return at + __builtin_ctz(places);
+        at += 16;
+    }
+#endif
     while (end - at >= 8) {
         uint64_t word;
         memcpy(&word, at, sizeof word);
@@ -425,6 +444,30 @@ struct status json_skip_value(struct json_reader *reader, const struct json_toke
     }
     *ret_value = bytes_of(reader->begin + begin,
                           (size_t)(token.text.data + token.text.size_bytes - reader->begin) - begin);
+    return status_ok();
+}
+
+/* A container is read by a reader of its own, which begins at depth 0; then the outer one goes on behind it. */
+struct status json_skip_embedded(struct json_reader *reader, const struct json_token *first,
+                                 struct bytes *ret_value)
+{
+    if (first->kind != JSON_OBJECT_BEGIN && first->kind != JSON_ARRAY_BEGIN)
+        return json_skip_value(reader, first, ret_value);
+    struct json_reader inner; /* 4 KiB here instead of in the arena for every event of a request */
+    struct json_token token;
+    reader_init(&inner, reader->arena, bytes_of(reader->begin, (size_t)(reader->end - reader->begin)));
+    inner.at = first->text.data;
+    do
+        if (!step(&inner, &token)) {
+            reader->expect = SPENT;
+            reader->wrong = inner.wrong;
+            reader->wrong_at = inner.wrong_at;
+            return reader_status(reader);
+        }
+    while (inner.depth > 0);
+    reader->at = inner.at - 1;
+    close_container(reader);
+    *ret_value = bytes_of(first->text.data, (size_t)(reader->at - first->text.data));
     return status_ok();
 }
 

@@ -60,10 +60,12 @@ enum status_code {
     X(TYPE_MISMATCH, FAILED_PRECONDITION, 400, 0)                                                            \
     X(PENDING_TOO_MANY, FAILED_PRECONDITION, 400, 0)                                                         \
     X(EVENTS_TOO_MANY, FAILED_PRECONDITION, 400, 0)                                                          \
+    X(OPERATION_RUNNING, FAILED_PRECONDITION, 400, 0)                                                        \
     X(PRECONDITION_REQUIRED, FAILED_PRECONDITION, 428, 0)                                                    \
     X(AGGREGATE_UNKNOWN, NOT_FOUND, 404, 0)                                                                  \
     X(EVENT_UNKNOWN, NOT_FOUND, 404, 0)                                                                      \
     X(SNAPSHOT_NONE, NOT_FOUND, 404, 0)                                                                      \
+    X(OPERATION_UNKNOWN, NOT_FOUND, 404, 0)                                                                  \
     X(UNAUTHENTICATED, UNAUTHENTICATED, 401, 0)                                                              \
     X(PERMISSION_DENIED, PERMISSION_DENIED, 403, 0)                                                          \
     X(LIMIT_EVENTS, RESOURCE_EXHAUSTED, 429, 0)                                                              \

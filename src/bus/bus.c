@@ -19,6 +19,7 @@ struct status bus_new(struct event_store *store, const struct clock *clock, stru
     bus->clock = clock;
     bus->log = log;
     pthread_mutex_init(&bus->lock, NULL);
+    subscribers_init(bus);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -34,11 +35,39 @@ struct status bus_new(struct event_store *store, const struct clock *clock, stru
     return status_ok();
 }
 
+static void adopt_newcomers(struct bus *bus)
+{
+    pthread_mutex_lock(&bus->lock);
+    struct cursor *newcomers = bus->newcomers;
+    bus->newcomers = NULL;
+    pthread_mutex_unlock(&bus->lock);
+    while (newcomers != NULL) {
+        struct cursor *cursor = newcomers;
+        newcomers = cursor->next;
+        cursor->next = bus->cursors;
+        bus->cursors = cursor;
+    }
+}
+
+/* When no thread runs. */
+static void free_cursors(struct bus *bus)
+{
+    subscribers_detach(bus);
+    adopt_newcomers(bus);
+    while (bus->cursors != NULL) {
+        struct cursor *cursor = bus->cursors;
+        bus->cursors = cursor->next;
+        cursor_free(cursor);
+    }
+}
+
 void bus_free(struct bus *bus)
 {
     if (bus == NULL)
         return;
     bus_stop(bus);
+    free_cursors(bus); /* of a bus that never started */
+    subscribers_done(bus);
     ring_done(&bus->ring);
     pthread_cond_destroy(&bus->changed);
     pthread_mutex_destroy(&bus->lock);
@@ -171,20 +200,6 @@ static int64_t run_waiters(struct bus *bus, bool all)
 
 /* --- cursors --- */
 
-static void adopt_newcomers(struct bus *bus)
-{
-    pthread_mutex_lock(&bus->lock);
-    struct cursor *newcomers = bus->newcomers;
-    bus->newcomers = NULL;
-    pthread_mutex_unlock(&bus->lock);
-    while (newcomers != NULL) {
-        struct cursor *cursor = newcomers;
-        newcomers = cursor->next;
-        cursor->next = bus->cursors;
-        bus->cursors = cursor;
-    }
-}
-
 /* Gives a turn to each cursor that has a reason; returns when the next one is due, 0 = at once. */
 static int64_t run_cursors(struct bus *bus)
 {
@@ -201,8 +216,8 @@ static int64_t run_cursors(struct bus *bus)
             const enum cursor_turn turn = cursor->turn(cursor->context, cursor);
             if (turn == CURSOR_CLOSED) {
                 *link = cursor->next;
+                atomic_fetch_sub(&bus->cursor_count, cursor->in_process ? 0 : 1);
                 cursor_free(cursor);
-                atomic_fetch_sub(&bus->cursor_count, 1);
                 atomic_fetch_sub(&bus->interests, 1);
                 continue;
             }
@@ -246,6 +261,7 @@ static void *bus_main(void *context)
             sleep_until(bus, next_us);
     }
     (void)run_waiters(bus, true);
+    subscribers_save(bus);
     (void)dispatcher_run(bus);
     dispatcher_save(bus);
     return NULL;
@@ -265,26 +281,23 @@ void bus_stop(struct bus *bus)
 {
     if (!bus->started)
         return;
+    subscribers_stop(bus);
     pthread_mutex_lock(&bus->lock);
     bus->stopping = true;
     pthread_cond_signal(&bus->changed);
     pthread_mutex_unlock(&bus->lock);
     pthread_join(bus->thread, NULL);
     bus->started = false;
-    adopt_newcomers(bus);
-    while (bus->cursors != NULL) {
-        struct cursor *cursor = bus->cursors;
-        bus->cursors = cursor->next;
-        cursor_free(cursor);
-    }
+    free_cursors(bus);
 }
 
 void bus_stats(struct bus *bus, struct bus_stats *ret)
 {
     *ret = (struct bus_stats){
         .subscribers = atomic_load(&bus->cursor_count),
-        .handlers = (int64_t)bus->dispatcher.handler_count + 1,
+        .handlers = 1,
         .delivered = atomic_load(&bus->delivered),
         .checkpoint = bus_checkpoint(bus),
     };
+    subscribers_count(bus, ret);
 }

@@ -2,14 +2,14 @@
  * The bus: the commit order, told to whoever waits for it.
  *
  * The writer reports each durable head. From there the bus wakes cursors (a position and a query:
- * subscriptions), calls those who wait for a position to be there, and runs the durable in-process dispatcher
- * `bus`, whose checkpoint says which events are `processed`. A cursor near the head reads from a ring of
+ * subscriptions), calls those who wait for a position to be there, and keeps the checkpoint that says
+ * which events are `processed`. A cursor near the head reads from a ring of
  * recent records that all cursors share, an older one from the store; it is only a position, so the switch
- * can neither lose nor repeat.
+ * can neither lose nor repeat. Handlers in the process subscribe by subscribers.h.
  *
  * Ownership  Borrows store, clock and log; they outlive it.
  * Threads    bus_committed, bus_wait, bus_processed*, cursor_new, cursor_start and cursor_poke from any
- *            thread. Everything a cursor or handler does runs on the bus's one thread, as does cursor_next.
+ *            thread. Everything that a cursor does runs on the bus's one thread, as does cursor_next.
  * Blocking   Only bus_stop. The bus's thread itself reads the store.
  */
 #pragma once
@@ -35,7 +35,7 @@ struct log;
 /* Reads the head and the dispatcher's checkpoint from the store. */
 STATUS_MUST_CHECK struct status bus_new(struct event_store *store, const struct clock *clock, struct log *log,
                                         struct bus **ret);
-/* Starts the thread. Handlers are added before. */
+/* Starts the thread. */
 STATUS_MUST_CHECK struct status bus_start(struct bus *bus);
 /* Ends every wait as not reached, saves the checkpoint, ends the thread. Cursors must be closed by then: poke
  * them until their turns have answered CURSOR_CLOSED. */
@@ -65,16 +65,9 @@ bool bus_forget(struct bus *bus, struct bus_waiter *waiter);
 /* Ends all waits now, as not reached unless they are. */
 void bus_end_waits(struct bus *bus);
 
-/* --- handlers in process, scope `process` --- */
-/* Called for each event that matches, in order, on the bus's thread; at least once over a restart. */
-typedef void (*bus_handler)(void *context, int64_t position, const struct event_fields *event);
-#define BUS_HANDLERS_MAX 32U
-/* `query` NULL = everything; borrowed, as is `name`. RESOURCE_EXHAUSTED beyond BUS_HANDLERS_MAX. */
-STATUS_MUST_CHECK struct status bus_handler_add(struct bus *bus, const char *name,
-                                                const struct event_query *query, bus_handler handler,
-                                                void *context);
-
-/* The durable checkpoint of the dispatcher: every event up to it is processed. */
+/* --- what is processed --- */
+/* The durable checkpoint: every event up to it is processed, which is to say that each durable subscriber (subscribers.h)
+ * has handled it. It never steps back: one that begins below it handles again what was processed. */
 int64_t bus_checkpoint(const struct bus *bus);
 /* When the checkpoint passed `position`, to the second (later to the minute); 0 = not processed. */
 int64_t bus_processed_at_us(struct bus *bus, int64_t position);
@@ -114,8 +107,8 @@ bool cursor_waits_for_missing(const struct cursor *cursor);
 /* So far behind that it reads the store and no longer the ring. */
 bool cursor_behind(const struct cursor *cursor);
 
-/* True = taken; false = no room: the event is offered again at the next call. Must take it when nothing was
- * taken before in this call. */
+/* True = taken; false = no room: the event is offered again at the next call. Who has no room for the first of a call
+ * must see to another turn (cursor_wake_at). */
 typedef bool (*cursor_sink)(void *context, int64_t position, struct record record);
 /*
  * Offers the next matching events, in order. Looks at a bounded number of events and returns with fewer, or
@@ -126,11 +119,14 @@ typedef bool (*cursor_sink)(void *context, int64_t position, struct record recor
 STATUS_MUST_CHECK struct status cursor_next(struct cursor *cursor, cursor_sink sink, void *context);
 
 struct bus_stats {
-    int64_t subscribers; /* open cursors */
-    int64_t handlers;    /* with the dispatcher itself */
-    int64_t delivered;   /* events taken by cursors since the start */
+    int64_t subscribers; /* open cursors, without those of the handlers */
+    int64_t handlers;  /* subscribers in the process that have not ended, and the keeper of the checkpoint */
+    int64_t ended;     /* subscribers in the process that bus_cleanup would forget */
+    int64_t delivered; /* events taken by cursors and handled by subscribers since the start */
+    int64_t failures;  /* of the subscribers in the process that are listed */
+    int64_t lag_max;   /* of the one of them that is furthest behind the head, in positions */
     int64_t checkpoint;
 };
 void bus_stats(struct bus *bus, struct bus_stats *ret);
-/* OK, or the failure that keeps the dispatcher from moving. */
+/* OK, or the failure that keeps the checkpoint from moving: its own, or a durable subscriber's. */
 STATUS_MUST_CHECK struct status bus_health(struct bus *bus);

@@ -1,4 +1,5 @@
-/* What the files of the bus share. Lock order: bus->lock is a leaf; no callback and no I/O runs under it. */
+/* What the files of the bus share. Lock order: subscribers.lock, then bus->lock, which is a leaf; no callback and no I/O
+ * runs under either. */
 #pragma once
 
 #include <pthread.h>
@@ -7,16 +8,10 @@
 #include "base/arena.h"
 #include "bus/bus.h"
 #include "bus/ring_internal.h"
+#include "bus/subscriber_internal.h"
 
 #define BUS_CHECKPOINT_INTERVAL_US INT64_C(1000000)
 #define JOURNAL_ENTRIES_MAX        512U
-
-struct handler {
-    const char *name;
-    struct event_query query;
-    bus_handler call;
-    void *context;
-};
 
 struct journal_entry {
     int64_t position;
@@ -24,15 +19,13 @@ struct journal_entry {
 };
 
 struct dispatcher {
-    struct handler handlers[BUS_HANDLERS_MAX]; /* never changes after bus_start */
-    size_t handler_count;
-    int64_t dispatched;  /* the bus's thread */
+    int64_t reached;     /* what is processed, saved or not; the bus's thread */
     int64_t saved_at_us; /* monotonic; the bus's thread */
     atomic_int_fast64_t checkpoint;
     /* Guarded by bus->lock: positions and times rise. */
     struct journal_entry journal[JOURNAL_ENTRIES_MAX];
     size_t journal_count;
-    struct status failure; /* OK, or why the last save or read failed */
+    struct status failure; /* OK, or why the last save failed */
 };
 
 struct cursor {
@@ -42,11 +35,13 @@ struct cursor {
     struct read_query plan;
     cursor_take_turn turn;
     void *context;
-    struct cursor *next; /* the bus's thread; before adoption bus->lock */
-    int64_t position;    /* from here on: the bus's thread */
-    int64_t time_us;     /* of the event at `position`; 0 = not known */
-    int64_t wake_at_us;  /* 0 = no time */
-    bool missing;        /* the next position, although the head is beyond it */
+    bool in_process;             /* a subscriber's, which counts what it handles itself */
+    const struct filter *filter; /* NULL, or what must match besides the query */
+    struct cursor *next;         /* the bus's thread; before adoption bus->lock */
+    int64_t position;            /* from here on: the bus's thread */
+    int64_t time_us;             /* of the event at `position`; 0 = not known */
+    int64_t wake_at_us;          /* 0 = no time */
+    bool missing;                /* the next position, although the head is beyond it */
     int64_t missing_since_us;
     int64_t seen_head; /* at the end of the last turn */
     bool again;
@@ -74,7 +69,7 @@ struct bus {
     atomic_int_fast64_t head;
     atomic_int_fast64_t cursor_count;
     atomic_int_fast64_t delivered;
-    atomic_int_fast64_t interests; /* cursors, waiters and handlers: who wants to be woken by a commit */
+    atomic_int_fast64_t interests; /* cursors and waiters: who wants to be woken by a commit */
 
     struct cursor *cursors; /* the bus's thread, as the next two */
     struct ring ring;
@@ -82,6 +77,7 @@ struct bus {
     int64_t pass_head_time_us;
 
     struct dispatcher dispatcher;
+    struct subscriber_list subscribers;
 };
 
 /* cursor.c */
@@ -89,7 +85,7 @@ void cursor_free(struct cursor *cursor);
 
 /* dispatcher.c */
 STATUS_MUST_CHECK struct status dispatcher_load(struct bus *bus);
-/* Hands events up to pass_head to the handlers and saves the checkpoint when it is due; returns the monotonic
- * time at which it wants to be called again, INT64_MAX for after a commit, 0 for at once. */
+/* Sees what is processed and saves the checkpoint when it is due; returns the monotonic time at which it wants to be
+ * called again, INT64_MAX for after a commit. */
 int64_t dispatcher_run(struct bus *bus);
 void dispatcher_save(struct bus *bus);

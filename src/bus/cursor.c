@@ -1,6 +1,5 @@
 #include "bus/bus_internal.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "bus/read_plan.h"
@@ -81,7 +80,7 @@ struct status cursor_new(struct bus *bus, const struct cursor_options *options, 
 void cursor_start(struct cursor *cursor)
 {
     struct bus *bus = cursor->bus;
-    atomic_fetch_add(&bus->cursor_count, 1);
+    atomic_fetch_add(&bus->cursor_count, cursor->in_process ? 0 : 1);
     atomic_fetch_add(&bus->interests, 1);
     pthread_mutex_lock(&bus->lock);
     cursor->next = bus->newcomers;
@@ -145,9 +144,9 @@ static bool offer(struct pass *pass, int64_t position, struct record record,
                   const struct event_fields *header)
 {
     struct cursor *cursor = pass->cursor;
-    if (query_matches(&cursor->query, header)) {
+    if (query_matches(&cursor->query, header) &&
+        (cursor->filter == NULL || filter_matches(cursor->filter, header))) {
         if (!pass->sink(pass->context, position, record)) {
-            assert(pass->taken > 0);
             pass->full = true;
             return false;
         }
@@ -251,6 +250,7 @@ struct status cursor_next(struct cursor *cursor, cursor_sink sink, void *context
         STATUS_TRY(next_from_ring(&pass));
     else
         STATUS_TRY(next_from_store(&pass));
-    atomic_fetch_add_explicit(&bus->delivered, pass.taken, memory_order_relaxed);
+    if (!cursor->in_process)
+        atomic_fetch_add_explicit(&bus->delivered, pass.taken, memory_order_relaxed);
     return judge_missing(cursor, pass.missing);
 }

@@ -1,11 +1,11 @@
 /*
- * The durable handler `bus`: hands each committed event to the handlers in process and remembers how far it
- * has come, at most once a second, in the event store's state under "bus/checkpoint":
+ * The durable handler `bus`: sees how far the durable subscribers have come, and remembers it at most once a second in
+ * the event store's state under "bus/checkpoint":
  *
  *     u32 LE version 1 · u32 LE count · count × (i64 LE position, i64 LE time in µs)
  *
  * The entries are the journal from which processed_at is answered; the last one is the checkpoint. A crash
- * leaves an older checkpoint: the events after it are handed out again.
+ * leaves an older checkpoint: the events after it are not processed yet.
  */
 #include "bus/bus_internal.h"
 
@@ -14,11 +14,10 @@
 #include "base/crypto.h"
 #include "base/log.h"
 
-#define STATE_KEY       BYTES_LITERAL("bus/checkpoint")
-#define STATE_VERSION   1U
-#define HEAD_BYTES      8U
-#define ENTRY_BYTES     16U
-#define DISPATCH_EVENTS 1024
+#define STATE_KEY     BYTES_LITERAL("bus/checkpoint")
+#define STATE_VERSION 1U
+#define HEAD_BYTES    8U
+#define ENTRY_BYTES   16U
 
 /* Entries older than this are thinned to one a minute. */
 #define JOURNAL_FINE_US   INT64_C(60000000)
@@ -52,66 +51,21 @@ struct status dispatcher_load(struct bus *bus)
     const int64_t position = count > 0 ? dispatcher->journal[count - 1].position : 0;
     const int64_t head = atomic_load(&bus->head);
     /* A store that was restored to an earlier time has fewer events than were processed once. */
-    dispatcher->dispatched = position < head ? position : head;
-    atomic_store(&dispatcher->checkpoint, dispatcher->dispatched);
+    dispatcher->reached = position < head ? position : head;
+    atomic_store(&dispatcher->checkpoint, dispatcher->reached);
     return status_ok();
 }
 
-/* --- handing out --- */
+/* --- saving --- */
 
-struct dispatch {
-    struct dispatcher *dispatcher;
-    int64_t expected;
-    int left;
-    struct status status;
-};
-
-static bool dispatch_one(void *context, int64_t position, struct record record)
-{
-    struct dispatch *dispatch = context;
-    if (position != dispatch->expected || dispatch->left == 0)
-        return false;
-    struct event_fields fields;
-    dispatch->status = record_decode(record, &fields);
-    if (!status_is_ok(&dispatch->status))
-        return false;
-    for (size_t i = 0; i < dispatch->dispatcher->handler_count; i++) {
-        const struct handler *handler = &dispatch->dispatcher->handlers[i];
-        if (query_matches(&handler->query, &fields))
-            handler->call(handler->context, position, &fields);
-    }
-    dispatch->dispatcher->dispatched = position;
-    dispatch->expected++;
-    dispatch->left--;
-    return true;
-}
-
-static struct status hand_out(struct bus *bus)
-{
-    struct dispatcher *dispatcher = &bus->dispatcher;
-    if (dispatcher->handler_count == 0) {
-        dispatcher->dispatched = bus->pass_head;
-        return status_ok();
-    }
-    const struct read_query query = {
-        .by = READ_BY_POSITION,
-        .after_position = dispatcher->dispatched,
-        .to_position = bus->pass_head,
-        .to_version = INT32_MAX,
-    };
-    struct dispatch dispatch = {dispatcher, dispatcher->dispatched + 1, DISPATCH_EVENTS, status_ok()};
-    STATUS_TRY(bus->store->ops->read(bus->store, &query, dispatch_one, &dispatch));
-    return dispatch.status;
-}
-
-static void note_outcome(struct bus *bus, struct status status, const char *what)
+static void note_outcome(struct bus *bus, struct status status)
 {
     pthread_mutex_lock(&bus->lock);
     const bool first = status_is_ok(&bus->dispatcher.failure) && !status_is_ok(&status);
     bus->dispatcher.failure = status;
     pthread_mutex_unlock(&bus->lock);
     if (first)
-        log_warn(bus->log, "the bus could not move its checkpoint, retrying", LOG_TEXT("step", what),
+        log_warn(bus->log, "the bus could not move its checkpoint, retrying",
                  LOG_TEXT("reason", status.message));
 }
 
@@ -157,7 +111,7 @@ static void journal_add(struct bus *bus, int64_t position)
 void dispatcher_save(struct bus *bus)
 {
     struct dispatcher *dispatcher = &bus->dispatcher;
-    const int64_t position = dispatcher->dispatched;
+    const int64_t position = dispatcher->reached;
     dispatcher->saved_at_us = clock_monotonic_us(bus->clock);
     if (position <= atomic_load(&dispatcher->checkpoint))
         return;
@@ -172,7 +126,7 @@ void dispatcher_save(struct bus *bus)
     }
     struct status status = bus->store->ops->state_put(
         bus->store, STATE_KEY, bytes_of(state, HEAD_BYTES + dispatcher->journal_count * ENTRY_BYTES));
-    note_outcome(bus, status, "save");
+    note_outcome(bus, status);
     if (status_is_ok(&status)) {
         atomic_store(&dispatcher->checkpoint, position);
         return;
@@ -187,37 +141,18 @@ int64_t dispatcher_run(struct bus *bus)
 {
     struct dispatcher *dispatcher = &bus->dispatcher;
     const int64_t now_us = clock_monotonic_us(bus->clock);
-    if (dispatcher->dispatched < bus->pass_head) {
-        const int64_t before = dispatcher->dispatched;
-        struct status status = hand_out(bus);
-        if (!status_is_ok(&status))
-            note_outcome(bus, status, "read");
-        if (dispatcher->dispatched > before && dispatcher->dispatched < bus->pass_head)
-            return 0;
-    }
+    const int64_t reached = subscribers_durable_position(bus, bus->pass_head);
+    if (reached > dispatcher->reached)
+        dispatcher->reached = reached;
     const int64_t due_us = dispatcher->saved_at_us + BUS_CHECKPOINT_INTERVAL_US;
-    if (dispatcher->dispatched > atomic_load(&dispatcher->checkpoint) && now_us >= due_us)
+    if (dispatcher->reached > atomic_load(&dispatcher->checkpoint) && now_us >= due_us)
         dispatcher_save(bus);
-    if (dispatcher->dispatched > atomic_load(&dispatcher->checkpoint) ||
-        dispatcher->dispatched < bus->pass_head)
+    if (dispatcher->reached > atomic_load(&dispatcher->checkpoint))
         return dispatcher->saved_at_us + BUS_CHECKPOINT_INTERVAL_US;
     return INT64_MAX;
 }
 
 /* --- what others ask --- */
-
-struct status bus_handler_add(struct bus *bus, const char *name, const struct event_query *query,
-                              bus_handler handler, void *context)
-{
-    struct dispatcher *dispatcher = &bus->dispatcher;
-    if (dispatcher->handler_count == BUS_HANDLERS_MAX)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "handler %s is one too many: the bus takes %u", name,
-                            BUS_HANDLERS_MAX);
-    dispatcher->handlers[dispatcher->handler_count++] =
-        (struct handler){name, query == NULL ? (struct event_query){NULL, 0} : *query, handler, context};
-    atomic_fetch_add(&bus->interests, 1);
-    return status_ok();
-}
 
 int64_t bus_checkpoint(const struct bus *bus)
 {
@@ -250,5 +185,5 @@ struct status bus_health(struct bus *bus)
     pthread_mutex_lock(&bus->lock);
     const struct status failure = bus->dispatcher.failure;
     pthread_mutex_unlock(&bus->lock);
-    return failure;
+    return status_is_ok(&failure) ? subscribers_health(bus) : failure;
 }

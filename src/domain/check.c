@@ -38,6 +38,20 @@ bool domain_needs_check(const struct domain *domain, struct bytes event_type, st
     return looks_at(kind, event_kind_of(event_type, kind));
 }
 
+struct status domain_check_opaque(const struct domain *domain, struct arena *arena, struct bytes event_type,
+                                  struct bytes content_type)
+{
+    /* Opaque bytes have no shape; a type that asks for one must not get them. */
+    const struct status empty =
+        domain_check_payload(domain, arena, "data", event_type, BYTES_NONE, BYTES_LITERAL("{}"));
+    if (status_is_ok(&empty) || empty.code == STATUS_RESOURCE_EXHAUSTED)
+        return empty;
+    return status_reason(REASON_INVALID_FIELD,
+                         "content_type is \"%.*s\" and the data of %.*s is JSON; leave content_type out, or "
+                         "use a custom type",
+                         BYTES_FORMAT(content_type), BYTES_FORMAT(event_type));
+}
+
 static struct status check_kind(enum aggregate_kind kind, const struct check *check)
 {
     switch (kind) {

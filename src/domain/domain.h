@@ -72,8 +72,13 @@ STATUS_MUST_CHECK struct status domain_check_payload(const struct domain *domain
                                                      const char *field, struct bytes event_type,
                                                      struct bytes aggregate_id, struct bytes data);
 
-/* The same for a whole state, initial or new: what its type's creating event would carry has those types, nothing is
- * required, and strict does not count. Types that are not built in pass unread. */
+/* Whether an event of that type may carry bytes of another content type than JSON: INVALID_FIELD when its data has a
+ * shape that no bytes can have. */
+STATUS_MUST_CHECK struct status domain_check_opaque(const struct domain *domain, struct arena *arena,
+                                                    struct bytes event_type, struct bytes content_type);
+
+/* As domain_check_payload for a whole state, initial or new: what its type's creating event would carry has those
+ * types, nothing is required, and strict does not count. Types that are not built in pass unread. */
 STATUS_MUST_CHECK struct status domain_check_state(const struct domain *domain, struct arena *arena,
                                                    const char *field, struct bytes aggregate_type,
                                                    struct bytes state);
@@ -104,6 +109,9 @@ STATUS_MUST_CHECK struct status fold_apply(struct fold *fold, const struct event
 bool fold_exists(const struct fold *fold); /* false before the first event */
 /* Writes the state into the fold's arena; the fold may go on. */
 STATUS_MUST_CHECK struct status fold_result(const struct fold *fold, struct aggregate_state *ret);
+/* The same with state and metadata in another arena, so that asking often does not let the fold's grow. */
+STATUS_MUST_CHECK struct status fold_result_in(const struct fold *fold, struct arena *arena,
+                                               struct aggregate_state *ret);
 
 /*
  * May `event` follow? `fold` is the state it would follow (before fold_apply). TRANSITION_REFUSED with a

@@ -175,16 +175,16 @@ bool fold_exists(const struct fold *fold)
     return fold->exists;
 }
 
-static struct status write_object(const struct fold *fold, const struct object *object, struct bytes *ret)
+static struct status write_object(struct arena *arena, const struct object *object, struct bytes *ret)
 {
-    struct buffer text = buffer_in(fold->arena, 0);
+    struct buffer text = buffer_in(arena, 0);
     tree_write(object, &text);
     STATUS_TRY(buffer_status(&text));
     *ret = buffer_bytes(&text);
     return status_ok();
 }
 
-struct status fold_result(const struct fold *fold, struct aggregate_state *ret)
+struct status fold_result_in(const struct fold *fold, struct arena *arena, struct aggregate_state *ret)
 {
     struct aggregate_state state = {
         .id = fold->id,
@@ -198,8 +198,13 @@ struct status fold_result(const struct fold *fold, struct aggregate_state *ret)
     };
     if (fold->tree.failed)
         return no_memory();
-    STATUS_TRY(write_object(fold, fold->state, &state.state));
-    STATUS_TRY(write_object(fold, fold->metadata, &state.metadata));
+    STATUS_TRY(write_object(arena, fold->state, &state.state));
+    STATUS_TRY(write_object(arena, fold->metadata, &state.metadata));
     *ret = state;
     return status_ok();
+}
+
+struct status fold_result(const struct fold *fold, struct aggregate_state *ret)
+{
+    return fold_result_in(fold, fold->arena, ret);
 }

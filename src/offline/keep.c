@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "record_walk_internal.h"
+#include "record/walk.h"
 #include "store/adopt.h"
 #include "store/append.h"
 #include "store/embedded/embedded_store.h"

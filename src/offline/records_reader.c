@@ -5,7 +5,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "offline/records_file.h"
-#include "record_walk_internal.h"
+#include "record/walk.h"
 #include "records_format_internal.h"
 
 #define WINDOW_BYTES (1024U * 1024U)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "offline/records_file.h"
-#include "record_walk_internal.h"
+#include "record/walk.h"
 #include "records_format_internal.h"
 
 struct records_writer {

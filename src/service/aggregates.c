@@ -63,7 +63,7 @@ static struct status create_build(struct service *service, struct call *call,
         append_builder_state(&builder, "initial_state", type, bytes_of_blob(request->initial_state));
     const struct bytes metadata =
         append_builder_object(&builder, "metadata", bytes_of_blob(request->metadata));
-    append_builder_add_system(&builder, TYPE_AGGREGATE_CREATED, id, type, state, metadata);
+    append_builder_add_system(&builder, "initial_state", TYPE_AGGREGATE_CREATED, id, type, state, metadata);
     STATUS_TRY(append_builder_finish(&builder, job));
     struct expectation *expectation = arena_zalloc(arena, sizeof *expectation);
     if (expectation == NULL)
@@ -101,30 +101,38 @@ struct as_of {
     bool by_version;
 };
 
-static struct status as_of_position(struct service *service, int64_t given, struct as_of *ret)
+static struct status as_of_version(int32_t given, struct as_of *ret)
+{
+    if (given < 0)
+        return status_reason(REASON_INVALID_FIELD, "as_of_version is %d; versions begin at 0", given);
+    ret->by_version = true;
+    ret->load.version = given;
+    return status_ok();
+}
+
+static struct status as_of_position(struct service *service, struct arena *arena, int64_t given,
+                                    struct as_of *ret)
 {
     struct store_head head;
     STATUS_TRY(service->parts.store->ops->head(service->parts.store, &head));
-    if (given < 0)
-        return status_reason(REASON_INVALID_FIELD, "as_of_position is %lld; positions begin at 1",
-                             (long long)given);
+    FIELD_TRY(arena, "as_of_position", position_check("as_of_position", given));
     ret->position = given < head.position ? given : head.position;
     ret->load.position = ret->position;
     return status_ok();
 }
 
-static struct status as_of_time(struct service *service, const Google__Protobuf__Timestamp *time,
-                                struct as_of *ret)
+static struct status as_of_time(struct service *service, struct arena *arena,
+                                const Google__Protobuf__Timestamp *time, struct as_of *ret)
 {
     int64_t time_us = 0;
-    STATUS_TRY(time_check("as_of_time", time, &time_us));
+    FIELD_TRY(arena, "as_of_time", time_check("as_of_time", time, &time_us));
     STATUS_TRY(service->parts.store->ops->find_time(service->parts.store, time_us, &ret->position));
     ret->load.position = ret->position;
     return status_ok();
 }
 
-static struct status as_of_read(struct service *service, const Strata__V1__GetAggregateRequest *request,
-                                struct as_of *ret)
+static struct status as_of_read(struct service *service, struct arena *arena,
+                                const Strata__V1__GetAggregateRequest *request, struct as_of *ret)
 {
     ret->load = (struct load_request){
         .id = bytes_of_text(request->id),
@@ -133,22 +141,28 @@ static struct status as_of_read(struct service *service, const Strata__V1__GetAg
         .has_effective_at = request->effective_at != NULL,
     };
     if (request->effective_at != NULL)
-        STATUS_TRY(time_check("effective_at", request->effective_at, &ret->load.effective_at_us));
+        FIELD_TRY(arena, "effective_at",
+                  time_check("effective_at", request->effective_at, &ret->load.effective_at_us));
     switch (request->as_of_case) {
     case STRATA__V1__GET_AGGREGATE_REQUEST__AS_OF_AS_OF_VERSION:
-        if (request->as_of_version < 0)
-            return status_reason(REASON_INVALID_FIELD, "as_of_version is %d; versions begin at 0",
-                                 request->as_of_version);
-        ret->by_version = true;
-        ret->load.version = request->as_of_version;
+        FIELD_TRY(arena, "as_of_version", as_of_version(request->as_of_version, ret));
         return status_ok();
     case STRATA__V1__GET_AGGREGATE_REQUEST__AS_OF_AS_OF_TIME:
-        return as_of_time(service, request->as_of_time, ret);
+        return as_of_time(service, arena, request->as_of_time, ret);
     case STRATA__V1__GET_AGGREGATE_REQUEST__AS_OF_AS_OF_POSITION:
-        return as_of_position(service, request->as_of_position, ret);
+        return as_of_position(service, arena, request->as_of_position, ret);
     default:
         return status_ok();
     }
+}
+
+static struct status as_of_version_reached(const struct as_of *as_of, int32_t version)
+{
+    if (as_of->load.version <= version)
+        return status_ok();
+    return status_reason(REASON_INVALID_FIELD,
+                         "as_of_version is %d and aggregate \"%.*s\" is at version %d; ask for that or less",
+                         as_of->load.version, BYTES_FORMAT(as_of->load.id), version);
 }
 
 static struct status status_not_yet(const struct as_of *as_of, const struct loaded *loaded)
@@ -278,9 +292,9 @@ static struct status get_aggregate_run(struct service *service, struct call *cal
 {
     const Strata__V1__GetAggregateRequest *request = context;
     struct arena *arena = call_arena(call);
-    STATUS_TRY(id_check("id", bytes_of_text(request->id), ID_SYSTEM_ALLOWED));
+    FIELD_TRY(arena, "id", id_check("id", bytes_of_text(request->id), ID_SYSTEM_ALLOWED));
     struct as_of as_of = {0};
-    STATUS_TRY(as_of_read(service, request, &as_of));
+    STATUS_TRY(as_of_read(service, arena, request, &as_of));
     const bool conditional = request->if_none_match[0] != '\0' && request->effective_at == NULL;
     if (conditional) {
         STATUS_TRY(try_not_modified(service, arena, request, &as_of, ret));
@@ -289,11 +303,8 @@ static struct status get_aggregate_run(struct service *service, struct call *cal
     }
     struct loaded loaded = {0};
     STATUS_TRY(loader_load(service, &as_of.load, arena, &loaded));
-    if (as_of.by_version && as_of.load.version > loaded.head.version)
-        return status_reason(
-            REASON_INVALID_FIELD,
-            "as_of_version is %d and aggregate \"%.*s\" is at version %d; ask for that or less",
-            as_of.load.version, BYTES_FORMAT(as_of.load.id), loaded.head.version);
+    if (as_of.by_version)
+        FIELD_TRY(arena, "as_of_version", as_of_version_reached(&as_of, loaded.head.version));
     if (!loaded.exists)
         return status_not_yet(&as_of, &loaded);
     snapshots_settle(service, arena, as_of.load.id, loaded.head.version);
@@ -440,7 +451,8 @@ static struct status list_aggregates_run(struct service *service, struct call *c
     STATUS_TRY(service->parts.store->ops->head(service->parts.store, &head));
     struct page_token token = {.head = head.position};
     if (request->page_token[0] != '\0')
-        STATUS_TRY(page_token_read(request->page_token, filter, head.position, arena, &token));
+        FIELD_TRY(arena, "page_token",
+                  page_token_read(request->page_token, filter, head.position, arena, &token));
     listing.head = token.head;
     listing.after = token.at;
     listing.found_max =

@@ -213,17 +213,8 @@ static void check_payload(struct append_builder *builder, int index, const struc
 {
     const struct domain *domain = builder->service->parts.domain;
     if (event->content_type.size_bytes > 0) {
-        /* Opaque bytes have no shape; a type that asks for one must not get them. */
-        const struct status empty = domain_check_payload(domain, builder->arena, "data", event->type,
-                                                         BYTES_NONE, BYTES_LITERAL("{}"));
-        if (!status_is_ok(&empty))
-            EVENT_CHECK(
-                builder, index, "content_type",
-                status_reason(
-                    REASON_INVALID_FIELD,
-                    "content_type is \"%.*s\" and the data of %.*s is JSON; leave content_type out, or "
-                    "use a custom type",
-                    BYTES_FORMAT(event->content_type), BYTES_FORMAT(event->type)));
+        EVENT_CHECK(builder, index, "content_type",
+                    domain_check_opaque(domain, builder->arena, event->type, event->content_type));
         return;
     }
     struct status status =
@@ -300,17 +291,18 @@ void append_builder_add(struct append_builder *builder, const Strata__V1__NewEve
         check_payload(builder, index, event);
 }
 
-void append_builder_add_system(struct append_builder *builder, const char *type, struct bytes aggregate_id,
-                               struct bytes aggregate_type, struct bytes data, struct bytes metadata)
+void append_builder_add_system(struct append_builder *builder, const char *field, const char *type,
+                               struct bytes aggregate_id, struct bytes aggregate_type, struct bytes data,
+                               struct bytes metadata)
 {
     const size_t most = builder->service->options.limits.event_data_max_bytes;
     if (data.size_bytes + metadata.size_bytes > most)
-        faults_add(&builder->faults, "state",
-                   status_reason(
-                       REASON_EVENT_TOO_LARGE,
-                       "state and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
-                       "elsewhere and refer to it",
-                       data.size_bytes + metadata.size_bytes, most));
+        faults_add(
+            &builder->faults, field,
+            status_reason(REASON_EVENT_TOO_LARGE,
+                          "%s and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
+                          "elsewhere and refer to it",
+                          field, data.size_bytes + metadata.size_bytes, most));
     builder->events[builder->count++] = (struct append_event){
         .type = bytes_of_text(type),
         .aggregate_id = aggregate_id,

@@ -54,9 +54,10 @@ STATUS_MUST_CHECK struct status append_builder_init(struct append_builder *build
  * prefix. An empty aggregate id or type of the event is taken from `aggregate_id` and `aggregate_type`. */
 void append_builder_add(struct append_builder *builder, const Strata__V1__NewEvent *event, int index,
                         struct bytes aggregate_id, struct bytes aggregate_type);
-/* Adds an event of the system's. `data` is compact JSON. */
-void append_builder_add_system(struct append_builder *builder, const char *type, struct bytes aggregate_id,
-                               struct bytes aggregate_type, struct bytes data, struct bytes metadata);
+/* Adds an event of the system's. `data` is compact JSON; `field` of the request is what it comes from. */
+void append_builder_add_system(struct append_builder *builder, const char *field, const char *type,
+                               struct bytes aggregate_id, struct bytes aggregate_type, struct bytes data,
+                               struct bytes metadata);
 /* Compacts a JSON object of the request; a fault is collected and gives "{}". Empty stays empty. */
 struct bytes append_builder_object(struct append_builder *builder, const char *field, struct bytes text);
 /* The same for the state of an aggregate, which must have the shape of its type. */

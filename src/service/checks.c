@@ -51,6 +51,14 @@ struct status faults_status(const struct faults *faults)
                               : status_prefix(status, "%zu fields are faulty; the first", faults->count);
 }
 
+struct status status_in_field(struct arena *arena, const char *field, const struct status *status)
+{
+    struct faults faults;
+    faults_init(&faults, arena);
+    faults_add(&faults, field, *status);
+    return faults_status(&faults);
+}
+
 /* --- single fields --- */
 
 struct status time_check(const char *field, const Google__Protobuf__Timestamp *time, int64_t *ret_us)
@@ -66,6 +74,14 @@ struct status time_check(const char *field, const Google__Protobuf__Timestamp *t
             "%s has %d nanoseconds; times are kept to the microsecond, give at most six digits", field,
             time->nanos);
     *ret_us = time->seconds * 1000000 + time->nanos / NANOS_OF_A_MICRO;
+    return status_ok();
+}
+
+struct status position_check(const char *field, int64_t position)
+{
+    if (position < 0)
+        return status_reason(REASON_INVALID_FIELD, "%s is %lld; positions begin at 1", field,
+                             (long long)position);
     return status_ok();
 }
 
@@ -180,13 +196,15 @@ void event_query_build(struct faults *faults, const char *field, const Strata__V
             .correlation_id = item->correlation_id,
         };
         event_query_item_build(faults, prefix, &flat, &items[i]);
-        if (!prefixes_allowed && item->n_aggregate_id_prefixes > 0)
-            faults_add(faults, prefix,
-                       status_reason(
-                           REASON_INVALID_FIELD,
-                           "%saggregate_id_prefixes cannot be checked at an append; name the aggregates, or "
-                           "give them a tag",
-                           prefix));
+        if (!prefixes_allowed && item->n_aggregate_id_prefixes > 0) {
+            char path[128];
+            snprintf(path, sizeof path, "%saggregate_id_prefixes", prefix);
+            faults_add(
+                faults, path,
+                status_reason(REASON_INVALID_FIELD,
+                              "%s cannot be checked at an append; name the aggregates, or give them a tag",
+                              path));
+        }
     }
     *ret = (struct event_query){items, from->n_items};
 }

@@ -26,6 +26,18 @@ void faults_add(struct faults *faults, const char *field, struct status status);
 /* OK when there are none, else the first with all of them listed. */
 STATUS_MUST_CHECK struct status faults_status(const struct faults *faults);
 
+/* The failure `status` with `field` as its faulty field, if it names none: for a check that refuses alone. */
+STATUS_MUST_CHECK struct status status_in_field(struct arena *arena, const char *field,
+                                                const struct status *status);
+
+/* STATUS_TRY for a check of one field. */
+#define FIELD_TRY(arena, field, expression)                                                                  \
+    do {                                                                                                     \
+        const struct status field_try_ = (expression);                                                       \
+        if (!status_is_ok(&field_try_))                                                                      \
+            return status_in_field(arena, field, &field_try_);                                               \
+    } while (0)
+
 static inline struct bytes bytes_of_blob(ProtobufCBinaryData blob)
 {
     return bytes_of(blob.data, blob.len);
@@ -34,6 +46,9 @@ static inline struct bytes bytes_of_blob(ProtobufCBinaryData blob)
 /* INVALID_FIELD when out of range or finer than a microsecond. */
 STATUS_MUST_CHECK struct status time_check(const char *field, const Google__Protobuf__Timestamp *time,
                                            int64_t *ret_us);
+
+/* INVALID_FIELD when it is negative; 0 stands for none. */
+STATUS_MUST_CHECK struct status position_check(const char *field, int64_t position);
 
 /* INVALID_FIELD for a negative size; 0 = the default; more than the most is lowered. */
 STATUS_MUST_CHECK struct status page_size_check(int32_t given, size_t *ret);

@@ -34,7 +34,7 @@ static struct status get_event_run(struct service *service, struct call *call, c
     const Strata__V1__GetEventRequest *get = request;
     struct event_store *store = service->parts.store;
     const struct bytes id = bytes_of_text(get->event_id);
-    STATUS_TRY(id_check("event_id", id, ID_SYSTEM_ALLOWED));
+    FIELD_TRY(call_arena(call), "event_id", id_check("event_id", id, ID_SYSTEM_ALLOWED));
     int64_t position = 0;
     STATUS_TRY(store->ops->find_id(store, id, &position));
     if (position == 0)
@@ -99,14 +99,6 @@ static void narrow_to(struct listing *listing, int64_t to)
 {
     if (to < listing->read.to_position)
         listing->read.to_position = to;
-}
-
-static struct status position_check(const char *field, int64_t position)
-{
-    if (position < 0)
-        return status_reason(REASON_INVALID_FIELD, "%s is %lld; positions begin at 1", field,
-                             (long long)position);
-    return status_ok();
 }
 
 static void check_versions(struct faults *faults, const Strata__V1__ListEventsRequest *request,
@@ -216,7 +208,8 @@ static struct status listing_build(const Strata__V1__ListEventsRequest *request,
     struct page_token token = {.head = head.position};
     const bool first = request->page_token[0] == '\0';
     if (!first)
-        STATUS_TRY(page_token_read(request->page_token, filter, head.position, arena, &token));
+        FIELD_TRY(arena, "page_token",
+                  page_token_read(request->page_token, filter, head.position, arena, &token));
     listing->head = token.head;
     listing->read.after_position = 0;
     listing->read.to_position = token.head;

@@ -162,20 +162,15 @@ struct base {
     struct aggregate_state state;
 };
 
-static bool snapshot_is_ours(const struct snapshot *snapshot)
-{
-    return snapshot->state == SNAPSHOT_VERIFIED && snapshot->reducer_version == DOMAIN_REDUCER_VERSION &&
-           snapshot->event_digest.size_bytes == SHA256_BYTES && snapshot->folded.size_bytes > 0;
-}
-
-static struct status find_in(struct snapshot_store *store, const struct load_request *request,
-                             int32_t version, struct arena *arena, struct base *base, bool *ret_found)
+static struct status find_in(struct service *service, struct snapshot_store *store,
+                             const struct load_request *request, int32_t version, struct arena *arena,
+                             struct base *base, bool *ret_found)
 {
     struct snapshot snapshot = {0};
     bool found = false;
     *ret_found = false;
-    STATUS_TRY(store->ops->get(store, request->id, SNAPSHOT_PICK_BEST, version, arena, &snapshot, &found));
-    if (!found || !snapshot_is_ours(&snapshot) || (base->found && snapshot.version <= base->snapshot.version))
+    STATUS_TRY(snapshot_pick_ours(service, store, request->id, version, arena, &snapshot, &found));
+    if (!found || (base->found && snapshot.version <= base->snapshot.version))
         return status_ok();
     struct aggregate_state state = {0};
     const struct status readable = state_unpack(snapshot.folded, arena, &state);
@@ -195,14 +190,16 @@ static void find_base(struct service *service, const struct load_request *reques
     *ret = (struct base){0};
     bool found = false;
     if (service->parts.cache != NULL) {
-        const struct status status = find_in(service->parts.cache, request, version, arena, ret, &found);
+        const struct status status =
+            find_in(service, service->parts.cache, request, version, arena, ret, &found);
         ret->cached = status_is_ok(&status) && found;
         atomic_fetch_add_explicit(ret->cached ? &service->cache_hits : &service->cache_misses, 1,
                                   memory_order_relaxed);
     }
     if (ret->found && version - ret->snapshot.version <= CACHE_NEAR_EVENTS)
         return;
-    const struct status status = find_in(service->parts.snapshots, request, version, arena, ret, &found);
+    const struct status status =
+        find_in(service, service->parts.snapshots, request, version, arena, ret, &found);
     if (status_is_ok(&status) && found) {
         ret->cached = false;
         snapshots_used(service, request->id);
@@ -292,11 +289,11 @@ static struct status load_at(struct service *service, const struct load_request 
             break;
         }
         /* Of another history, such as a store that was restored to an earlier time: it can never be right again. */
-        struct snapshot_store *from = base.cached ? service->parts.cache : service->parts.snapshots;
         log_warn(service->parts.log,
                  "a snapshot belongs to another history, removed and folding from the events",
                  LOG_INT("version", base.snapshot.version));
-        (void)from->ops->remove(from, request->id, base.snapshot.version); /* refuted again next time */
+        snapshot_drop_refuted(service, base.cached ? service->parts.cache : service->parts.snapshots,
+                              &base.snapshot);
         base = (struct base){0};
     }
     if (!request->keep_quiet && !request->has_effective_at && ret->exists)

@@ -249,14 +249,20 @@ static struct status condition_build(struct append_builder *builder, const Strat
     return status_ok();
 }
 
+static struct status event_count_check(size_t count)
+{
+    if (count == 0)
+        return status_reason(REASON_INVALID_FIELD, "events is empty; give 1 to %u", APPEND_EVENTS_MAX);
+    if (count > APPEND_EVENTS_MAX)
+        return status_reason(REASON_APPEND_TOO_LARGE, "events has %zu entries; give at most %u in one append",
+                             count, APPEND_EVENTS_MAX);
+    return status_ok();
+}
+
 struct status append_events_build(struct service *service, struct arena *arena, struct call *call,
                                   const Strata__V1__AppendEventsRequest *request, struct append_job *job)
 {
-    if (request->n_events == 0)
-        return status_reason(REASON_INVALID_FIELD, "events is empty; give 1 to %u", APPEND_EVENTS_MAX);
-    if (request->n_events > APPEND_EVENTS_MAX)
-        return status_reason(REASON_APPEND_TOO_LARGE, "events has %zu entries; give at most %u in one append",
-                             request->n_events, APPEND_EVENTS_MAX);
+    FIELD_TRY(arena, "events", event_count_check(request->n_events));
     size_t text_bytes = 0;
     for (size_t i = 0; i < request->n_events; i++)
         text_bytes += request->events[i]->data.len + request->events[i]->metadata.len;

@@ -90,16 +90,18 @@ static void expectation_take(struct append_builder *builder, const Strata__V1__S
 static struct status check_parts(const Strata__V1__SaveAggregateRequest *request)
 {
     const bool state = request->state.len > 0;
+    const size_t count = request->n_events + state + (request->set_metadata.len > 0) + gives_active(request);
     if (request->n_events > 0 && state)
         return status_reason(REASON_INVALID_FIELD,
                              "events and state are both given; give the events that happened, or a "
                              "whole new state");
-    if (request->n_events == 0 && !state && request->set_metadata.len == 0 && !gives_active(request))
+    if (count == 0)
         return status_reason(REASON_INVALID_FIELD,
                              "nothing is to be saved; give events, state, set_metadata or active");
-    if (request->n_events > APPEND_EVENTS_MAX - SYSTEM_EVENTS_MAX)
-        return status_reason(REASON_APPEND_TOO_LARGE, "events has %zu entries; give at most %u in one save",
-                             request->n_events, APPEND_EVENTS_MAX - SYSTEM_EVENTS_MAX);
+    if (count > APPEND_EVENTS_MAX)
+        return status_reason(REASON_APPEND_TOO_LARGE,
+                             "the save has %zu events, set_metadata and active counted; give at most %u",
+                             count, APPEND_EVENTS_MAX);
     if (state && request->if_match[0] == '\0' && !gives_version(request))
         return status_reason(
             REASON_PRECONDITION_REQUIRED,
@@ -168,7 +170,7 @@ static struct status state_take(struct append_builder *builder,
     if (state.size_bytes == 0 || builder->faults.count > before)
         return status_ok();
     STATUS_TRY(state_clean(builder->arena, state, &state));
-    append_builder_add_system(builder, TYPE_STATE_REPLACED, id, type, state, BYTES_NONE);
+    append_builder_add_system(builder, "state", TYPE_STATE_REPLACED, id, type, state, BYTES_NONE);
     return status_ok();
 }
 
@@ -191,10 +193,11 @@ static struct status save_build(struct service *service, struct call *call,
     const struct bytes patch =
         append_builder_object(&builder, "set_metadata", bytes_of_blob(request->set_metadata));
     if (patch.size_bytes > 0)
-        append_builder_add_system(&builder, TYPE_METADATA_CHANGED, id, type, patch, BYTES_NONE);
+        append_builder_add_system(&builder, "set_metadata", TYPE_METADATA_CHANGED, id, type, patch,
+                                  BYTES_NONE);
     if (gives_active(request))
-        append_builder_add_system(&builder, request->active ? TYPE_ACTIVATED : TYPE_DEACTIVATED, id, type,
-                                  BYTES_NONE, BYTES_NONE);
+        append_builder_add_system(&builder, "active", request->active ? TYPE_ACTIVATED : TYPE_DEACTIVATED, id,
+                                  type, BYTES_NONE, BYTES_NONE);
     STATUS_TRY(faults_status(&builder.faults)); /* before finish: there may be no event to give an id to */
     STATUS_TRY(append_builder_finish(&builder, job));
     job->append.validate_only = request->validate_only;
@@ -207,7 +210,7 @@ static struct status save_run(struct service *service, struct call *call, const 
     const Strata__V1__SaveAggregateRequest *request = context;
     struct arena *arena = call_arena(call);
     const struct bytes id = bytes_of_text(request->id);
-    STATUS_TRY(id_check("id", id, ID_REQUIRED));
+    FIELD_TRY(arena, "id", id_check("id", id, ID_REQUIRED));
     STATUS_TRY(check_parts(request));
     struct aggregate_head head = {0};
     STATUS_TRY(service->parts.store->ops->aggregate(service->parts.store, id, arena, &head));

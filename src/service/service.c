@@ -5,7 +5,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "service/checks_internal.h"
 #include "service/lanes_internal.h"
+#include "service/operations_internal.h"
 #include "service/snapshots_internal.h"
 
 #define POOL_THREADS_DEFAULT   2U
@@ -24,6 +26,8 @@ struct status service_new(const struct service_parts *parts, const struct servic
     if (service->options.limits.event_data_max_bytes == 0 ||
         service->options.limits.event_data_max_bytes > EVENT_DATA_MAX)
         service->options.limits.event_data_max_bytes = EVENT_DATA_MAX;
+    if (service->options.reducer_version == 0)
+        service->options.reducer_version = DOMAIN_REDUCER_VERSION;
     if (service->options.min_position_wait_us == 0)
         service->options.min_position_wait_us = MIN_POSITION_WAIT_US;
     pthread_mutex_init(&service->origin_lock, NULL);
@@ -35,7 +39,9 @@ struct status service_new(const struct service_parts *parts, const struct servic
                         options->pool_queue_max > 0 ? options->pool_queue_max : POOL_QUEUE_MAX_DEFAULT,
                         &service->pool));
     STATUS_TRY(lanes_new(service, &service->lanes));
+    STATUS_TRY(operations_new(service, &service->operations));
     STATUS_TRY(snapshot_keeper_new(service, &service->snapshots));
+    STATUS_TRY(operations_resume(service->operations));
     *ret = TAKE_PTR(service);
     return status_ok();
 }
@@ -45,6 +51,7 @@ void service_stop(struct service *service)
     atomic_store(&service->stopping, true);
     streams_stop_all(service);
     snapshot_keeper_stop(service->snapshots);
+    operations_stop(service->operations);
     bus_end_waits(service->parts.bus);
     /* A look each millisecond, only here: who leaves could not wake us without touching a service that is
      * being freed. */
@@ -64,6 +71,7 @@ void service_free(struct service *service)
         service_stop(service);
     pool_free(service->pool);
     lanes_free(service->lanes);
+    operations_free(service->operations);
     snapshot_keeper_free(service->snapshots);
     streams_done(&service->streams);
     pthread_mutex_destroy(&service->rate_lock);
@@ -95,6 +103,11 @@ void service_register(struct service *service, struct rpc_table *table)
         {METHOD_SYSTEM_SERVICE_GET_HEALTH, &get_health_handler},
         {METHOD_SYSTEM_SERVICE_GET_INFO, &get_info_handler},
         {METHOD_SYSTEM_SERVICE_GET_STATS, &get_stats_handler},
+        {METHOD_SYSTEM_SERVICE_START_OPERATION, &start_operation_handler},
+        {METHOD_SYSTEM_SERVICE_GET_OPERATION, &get_operation_handler},
+        {METHOD_SYSTEM_SERVICE_LIST_OPERATIONS, &list_operations_handler},
+        {METHOD_SYSTEM_SERVICE_CANCEL_OPERATION, &cancel_operation_handler},
+        {METHOD_SYSTEM_SERVICE_WATCH_OPERATION, &watch_operation_handler},
     };
     for (size_t i = 0; i < ARRAY_COUNT(methods); i++)
         rpc_table_set(table, methods[i].method, methods[i].handler, service);
@@ -260,10 +273,11 @@ void service_start(struct service *service, struct call *call, const void *reque
     if (!service_enter(service, call))
         return;
     if (min_position < 0) {
-        const struct status status =
+        const struct status negative =
             status_reason(REASON_INVALID_FIELD,
                           "min_position is %lld; give a position that an append answered, or leave it out",
                           (long long)min_position);
+        const struct status status = status_in_field(call_arena(call), "min_position", &negative);
         service_finish(service, call, &status);
         return;
     }

@@ -54,6 +54,7 @@ struct service_options {
 
     struct append_limits limits;  /* the writer's; event_data_max_bytes 0 = EVENT_DATA_MAX */
     int64_t snapshots_max;        /* 0 = unlimited */
+    int32_t reducer_version;      /* snapshots of another are not used; 0 = DOMAIN_REDUCER_VERSION */
     int32_t snapshot_events;      /* a snapshot after so many events; 0 = never */
     int64_t snapshot_interval_us; /* a read renews an older snapshot; 0 = never */
     int64_t cleanup_interval_us;  /* superseded snapshots and expired cache entries go; 0 = never */

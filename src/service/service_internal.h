@@ -40,6 +40,7 @@
 #define RETRY_SOON_MS        1000
 
 struct lanes;
+struct operations;
 struct snapshot_keeper;
 struct stream_link;
 
@@ -55,6 +56,7 @@ struct service {
     struct pool *pool;
     struct lanes *lanes;
     struct snapshot_keeper *snapshots;
+    struct operations *operations;
     struct streams streams;
     int64_t started_at_us;
 
@@ -140,3 +142,8 @@ extern const struct method_handler list_snapshots_handler;
 extern const struct method_handler get_health_handler;
 extern const struct method_handler get_info_handler;
 extern const struct method_handler get_stats_handler;
+extern const struct method_handler start_operation_handler;
+extern const struct method_handler get_operation_handler;
+extern const struct method_handler list_operations_handler;
+extern const struct method_handler cancel_operation_handler;
+extern const struct method_handler watch_operation_handler;

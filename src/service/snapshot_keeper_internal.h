@@ -3,9 +3,17 @@
 
 #include "service/snapshots_internal.h"
 
-#define PENDING_SLOTS   8192U
-#define USED_SLOTS      8192U
-#define CACHED_AT_BYTES 8U /* a cache entry's metadata: when it was put, for the cleanup alone */
+#define PENDING_SLOTS 8192U
+#define USED_SLOTS    8192U
+
+/* A cache entry's metadata, which is nobody's but ours. */
+#define CACHE_NOTE_BYTES 12U
+struct cache_note {
+    int64_t cached_at_us;   /* for the cleanup */
+    int32_t stored_version; /* of the snapshot that the entry goes back to; 0 = from the first event on */
+};
+/* False when the entry has none, as one that an older release put into a shared cache. */
+bool cache_note_read(const struct snapshot *entry, struct cache_note *ret);
 
 /* What is known of an aggregate's PENDING snapshots; another aggregate in the same slot makes it unknown. */
 struct pending_slot {

@@ -58,24 +58,39 @@ void snapshots_unlock(struct service *service)
 
 /* --- putting --- */
 
-static void cache_put(struct service *service, const struct loaded *loaded, int64_t taken_at_us,
+bool cache_note_read(const struct snapshot *entry, struct cache_note *ret)
+{
+    if (entry->metadata.size_bytes != CACHE_NOTE_BYTES)
+        return false;
+    ret->cached_at_us = (int64_t)get_u64_le(entry->metadata.data);
+    ret->stored_version = (int32_t)get_u32_le(entry->metadata.data + 8);
+    return true;
+}
+
+/* The stored snapshot that a state goes back to: when the next one is due depends on it. */
+struct stored {
+    int32_t version; /* 0 = none: from the first event on */
+    int64_t taken_at_us;
+};
+
+static void cache_put(struct service *service, const struct loaded *loaded, struct stored stored,
                       struct bytes packed)
 {
     if (service->parts.cache == NULL)
         return;
-    uint8_t cached_at[CACHED_AT_BYTES];
-    put_u64_le(cached_at, (uint64_t)clock_now_us(service->parts.clock));
+    uint8_t note[CACHE_NOTE_BYTES];
+    put_u64_le(note, (uint64_t)clock_now_us(service->parts.clock));
+    put_u32_le(note + 8, (uint32_t)stored.version);
     const struct snapshot entry = {
         .aggregate_id = loaded->state.id,
         .aggregate_type = loaded->state.type,
         .version = loaded->state.version,
         .state = SNAPSHOT_VERIFIED,
-        .created_at_us =
-            taken_at_us, /* of the snapshot it goes back to: its age decides when the next is due */
+        .created_at_us = stored.taken_at_us,
         .position = loaded->state.position,
         .event_digest = bytes_of(loaded->leaf.bytes, SHA256_BYTES),
-        .reducer_version = DOMAIN_REDUCER_VERSION,
-        .metadata = bytes_of(cached_at, sizeof cached_at), /* nobody's but the cleanup's */
+        .reducer_version = service->options.reducer_version,
+        .metadata = bytes_of(note, sizeof note),
         .folded = packed,
     };
     const struct status status = service->parts.cache->ops->put(service->parts.cache, &entry);
@@ -106,7 +121,7 @@ struct status snapshot_put_compared(struct service *service, struct arena *arena
         .created_at_us = clock_now_us(service->parts.clock),
         .position = loaded->state.position,
         .event_digest = arena_bytes(arena, bytes_of(loaded->leaf.bytes, SHA256_BYTES)),
-        .reducer_version = DOMAIN_REDUCER_VERSION,
+        .reducer_version = service->options.reducer_version,
         .data = data.size_bytes > 0 ? data : loaded->state.state,
         .metadata = metadata,
     };
@@ -116,7 +131,8 @@ struct status snapshot_put_compared(struct service *service, struct arena *arena
         STATUS_TRY(state_pack(&loaded->state, arena, &snapshot.folded));
     STATUS_TRY(service->parts.snapshots->ops->put(service->parts.snapshots, &snapshot));
     if (equal && loaded->state.version == loaded->head.version)
-        cache_put(service, loaded, snapshot.created_at_us, snapshot.folded);
+        cache_put(service, loaded, (struct stored){snapshot.version, snapshot.created_at_us},
+                  snapshot.folded);
     snapshots_evict_soon(service, &snapshot);
     *ret = snapshot;
     return status_ok();
@@ -128,6 +144,70 @@ struct status snapshot_put_pending(struct service *service, const struct snapsho
     pending_forget(service->snapshots, snapshot->aggregate_id); /* the next look finds it */
     snapshots_evict_soon(service, snapshot);
     return status_ok();
+}
+
+static bool is_ours(const struct service *service, const struct snapshot *snapshot)
+{
+    return snapshot->state == SNAPSHOT_VERIFIED &&
+           snapshot->reducer_version == service->options.reducer_version &&
+           snapshot->event_digest.size_bytes == SHA256_BYTES && snapshot->folded.size_bytes > 0;
+}
+
+/* Below one of another reducer. Those looked past may be large: they go from memory one by one. */
+static struct status find_ours_below(struct service *service, struct snapshot_store *store, struct bytes id,
+                                     int32_t *version, bool *ret_found)
+{
+    CLEANUP(arena_free_at) struct arena *scratch = arena_new(0);
+    if (scratch == NULL)
+        return no_memory();
+    *ret_found = false;
+    for (int look = 0; *version > 0 && look < SNAPSHOT_LOOKS_MAX; look++) {
+        struct snapshot snapshot = {0};
+        bool found = false;
+        arena_reset(scratch);
+        STATUS_TRY(store->ops->get(store, id, SNAPSHOT_PICK_BEST, *version - 1, scratch, &snapshot, &found));
+        if (!found)
+            return status_ok();
+        *version = snapshot.version;
+        *ret_found = is_ours(service, &snapshot);
+        if (*ret_found)
+            return status_ok();
+    }
+    return status_ok();
+}
+
+struct status snapshot_pick_ours(struct service *service, struct snapshot_store *store, struct bytes id,
+                                 int32_t version, struct arena *arena, struct snapshot *ret, bool *ret_found)
+{
+    bool found = false;
+    *ret_found = false;
+    STATUS_TRY(store->ops->get(store, id, SNAPSHOT_PICK_BEST, version, arena, ret, &found));
+    if (found && !is_ours(service, ret)) {
+        version = ret->version;
+        STATUS_TRY(find_ours_below(service, store, id, &version, &found));
+        if (found)
+            STATUS_TRY(store->ops->get(store, id, SNAPSHOT_PICK_EXACT, version, arena, ret, &found));
+    }
+    *ret_found = found && is_ours(service, ret); /* another one may have been put meanwhile */
+    return status_ok();
+}
+
+void snapshot_drop_refuted(struct service *service, struct snapshot_store *store,
+                           const struct snapshot *refuted)
+{
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    struct snapshot now = {0};
+    bool found = false;
+    snapshots_lock(service);
+    struct status status = arena == NULL ? no_memory()
+                                         : store->ops->get(store, refuted->aggregate_id, SNAPSHOT_PICK_EXACT,
+                                                           refuted->version, arena, &now, &found);
+    if (status_is_ok(&status) && found && bytes_equal(now.event_digest, refuted->event_digest))
+        status = store->ops->remove(store, refuted->aggregate_id, refuted->version);
+    snapshots_unlock(service);
+    if (!status_is_ok(&status)) /* refuted again by the next read */
+        log_warn(service->parts.log, "a snapshot of another history could not be removed",
+                 LOG_TEXT("reason", status.message));
 }
 
 struct leaf_look {
@@ -147,7 +227,7 @@ static bool take_leaf(void *context, int64_t position, struct record record)
 struct status snapshot_is_usable(struct service *service, const struct snapshot *snapshot, bool *ret)
 {
     *ret = false;
-    if (snapshot->state != SNAPSHOT_VERIFIED || snapshot->reducer_version != DOMAIN_REDUCER_VERSION)
+    if (snapshot->state != SNAPSHOT_VERIFIED || snapshot->reducer_version != service->options.reducer_version)
         return status_ok();
     const struct read_query query = {
         .by = READ_BY_AGGREGATE,
@@ -163,16 +243,68 @@ struct status snapshot_is_usable(struct service *service, const struct snapshot 
 
 /* --- taking by themselves --- */
 
-static bool is_due(const struct service *service, int32_t version, int64_t now_us,
-                   const struct snapshot *newest, int64_t aggregate_created_at_us)
+static bool is_due_by_age(const struct service *service, const struct loaded *loaded, struct stored stored)
 {
-    const struct service_options *options = &service->options;
-    const int32_t base = newest == NULL ? 0 : newest->version;
-    const int64_t since_us = newest == NULL ? aggregate_created_at_us : newest->created_at_us;
-    if (version <= base)
-        return false;
-    return (options->snapshot_events > 0 && version - base >= options->snapshot_events) ||
-           (options->snapshot_interval_us > 0 && now_us - since_us >= options->snapshot_interval_us);
+    const int64_t interval_us = service->options.snapshot_interval_us;
+    return interval_us > 0 && loaded->state.version > stored.version &&
+           clock_now_us(service->parts.clock) - stored.taken_at_us >= interval_us;
+}
+
+static bool is_due(const struct service *service, const struct loaded *loaded, struct stored stored)
+{
+    const int32_t every = service->options.snapshot_events;
+    return (every > 0 && loaded->state.version - stored.version >= every) ||
+           is_due_by_age(service, loaded, stored);
+}
+
+/* Without a snapshot the age counts from the first event. */
+static struct stored stored_of(const struct loaded *loaded, const struct snapshot *base, bool cached)
+{
+    struct cache_note note;
+    if (base == NULL)
+        return (struct stored){0, loaded->state.created_at_us};
+    if (!cached)
+        return (struct stored){base->version, base->created_at_us};
+    return (struct stored){cache_note_read(base, &note) ? note.stored_version : base->version,
+                           base->created_at_us};
+}
+
+static void cache_remove(struct service *service, struct bytes id, int32_t version)
+{
+    const struct status status = service->parts.cache->ops->remove(service->parts.cache, id, version);
+    if (!status_is_ok(&status))
+        log_warn(service->parts.log, "a former state stays cached beside a newer one",
+                 LOG_TEXT("reason", status.message));
+}
+
+/* Caches the state of an aggregate that stands at its head. */
+static void cache_state(struct service *service, const struct loaded *loaded, struct stored stored)
+{
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    struct bytes packed = BYTES_NONE;
+    const struct status status = arena == NULL ? no_memory() : state_pack(&loaded->state, arena, &packed);
+    if (status_is_ok(&status))
+        cache_put(service, loaded, stored, packed);
+    else
+        log_warn(service->parts.log, "a state could not be cached", LOG_TEXT("reason", status.message));
+}
+
+/* What a client said of that version stays: a PENDING one is compared, a DIVERGENT one goes on being shown. Under
+ * the lock. */
+static struct status take_beside_clients(struct service *service, struct arena *arena,
+                                         const struct loaded *loaded)
+{
+    struct snapshot there = {0};
+    bool found = false;
+    STATUS_TRY(service->parts.snapshots->ops->get(service->parts.snapshots, loaded->state.id,
+                                                  SNAPSHOT_PICK_EXACT, loaded->state.version, arena, &there,
+                                                  &found));
+    if (found && there.state == SNAPSHOT_DIVERGENT)
+        return status_ok();
+    const bool pending = found && there.state == SNAPSHOT_PENDING;
+    struct snapshot taken;
+    return snapshot_put_compared(service, arena, loaded, pending ? there.data : BYTES_NONE,
+                                 found ? there.metadata : BYTES_NONE, &taken);
 }
 
 static struct status take_snapshot(struct service *service, struct arena *arena, struct bytes id)
@@ -184,14 +316,17 @@ static struct status take_snapshot(struct service *service, struct arena *arena,
     struct snapshot newest = {0};
     bool found = false;
     snapshots_lock(service);
-    struct status status = service->parts.snapshots->ops->get(
-        service->parts.snapshots, id, SNAPSHOT_PICK_BEST, loaded.state.version, arena, &newest, &found);
-    if (status_is_ok(&status) && is_due(service, loaded.state.version, clock_now_us(service->parts.clock),
-                                        found ? &newest : NULL, loaded.state.created_at_us)) {
-        struct snapshot taken;
-        status = snapshot_put_compared(service, arena, &loaded, BYTES_NONE, BYTES_NONE, &taken);
-    }
+    struct status status = snapshot_pick_ours(service, service->parts.snapshots, id, loaded.state.version,
+                                              arena, &newest, &found);
+    const struct stored stored = stored_of(&loaded, found ? &newest : NULL, false);
+    const bool due = is_due(service, &loaded, stored);
+    if (status_is_ok(&status) && due)
+        status = take_beside_clients(service, arena, &loaded);
     snapshots_unlock(service);
+    /* Somebody has taken one that the cached state does not go back to: else each read would ask again. */
+    if (status_is_ok(&status) && !due && found && service->parts.cache != NULL &&
+        loaded.state.version == loaded.head.version)
+        cache_state(service, &loaded, stored);
     return status;
 }
 
@@ -208,27 +343,16 @@ void snapshots_loaded(struct service *service, const struct loaded *loaded, cons
 {
     if (loaded->state.version != loaded->head.version)
         return; /* a read of the past says nothing about what is needed next */
-    const int64_t taken_at_us = base == NULL ? loaded->state.created_at_us : base->created_at_us;
+    const struct stored stored = stored_of(loaded, base, cached);
     if (service->parts.cache != NULL && (loaded->tail_events > 0 || !cached)) {
-        CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-        struct bytes packed = BYTES_NONE;
-        struct status status = arena == NULL ? no_memory() : state_pack(&loaded->state, arena, &packed);
-        if (status_is_ok(&status)) {
-            cache_put(service, loaded, taken_at_us, packed);
-            if (cached && loaded->tail_events > 0) /* the former entry is of no use beside a newer one */
-                status = service->parts.cache->ops->remove(service->parts.cache, loaded->state.id,
-                                                           loaded->base_version);
-        }
-        if (!status_is_ok(&status))
-            log_warn(service->parts.log, "a state could not be cached", LOG_TEXT("reason", status.message));
+        cache_state(service, loaded, stored);
+        if (cached) /* the former entry is of no use beside a newer one */
+            cache_remove(service, loaded->state.id, loaded->base_version);
     }
     /* A cached base hides how far the stored one is; the count is then watched by snapshots_appended. */
     const bool by_count = service->options.snapshot_events > 0 && !cached &&
                           loaded->tail_events >= service->options.snapshot_events;
-    const bool by_age =
-        service->options.snapshot_interval_us > 0 && loaded->tail_events > 0 &&
-        clock_now_us(service->parts.clock) - taken_at_us >= service->options.snapshot_interval_us;
-    if (by_count || by_age)
+    if (by_count || is_due_by_age(service, loaded, stored))
         service_background(service, loaded->state.id, take_job);
 }
 

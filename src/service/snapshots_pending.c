@@ -89,11 +89,9 @@ static struct status distance_to(struct service *service, struct arena *arena, s
     bool found = false;
     int32_t from = 0;
     if (service->parts.cache != NULL)
-        STATUS_TRY(service->parts.cache->ops->get(service->parts.cache, id, SNAPSHOT_PICK_BEST, version,
-                                                  arena, &base, &found));
+        STATUS_TRY(snapshot_pick_ours(service, service->parts.cache, id, version, arena, &base, &found));
     from = found ? base.version : 0;
-    STATUS_TRY(service->parts.snapshots->ops->get(service->parts.snapshots, id, SNAPSHOT_PICK_BEST, version,
-                                                  arena, &base, &found));
+    STATUS_TRY(snapshot_pick_ours(service, service->parts.snapshots, id, version, arena, &base, &found));
     if (found && base.version > from)
         from = base.version;
     *ret = version - from;

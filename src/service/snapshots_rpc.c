@@ -108,7 +108,7 @@ static struct status create_pending(struct service *service, const struct aggreg
             BYTES_FORMAT(snapshot->aggregate_id), pending.count, head->version, PENDING_MAX);
     snapshot->state = SNAPSHOT_PENDING;
     snapshot->created_at_us = clock_now_us(service->parts.clock);
-    snapshot->reducer_version = DOMAIN_REDUCER_VERSION;
+    snapshot->reducer_version = service->options.reducer_version;
     return snapshot_put_pending(service, snapshot);
 }
 
@@ -183,6 +183,13 @@ static struct status create_snapshot(struct service *service, struct arena *aren
     return status;
 }
 
+static struct status version_check(int32_t version)
+{
+    if (version < 0)
+        return status_reason(REASON_INVALID_FIELD, "version is %d; versions begin at 0", version);
+    return status_ok();
+}
+
 static struct status create_snapshot_run(struct service *service, struct call *call, const void *context,
                                          struct reply *ret)
 {
@@ -197,10 +204,7 @@ static struct status create_snapshot_run(struct service *service, struct call *c
     struct faults faults;
     faults_init(&faults, arena);
     faults_add(&faults, "aggregate_id", id_check("aggregate_id", snapshot.aggregate_id, ID_SYSTEM_ALLOWED));
-    if (snapshot.version < 0)
-        faults_add(
-            &faults, "version",
-            status_reason(REASON_INVALID_FIELD, "version is %d; versions begin at 0", snapshot.version));
+    faults_add(&faults, "version", version_check(snapshot.version));
     STATUS_TRY(object_compact(&faults, "data", request->data, &snapshot.data));
     STATUS_TRY(object_compact(&faults, "metadata", request->metadata, &snapshot.metadata));
     STATUS_TRY(faults_status(&faults));
@@ -220,7 +224,7 @@ const struct method_handler create_snapshot_handler = {.start = create_snapshot_
 /* The aggregate must exist; what it has reached is compared before anything is shown. */
 static struct status begin_read(struct service *service, struct arena *arena, struct bytes id)
 {
-    STATUS_TRY(id_check("aggregate_id", id, ID_SYSTEM_ALLOWED));
+    FIELD_TRY(arena, "aggregate_id", id_check("aggregate_id", id, ID_SYSTEM_ALLOWED));
     struct aggregate_head head = {0};
     STATUS_TRY(service->parts.store->ops->aggregate(service->parts.store, id, arena, &head));
     if (!head.exists)
@@ -241,7 +245,7 @@ static struct status pick_usable(struct service *service, struct arena *arena, s
                                  int32_t version, struct snapshot *ret, bool *ret_found)
 {
     for (;;) {
-        STATUS_TRY(pick(service, arena, id, SNAPSHOT_PICK_BEST, version, ret, ret_found));
+        STATUS_TRY(snapshot_pick_ours(service, service->parts.snapshots, id, version, arena, ret, ret_found));
         if (!*ret_found)
             return status_ok();
         bool usable = false;
@@ -262,8 +266,8 @@ static struct status get_snapshot_run(struct service *service, struct call *call
     struct arena *arena = call_arena(call);
     const struct bytes id = bytes_of_text(request->aggregate_id);
     const bool given = request->_version_case != STRATA__V1__GET_SNAPSHOT_REQUEST___VERSION__NOT_SET;
-    if (given && request->version < 0)
-        return status_reason(REASON_INVALID_FIELD, "version is %d; versions begin at 0", request->version);
+    if (given)
+        FIELD_TRY(arena, "version", version_check(request->version));
     STATUS_TRY(begin_read(service, arena, id));
     const int32_t version = given ? request->version : INT32_MAX;
     struct snapshot snapshot = {0};
@@ -407,10 +411,11 @@ static struct status list_build(struct service *service, struct arena *arena,
                                 Strata__V1__ListSnapshotsResponse *ret)
 {
     struct snapshot_listing listing = {.arena = arena};
-    STATUS_TRY(page_size_check(request->page_size, &listing.page_size));
+    FIELD_TRY(arena, "page_size", page_size_check(request->page_size, &listing.page_size));
     struct page_token token = {0};
     if (request->page_token[0] != '\0')
-        STATUS_TRY(page_token_read(request->page_token, filter, INT64_MAX, arena, &token));
+        FIELD_TRY(arena, "page_token",
+                  page_token_read(request->page_token, filter, INT64_MAX, arena, &token));
     listing.items = arena_array(arena, listing.page_size, sizeof(Strata__V1__Snapshot *));
     if (listing.items == NULL)
         return no_memory();

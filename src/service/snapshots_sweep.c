@@ -1,19 +1,24 @@
 /* Snapshots that go: beyond max_snapshots, and by the cleanup. */
 #include "service/snapshot_keeper_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
+#include "bus/subscribers.h"
+#include "service/operations_internal.h"
 
-#define REMOVE_AT_ONCE 256U
+/* The lock is held for so many removals, each of which may be a sync. */
+#define EVICT_AT_ONCE 16U
+#define SWEEP_AT_ONCE 64U
 
 static struct status no_memory(void)
 {
     return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for a snapshot");
 }
 
-/* --- one pass --- */
+/* --- what goes --- */
 
 struct removal {
     uint8_t id[ID_MAX_BYTES];
@@ -23,41 +28,31 @@ struct removal {
 
 static void removal_set(struct removal *removal, const struct snapshot *snapshot)
 {
-    if (snapshot->aggregate_id.size_bytes > sizeof removal->id)
-        return;
+    assert(snapshot->aggregate_id.size_bytes <= sizeof removal->id); /* an aggregate of the store has it */
     memcpy(removal->id, snapshot->aggregate_id.data, snapshot->aggregate_id.size_bytes);
     removal->id_bytes = snapshot->aggregate_id.size_bytes;
     removal->version = snapshot->version;
 }
 
-static struct status removal_run(struct snapshot_store *store, const struct removal *removal)
+static struct bytes removal_id(const struct removal *removal)
 {
-    return store->ops->remove(store, bytes_of(removal->id, removal->id_bytes), removal->version);
+    return bytes_of(removal->id, removal->id_bytes);
 }
 
-/* One pass over all snapshots, which come by aggregate and version: a VERIFIED one is superseded when another
- * follows for the same aggregate. */
-struct sweep {
-    struct removal verified; /* the last VERIFIED one of the aggregate at hand */
-    bool has_verified;
-    struct removal *superseded;
-    size_t superseded_count;
-    int64_t expired_before_us; /* cache: entries put before this go; 0 = none */
-};
-
-static bool sweep_one(void *context, const struct snapshot *snapshot)
+static struct status removal_run(struct snapshot_store *store, const struct removal *removal)
 {
-    struct sweep *sweep = context;
-    if (snapshot->state != SNAPSHOT_VERIFIED)
-        return true;
-    const bool same =
-        sweep->has_verified &&
-        bytes_equal(bytes_of(sweep->verified.id, sweep->verified.id_bytes), snapshot->aggregate_id);
-    if (same)
-        sweep->superseded[sweep->superseded_count++] = sweep->verified;
-    removal_set(&sweep->verified, snapshot);
-    sweep->has_verified = true;
-    return sweep->superseded_count < REMOVE_AT_ONCE;
+    return store->ops->remove(store, removal_id(removal), removal->version);
+}
+
+/*
+ * Snapshots come by aggregate and version: a VERIFIED one is superseded when another follows for the same
+ * aggregate. One of another reducer is of no use to a rebuild, so it supersedes only its like.
+ */
+enum whose { OURS, ANOTHERS, WHOSE_COUNT };
+
+static enum whose whose_is(const struct service *service, const struct snapshot *snapshot)
+{
+    return snapshot->reducer_version == service->options.reducer_version ? OURS : ANOTHERS;
 }
 
 /* --- evicting --- */
@@ -83,76 +78,117 @@ static int64_t used_at_us(struct snapshot_keeper *keeper, uint64_t hash, const s
                                                                           : snapshot->created_at_us;
 }
 
+/* Which go first; within a rank the oldest, or the least recently used. The one put last goes last: whoever was just
+ * told that it is stored must find it, as long as anything else may go. PENDING ones never go. */
+enum rank { RANK_SUPERSEDED, RANK_DIVERGENT, RANK_VERIFIED, RANK_NEWEST };
+
 struct candidate {
-    struct removal removal;
+    enum rank rank;
     int64_t time_us;
-    bool found;
+    struct removal removal;
 };
 
-/* Which one goes next. The one put last goes last: whoever was just told that it is stored must find it, as long as
- * anything else may go. PENDING ones never go. */
+/* One pass over all snapshots: the few that go next. */
 struct eviction {
-    struct snapshot_keeper *keeper;
-    struct candidate former; /* the VERIFIED one before, of the same or another aggregate; not the newest */
-    struct candidate superseded;
-    struct candidate divergent; /* the oldest */
-    struct candidate unused;    /* VERIFIED, the least recently used */
-    struct candidate newest;
+    struct service *service;
+    struct candidate worst[EVICT_AT_ONCE]; /* in the order in which they go */
+    size_t count;
+    size_t count_max;
+    struct candidate
+        last[WHOSE_COUNT]; /* VERIFIED, of the aggregate at hand: perhaps the next one supersedes it */
+    bool has_last[WHOSE_COUNT];
 };
 
-static void candidate_offer(struct candidate *candidate, const struct snapshot *snapshot, int64_t time_us)
+static void evict_offer(struct eviction *eviction, const struct candidate *candidate)
 {
-    if (candidate->found && candidate->time_us <= time_us)
+    size_t at = eviction->count;
+    while (at > 0 && (eviction->worst[at - 1].rank > candidate->rank ||
+                      (eviction->worst[at - 1].rank == candidate->rank &&
+                       eviction->worst[at - 1].time_us > candidate->time_us)))
+        at--;
+    if (at == eviction->count_max)
         return;
-    removal_set(&candidate->removal, snapshot);
-    candidate->time_us = time_us;
-    candidate->found = true;
+    if (eviction->count < eviction->count_max)
+        eviction->count++;
+    memmove(&eviction->worst[at + 1], &eviction->worst[at],
+            (eviction->count - 1 - at) * sizeof *eviction->worst);
+    eviction->worst[at] = *candidate;
+}
+
+/* Nothing more comes of the aggregate at hand. */
+static void evict_offer_last(struct eviction *eviction)
+{
+    for (enum whose i = OURS; i < WHOSE_COUNT; i++) {
+        if (eviction->has_last[i])
+            evict_offer(eviction, &eviction->last[i]);
+        eviction->has_last[i] = false;
+    }
+}
+
+static void evict_supersede(struct eviction *eviction, enum whose whose)
+{
+    for (enum whose i = whose; i < WHOSE_COUNT; i++) {
+        struct candidate *former = &eviction->last[i];
+        if (eviction->has_last[i] && former->rank != RANK_NEWEST)
+            former->rank = RANK_SUPERSEDED;
+        if (eviction->has_last[i])
+            evict_offer(eviction, former);
+        eviction->has_last[i] = false;
+    }
+}
+
+static bool is_of(const struct candidate *candidate, struct bytes id)
+{
+    return bytes_equal(removal_id(&candidate->removal), id);
 }
 
 static bool evict_look(void *context, const struct snapshot *snapshot)
 {
     struct eviction *eviction = context;
-    struct snapshot_keeper *keeper = eviction->keeper;
+    struct snapshot_keeper *keeper = eviction->service->snapshots;
     if (snapshot->state == SNAPSHOT_PENDING)
         return true;
     const uint64_t hash = keeper_hash(keeper, snapshot->aggregate_id);
-    const bool newest = hash == keeper->newest_hash && snapshot->version == keeper->newest_version;
-    if (newest)
-        candidate_offer(&eviction->newest, snapshot, 0);
+    struct candidate candidate = {.rank = RANK_VERIFIED};
+    removal_set(&candidate.removal, snapshot);
+    if (hash == keeper->newest_hash && snapshot->version == keeper->newest_version)
+        candidate.rank = RANK_NEWEST;
     else if (snapshot->state == SNAPSHOT_DIVERGENT)
-        candidate_offer(&eviction->divergent, snapshot, snapshot->created_at_us);
-    else
-        candidate_offer(&eviction->unused, snapshot, used_at_us(keeper, hash, snapshot));
-    if (snapshot->state == SNAPSHOT_DIVERGENT)
+        candidate.rank = RANK_DIVERGENT;
+    candidate.time_us =
+        snapshot->state == SNAPSHOT_DIVERGENT ? snapshot->created_at_us : used_at_us(keeper, hash, snapshot);
+    if (snapshot->state == SNAPSHOT_DIVERGENT) {
+        evict_offer(eviction, &candidate);
         return true;
-    const struct removal *former = &eviction->former.removal;
-    if (eviction->former.found &&
-        bytes_equal(bytes_of(former->id, former->id_bytes), snapshot->aggregate_id)) {
-        eviction->superseded = eviction->former;
-        return false;
     }
-    eviction->former.found = false;
-    if (!newest)
-        candidate_offer(&eviction->former, snapshot, 0);
-    return true;
+    for (enum whose i = OURS; i < WHOSE_COUNT; i++)
+        if (eviction->has_last[i] && !is_of(&eviction->last[i], snapshot->aggregate_id))
+            evict_offer_last(eviction);
+    const enum whose whose = whose_is(eviction->service, snapshot);
+    evict_supersede(eviction, whose);
+    eviction->last[whose] = candidate;
+    eviction->has_last[whose] = true;
+    const bool enough = eviction->count == eviction->count_max &&
+                        eviction->worst[eviction->count - 1].rank == RANK_SUPERSEDED;
+    return !enough;
 }
 
-static struct status evict_one(struct service *service, bool *ret_done)
+static struct status evict_some(struct service *service, struct eviction *eviction, bool *ret_done)
 {
     struct snapshot_store *store = service->parts.snapshots;
     struct snapshot_store_stats stats;
     STATUS_TRY(store->ops->stats(store, &stats));
-    *ret_done = stats.snapshot_count <= service->options.snapshots_max;
+    const int64_t excess = stats.snapshot_count - service->options.snapshots_max;
+    *ret_done = excess <= 0;
     if (*ret_done)
         return status_ok();
-    struct eviction eviction = {.keeper = service->snapshots};
-    STATUS_TRY(store->ops->list(store, BYTES_NONE, BYTES_NONE, BYTES_NONE, 0, evict_look, &eviction));
-    const struct candidate *order[] = {&eviction.superseded, &eviction.divergent, &eviction.unused,
-                                       &eviction.newest};
-    for (size_t i = 0; i < ARRAY_COUNT(order); i++)
-        if (order[i]->found)
-            return removal_run(store, &order[i]->removal);
-    *ret_done = true; /* only PENDING ones are left, and those stay */
+    *eviction = (struct eviction){.service = service,
+                                  .count_max = excess < EVICT_AT_ONCE ? (size_t)excess : EVICT_AT_ONCE};
+    STATUS_TRY(store->ops->list(store, BYTES_NONE, BYTES_NONE, BYTES_NONE, 0, evict_look, eviction));
+    evict_offer_last(eviction);
+    for (size_t i = 0; i < eviction->count; i++)
+        STATUS_TRY(removal_run(store, &eviction->worst[i].removal));
+    *ret_done = eviction->count == 0; /* only PENDING ones are left, and those stay */
     return status_ok();
 }
 
@@ -160,55 +196,135 @@ static void evict_job(struct service *service, struct bytes none)
 {
     (void)none;
     atomic_store(&service->snapshots->evicting, false); /* whoever puts from here on asks again */
+    struct eviction *eviction = malloc(sizeof *eviction);
+    struct status status = eviction == NULL ? no_memory() : status_ok();
     bool done = false;
-    while (!done) { /* each pass removes one, or ends */
+    while (!done && status_is_ok(&status)) { /* each pass removes something, or ends */
         snapshots_lock(service);
-        const struct status status = evict_one(service, &done);
+        status = evict_some(service, eviction, &done);
         snapshots_unlock(service);
-        if (!status_is_ok(&status)) {
-            log_warn(service->parts.log, "snapshots beyond max_snapshots could not be removed",
-                     LOG_TEXT("reason", status.message));
-            return;
-        }
     }
+    free(eviction);
+    if (!status_is_ok(&status))
+        log_warn(service->parts.log, "snapshots beyond max_snapshots could not be removed",
+                 LOG_TEXT("reason", status.message));
+}
+
+/* --- the cleanup --- */
+
+/* Part of a pass over a store: what is to go, and where the next part begins. */
+struct sweep {
+    const struct service *service;
+    struct removal verified[WHOSE_COUNT]; /* the last VERIFIED ones, of the aggregate at hand or one before */
+    int64_t verified_at_us[WHOSE_COUNT];
+    bool has_verified[WHOSE_COUNT];
+    struct removal removals[SWEEP_AT_ONCE];
+    size_t count;
+    int64_t before_us; /* only what was stored before; cache: entries put before this go */
+    bool more;         /* the part was full: go on behind `at` */
+    struct removal at; /* seen last */
+};
+
+static bool sweep_ends(struct sweep *sweep, const struct snapshot *snapshot)
+{
+    sweep->more = sweep->count + WHOSE_COUNT > SWEEP_AT_ONCE;
+    removal_set(&sweep->at, snapshot);
+    return sweep->more;
+}
+
+static bool sweep_superseded(void *context, const struct snapshot *snapshot)
+{
+    struct sweep *sweep = context;
+    if (snapshot->state != SNAPSHOT_VERIFIED)
+        return true;
+    const enum whose whose = whose_is(sweep->service, snapshot);
+    for (enum whose i = whose; i < WHOSE_COUNT; i++) {
+        if (sweep->has_verified[i] && sweep->verified_at_us[i] < sweep->before_us &&
+            bytes_equal(removal_id(&sweep->verified[i]), snapshot->aggregate_id))
+            sweep->removals[sweep->count++] = sweep->verified[i];
+        sweep->has_verified[i] = false;
+    }
+    removal_set(&sweep->verified[whose], snapshot);
+    sweep->verified_at_us[whose] = snapshot->created_at_us;
+    sweep->has_verified[whose] = true;
+    return !sweep_ends(sweep, snapshot);
 }
 
 static bool sweep_expired(void *context, const struct snapshot *snapshot)
 {
     struct sweep *sweep = context;
-    if (snapshot->metadata.size_bytes == CACHED_AT_BYTES &&
-        (int64_t)get_u64_le(snapshot->metadata.data) < sweep->expired_before_us)
-        removal_set(&sweep->superseded[sweep->superseded_count++], snapshot);
-    return sweep->superseded_count < REMOVE_AT_ONCE;
+    struct cache_note note;
+    if (cache_note_read(snapshot, &note) && note.cached_at_us < sweep->before_us)
+        removal_set(&sweep->removals[sweep->count++], snapshot);
+    return !sweep_ends(sweep, snapshot);
 }
 
-/* Collects and removes, again until a pass finds less than it can hold. */
-static struct status sweep_store(struct service *service, struct snapshot_store *store, snapshot_sink sink,
-                                 int64_t expired_before_us)
+static struct status sweep_remove(struct snapshot_store *store, const struct sweep *sweep, int64_t *ret_count)
 {
-    struct removal *removals = calloc(REMOVE_AT_ONCE, sizeof *removals);
-    struct status status = removals == NULL ? no_memory() : status_ok();
-    bool more = true;
-    while (more && status_is_ok(&status) && !service_stopping(service)) {
-        struct sweep sweep = {.superseded = removals, .expired_before_us = expired_before_us};
-        status = store->ops->list(store, BYTES_NONE, BYTES_NONE, BYTES_NONE, 0, sink, &sweep);
-        for (size_t i = 0; i < sweep.superseded_count && status_is_ok(&status); i++)
-            status = removal_run(store, &removals[i]);
-        more = sweep.superseded_count == REMOVE_AT_ONCE;
+    for (size_t i = 0; i < sweep->count; i++) {
+        STATUS_TRY(removal_run(store, &sweep->removals[i]));
+        ++*ret_count;
     }
-    free(removals);
+    return status_ok();
+}
+
+/* `lock` NULL: the store needs none. */
+static struct status sweep_store(struct service *service, struct snapshot_store *store, pthread_mutex_t *lock,
+                                 snapshot_sink sink, const struct superseded_sweep *how, int64_t *ret_count)
+{
+    struct sweep *sweep = calloc(1, sizeof *sweep);
+    if (sweep == NULL)
+        return no_memory();
+    sweep->service = service;
+    sweep->before_us = how->before_us;
+    struct status status = status_ok();
+    do {
+        const struct removal after = sweep->at;
+        sweep->more = false;
+        sweep->count = 0;
+        if (lock != NULL)
+            pthread_mutex_lock(lock);
+        status =
+            store->ops->list(store, BYTES_NONE, BYTES_NONE, removal_id(&after), after.version, sink, sweep);
+        if (how->only_count)
+            *ret_count += (int64_t)sweep->count;
+        else if (status_is_ok(&status))
+            status = sweep_remove(store, sweep, ret_count);
+        if (lock != NULL)
+            pthread_mutex_unlock(lock);
+    } while (sweep->more && status_is_ok(&status) && !service_stopping(service) &&
+             (how->goes_on == NULL || how->goes_on(how->context, *ret_count)));
+    free(sweep);
     return status;
+}
+
+struct status snapshots_sweep_superseded(struct service *service, const struct superseded_sweep *how,
+                                         int64_t *ret_count)
+{
+    *ret_count = 0;
+    return sweep_store(service, service->parts.snapshots, &service->snapshots->write_lock, sweep_superseded,
+                       how, ret_count);
+}
+
+struct status snapshots_cleanup(struct service *service, struct snapshots_removed *ret)
+{
+    *ret = (struct snapshots_removed){0};
+    const struct superseded_sweep all = {.before_us = INT64_MAX};
+    STATUS_TRY(snapshots_sweep_superseded(service, &all, &ret->snapshots));
+    if (service->parts.cache == NULL || service->options.cache_ttl_us <= 0)
+        return status_ok();
+    const struct superseded_sweep expired = {.before_us = clock_now_us(service->parts.clock) -
+                                                          service->options.cache_ttl_us};
+    return sweep_store(service, service->parts.cache, NULL, sweep_expired, &expired, &ret->cache_entries);
 }
 
 static void cleanup_job(struct service *service, struct bytes none)
 {
     (void)none;
-    snapshots_lock(service);
-    struct status status = sweep_store(service, service->parts.snapshots, sweep_one, 0);
-    snapshots_unlock(service);
-    if (status_is_ok(&status) && service->parts.cache != NULL && service->options.cache_ttl_us > 0)
-        status = sweep_store(service, service->parts.cache, sweep_expired,
-                             clock_now_us(service->parts.clock) - service->options.cache_ttl_us);
+    struct snapshots_removed removed;
+    (void)bus_cleanup(service->parts.bus); /* how many is nobody's question here */
+    operations_expire(service->operations);
+    const struct status status = snapshots_cleanup(service, &removed);
     if (!status_is_ok(&status))
         log_warn(service->parts.log, "the cleanup of snapshots did not finish, the next one goes on",
                  LOG_TEXT("reason", status.message));

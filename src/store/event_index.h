@@ -67,6 +67,9 @@ STATUS_MUST_CHECK struct status event_index_head(struct event_index *index, stru
 /* Fetches what event_index_head() looks at into the processor's cache: first for some ids side by side, then ask. */
 void event_index_prefetch_heads(struct event_index *index, const struct bytes *aggregate_ids, size_t count);
 int64_t event_index_find_id(struct event_index *index, struct bytes event_id); /* 0 = none here */
+/* The same for some ids side by side, at most EVENT_INDEX_PREFETCH_MAX. */
+void event_index_find_ids(struct event_index *index, const struct bytes *event_ids, size_t count,
+                          int64_t *ret_positions);
 int64_t event_index_find_time(struct event_index *index,
                               int64_t time_us); /* greatest position ≤; 0 = none here */
 

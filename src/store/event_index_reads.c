@@ -163,6 +163,23 @@ int64_t event_index_find_id(struct event_index *index, struct bytes event_id)
     return place == HASH_NONE ? 0 : index->base + 1 + place;
 }
 
+void event_index_find_ids(struct event_index *index, const struct bytes *event_ids, size_t count,
+                          int64_t *ret_positions)
+{
+    uint64_t hashes[EVENT_INDEX_PREFETCH_MAX];
+    assert(count <= EVENT_INDEX_PREFETCH_MAX);
+    for (size_t i = 0; i < count; i++)
+        hashes[i] = hash_table_hash(&index->by_id, event_ids[i]);
+    pthread_rwlock_rdlock(&index->lock);
+    for (size_t i = 0; i < count; i++)
+        hash_table_prefetch(&index->by_id, hashes[i]);
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t place = index_find_id(index, event_ids[i], hashes[i]);
+        ret_positions[i] = place == HASH_NONE ? 0 : index->base + 1 + place;
+    }
+    pthread_rwlock_unlock(&index->lock);
+}
+
 int64_t event_index_find_time(struct event_index *index, int64_t time_us)
 {
     pthread_rwlock_rdlock(&index->lock);

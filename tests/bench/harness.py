@@ -101,9 +101,10 @@ class Meter:
 
 def rss_anon_mb(pid):
     """Resident memory without page cache."""
-    for line in open("/proc/%d/status" % pid):
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1024
+    with open("/proc/%d/status" % pid) as status:
+        for line in status:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) / 1024
     raise SystemExit("no RssAnon in /proc/%d/status" % pid)
 
 

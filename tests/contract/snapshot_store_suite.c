@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/seeded_entropy.h"
+
 struct fixture {
     const struct snapshot_store_kind *kind;
     struct snapshot_store *store;
@@ -260,6 +262,62 @@ static void test_a_list_is_ordered_filtered_and_can_be_continued(void **state)
     assert_int_equal(list(fixture, &none), 0);
 }
 
+static bool count_one(void *context, const struct snapshot *snapshot)
+{
+    struct snapshot_store_stats *counted = context;
+    counted->snapshot_count++;
+    counted->size_bytes += (int64_t)(snapshot->data.size_bytes + snapshot->folded.size_bytes);
+    return true;
+}
+
+/* Counts are kept, not made when asked for: they must be those of a walk over all, whatever came before. */
+static void assert_counts(struct fixture *fixture, int64_t *ret_overhead_bytes)
+{
+    struct snapshot_store_stats kept = {0};
+    struct snapshot_store_stats counted = {0};
+    assert_status_ok(fixture->store->ops->stats(fixture->store, &kept));
+    assert_status_ok(fixture->store->ops->list(fixture->store, BYTES_NONE, BYTES_NONE, BYTES_NONE, 0,
+                                               count_one, &counted));
+    assert_int_equal(kept.snapshot_count, counted.snapshot_count);
+    *ret_overhead_bytes = kept.size_bytes - counted.size_bytes;
+}
+
+static void test_kept_counts_are_exact_after_random_work(void **state)
+{
+    struct fixture *fixture = *state;
+    static char text[2000];
+    memset(text, 'x', sizeof text);
+    uint64_t random = 4;
+    int64_t overhead_bytes = 0;
+    for (int i = 0; i < 200; i++) {
+        const int32_t version = (int32_t)random_below(&random, 6);
+        char id[16];
+        (void)snprintf(id, sizeof id, "user-%d", (int)random_below(&random, 4));
+        struct snapshot snapshot = sample(id, version, (enum snapshot_state)(1 + random_below(&random, 3)));
+        snapshot.data = bytes_of(text, random_below(&random, sizeof text));
+        if (random_below(&random, 3) == 0)
+            assert_status_ok(fixture->store->ops->remove(fixture->store, bytes_of_text(id), version));
+        else
+            assert_status_ok(fixture->store->ops->put(fixture->store, &snapshot));
+        if (i % 40 == 39)
+            assert_counts(fixture, &overhead_bytes);
+    }
+    if (fixture->kind->reopen != NULL) {
+        int64_t again_bytes = 0;
+        fixture->store = fixture->kind->reopen(fixture->kind->context, fixture->store);
+        assert_counts(fixture, &again_bytes);
+        assert_int_equal(again_bytes, overhead_bytes); /* kept bytes equal those that opening has counted */
+    }
+    for (int i = 0; i < 4; i++)
+        for (int32_t version = 0; version < 6; version++) {
+            char id[16];
+            (void)snprintf(id, sizeof id, "user-%d", i);
+            assert_status_ok(fixture->store->ops->remove(fixture->store, bytes_of_text(id), version));
+        }
+    assert_counts(fixture, &overhead_bytes);
+    assert_int_equal(overhead_bytes, 0);
+}
+
 static void test_all_is_there_after_opening_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -288,6 +346,7 @@ int snapshot_store_suite_run(const struct snapshot_store_kind *kind)
         TEST(test_a_second_put_replaces_the_first),
         TEST(test_a_removed_one_is_gone),
         TEST(test_a_list_is_ordered_filtered_and_can_be_continued),
+        TEST(test_kept_counts_are_exact_after_random_work),
         TEST(test_all_is_there_after_opening_again),
     };
 #undef TEST

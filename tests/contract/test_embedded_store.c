@@ -35,9 +35,12 @@ static const struct {
     {"every key's hash collides with every fourth one's: only records tell keys apart",
      false,
      {.segment_max_bytes = 64 * 1024, .segment_max_events = 7, .index_hash_bits = 2}},
-    {"hardly any room in the cache of heads",
+    {"hardly any room in the caches of heads and places",
      false,
-     {.segment_max_bytes = 64 * 1024, .segment_max_events = 4, .head_cache_bytes = 1}},
+     {.segment_max_bytes = 64 * 1024,
+      .segment_max_events = 4,
+      .head_cache_bytes = 1,
+      .place_cache_bytes = 1}},
 };
 
 static void place_make(struct place *place)

@@ -232,8 +232,33 @@ class Store:
 
     # --- segments ---
 
+    def _take_frames(self, name, data, first, epoch):
+        at = SEGMENT_HEADER_BYTES
+        while at < len(data) and not zeros(data[at:at + FRAME_HEADER_BYTES]):
+            at = self._take_frame(data, at, epoch, "%s, offset %d" % (name, at))
+        must(zeros(data[at:]), "%s, offset %d" % (name, at), "bytes follow the last frame")
+        self.segments.append((first, len(self.events) + 1 - first))
+        self.end = (first, at)
+
+    def take_begun(self, name, data):
+        """A next.N.pool, behind all that have names: True when it is the last segment."""
+        page, rest = data[:SEGMENT_HEADER_BYTES], data[SEGMENT_HEADER_BYTES:]
+        frame = rest[:FRAME_HEADER_BYTES]
+        if len(frame) < FRAME_HEADER_BYTES:
+            return False
+        whole = page[:8] == b"STRATASG" and crc32c(page[:4092]) == struct.unpack_from("<I", page, 4092)[0]
+        valid = frame[:4] == b"STFR" and crc32c(frame[:124]) == struct.unpack_from("<I", frame, 124)[0]
+        if not (whole and not zeros(rest)) and not (not whole and valid):
+            return False
+        if whole:
+            must(struct.unpack_from("<H", page, 8)[0] == 1, name, "another format")
+            must(page[16:32] == self.uuid, name, "it belongs to another store")
+        self._take_frames(name, data, len(self.events) + 1,
+                          struct.unpack_from("<Q", page, 40)[0] if whole else struct.unpack_from("<Q", frame, 24)[0])
+        return True
+
     def take_segment(self, name, data):
-        """A whole file of log/."""
+        """A whole file of log/ with the name of a segment."""
         must(len(data) >= SEGMENT_HEADER_BYTES, name, "the file ends inside the segment header")
         header = data[:SEGMENT_HEADER_BYTES]
         must(header[:8] == b"STRATASG", name, "the magic word is another")
@@ -249,12 +274,7 @@ class Store:
         must(header[56:88] == self.chain, name, "it continues another chain")
         must(struct.unpack_from("<q", header, 88)[0] == self.timestamp_us, name, "it continues another time")
         must(zeros(header[96:4092]), name, "a byte that is kept zero is not")
-        at = SEGMENT_HEADER_BYTES
-        while at < len(data) and not zeros(data[at:at + FRAME_HEADER_BYTES]):
-            at = self._take_frame(data, at, epoch, "%s, offset %d" % (name, at))
-        must(zeros(data[at:]), "%s, offset %d" % (name, at), "bytes follow the last frame")
-        self.segments.append((first, len(self.events) + 1 - first))
-        self.end = (first, at)
+        self._take_frames(name, data, first, epoch)
 
 
 def read_identity(store, name, data):
@@ -334,6 +354,8 @@ def read_store(folder, with_state=True):
     read_identity(store, folder.name, (folder / "STORE").read_bytes())
     for path in sorted((folder / "log").glob("*.seg")):
         store.take_segment(path.name, path.read_bytes())
+    begun = [path.name for path in (folder / "log").glob("*.pool") if store.take_begun(path.name, path.read_bytes())]
+    must(len(begun) <= 1, "log", "several segments are begun: %s" % begun)
     if with_state:
         read_state(store, folder / "state" / "state.db")
     return store

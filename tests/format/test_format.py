@@ -126,6 +126,38 @@ class RealStore(unittest.TestCase):
             shutil.rmtree(copy)
             killed.log_path.unlink(missing_ok=True)
 
+    def test_a_segment_that_is_begun_reads_the_same(self):
+        """As a crash leaves it between its first frame and its name; the next start gives it both."""
+        copy = self.service.data.parent / (self.service.data.name + "-begun")
+        for first_page in ("prepared", "half written"):
+            shutil.copytree(self.service.data, copy)
+            begun = Service(data=copy, config=self.service.config)
+            try:
+                last = sorted((copy / "main/log").iterdir())[-1]
+                image = bytearray(last.read_bytes())
+                header = bytes(image[:SEGMENT_HEADER_BYTES])
+                image[32:40], image[56:96] = bytes(8), bytes(40)
+                if first_page == "prepared":
+                    image[4092:4096] = crc32c(bytes(image[:4092])).to_bytes(4, "little")
+                pool = last.with_name("next.7.pool")
+                last.unlink()
+                pool.write_bytes(image + bytes(100000))
+                store = read_store(copy / "main")
+                self.assertEqual([e.header for e in store.events], [e.header for e in self.store.events])
+                self.assertEqual((store.segments, store.end), (self.store.segments, self.store.end))
+                self.assertIn("good: %d events" % len(store.events), verify(copy))
+                begun.start()
+                begun.stop()
+                self.assertFalse(pool.exists())
+                named = last.read_bytes()
+                self.assertEqual((named[:48], named[56:4092]), (header[:48], header[56:4092]))  # made at another time
+                self.assertEqual(read_store(copy / "main").chain, store.chain)
+            finally:
+                if begun.process is not None and begun.process.poll() is None:
+                    begun.kill()
+                shutil.rmtree(copy)
+                copy.with_name(copy.name + ".log").unlink(missing_ok=True)
+
     # --- the reader notices ---
 
     def reread(self, segments, identity=None):

@@ -164,6 +164,8 @@ class Refusals(unittest.TestCase):
             self.assertEqual(status, 400, problem)
             fields = {fault["field"] for fault in problem["errors"]}
             self.assertLessEqual({"data.user_id", "data.items[0].quantity", "data.total_amount"}, fields)
+            for fault in problem["errors"]:  # as in RFC 9457: a JSON pointer into what was sent
+                self.assertEqual(fault["pointer"], "#/" + fault["field"].replace("[0]", "/0").replace(".", "/"))
 
     def test_a_slash_in_an_id_travels_percent_encoded(self):
         with Service() as s:

@@ -29,17 +29,24 @@ CODES = {  # reason → canonical code
 # --- what is asked and what is stored ---
 
 class Refused:
-    __slots__ = ("reason", "expected", "current")
+    """`about` is the aggregate whose expectation failed."""
 
-    def __init__(self, reason, expected=None, current=None):
-        self.reason, self.expected, self.current = reason, expected, current
+    __slots__ = ("reason", "expected", "current", "about")
+
+    def __init__(self, reason, expected=None, current=None, about=None):
+        self.reason, self.expected, self.current, self.about = reason, expected, current, about
 
     @property
     def code(self):
         return CODES[self.reason]
 
     def __repr__(self):
-        return "refused %s expected=%s current=%s" % (self.reason, self.expected, self.current)
+        return "refused %s expected=%s current=%s about=%s" % (self.reason, self.expected, self.current, self.about)
+
+    def facts(self):
+        """Of a conflict, as ErrorInfo has them."""
+        return {name: str(version) for name, version in (("expected_version", self.expected), ("current_version", self.current))
+                if version is not None}
 
 
 class Event:
@@ -126,6 +133,10 @@ class Stored:
 
     def __init__(self, append_id, events):
         self.append_id, self.events, self.timestamp_us, self.replayed = append_id, events, None, False
+
+    def __repr__(self):
+        return "%s %s" % ("replayed" if self.replayed else "recorded", [(e.type, e.aggregate_id, e.version, e.position)
+                                                                        for e in self.events])
 
     def recorded_us(self):
         """When its events were recorded; for a replay that is the first append's time."""
@@ -318,25 +329,25 @@ class Model:
                                   event.data_object if event.data_object is not None else {})
             folded.apply(event)
             trial[event.aggregate_id] = (folded, verdict)
-        known = sum(1 for _ in self.aggregates)
-        if limits.aggregates and new_aggregates and known + new_aggregates > limits.aggregates:
+        if limits.aggregates and new_aggregates and len(self.aggregates) + new_aggregates > limits.aggregates:
             limited = limited or "LIMIT_AGGREGATES"
         return limited or mismatched
 
     def _miss(self, expectation):
-        now = self._now(expectation.aggregate_id)
+        about = expectation.aggregate_id
+        now = self._now(about)
         current = now.version if now.exists else None
         if expectation.kind == "version":
             if (not now.exists and expectation.version == 0) or current == expectation.version:
                 return None
-            return Refused("VERSION_CONFLICT", expectation.version, current)
+            return Refused("VERSION_CONFLICT", expectation.version, current, about)
         if expectation.kind == "if_match":
-            return None if current == expectation.version else Refused("IF_MATCH_FAILED", expectation.version, current)
+            return None if current == expectation.version else Refused("IF_MATCH_FAILED", expectation.version, current, about)
         if expectation.kind == "exist":
-            return None if now.exists else Refused("VERSION_CONFLICT")
+            return None if now.exists else Refused("VERSION_CONFLICT", about=about)
         if not now.exists:
             return None
-        return Refused("AGGREGATE_EXISTS" if expectation.kind == "create" else "VERSION_CONFLICT", None, current)
+        return Refused("AGGREGATE_EXISTS" if expectation.kind == "create" else "VERSION_CONFLICT", None, current, about)
 
     def candidates(self, item, after_position):
         """Events that may match, without looking at all there are."""

@@ -2,6 +2,7 @@
 
 STRATA_TEST_OPERATIONS  operations in total (default 100,000)
 STRATA_TEST_SEED        replays a run; the seed is printed first
+STRATA_TEST_RACES       0 leaves races out: with them a seed replays only nearly
 STRATA_TEST_WORLD       only this world
 """
 
@@ -94,7 +95,7 @@ def run_world(name, operations):
             service.kill()
         raise
     finally:
-        world.client.close()
+        world.close()
         service.remove()
     seconds = time.monotonic() - begin
     print("%s: %d operations, %d events of %d aggregates, %.0f s, %.0f operations/s" % (

@@ -1,9 +1,11 @@
 """Random operations against a running service, each compared with the model.
 
-One world is one service, one model and one sequence of operations that follows from the seed alone: nothing random
-depends on what the service answers, so a seed replays. The operations are in the files world_*.py.
+One world is one service, one model and one sequence of operations that follows from the seed: but for what races make of
+their aggregates nothing random depends on what the service answers, so a seed replays. STRATA_TEST_RACES=0 leaves races
+out; then it does so exactly. The operations are in the files world_*.py.
 """
 
+import os
 import random
 
 from support.strata_rpc import Client, aggregate_service_pb2, event_service_pb2, system_service_pb2
@@ -11,17 +13,19 @@ from world_aggregates import Aggregates
 from world_appends import Appends
 from world_bursts import Bursts
 from world_compare import Compare
+from world_races import Races
 from world_reads import Reads
 from world_values import EPOCH_OPERATIONS, Values
 
 
-class World(Values, Compare, Appends, Bursts, Aggregates, Reads):
+class World(Values, Compare, Appends, Bursts, Races, Aggregates, Reads):
     def __init__(self, service, seed, model, auto_snapshots=False, extra_event_types=(), extra_aggregate_types=()):
         self.service, self.model = service, model
         self.auto_snapshots = auto_snapshots
         self.extra_event_types, self.extra_aggregate_types = extra_event_types, extra_aggregate_types
         self.random = random.Random(seed)
         self.client = None
+        self.racers = []
         self.operations = 0
         self.outcomes = {}
         self.names = 0
@@ -30,6 +34,7 @@ class World(Values, Compare, Appends, Bursts, Aggregates, Reads):
         self.past = []  # requests that may be sent again: (what, builder of the request)
         self.doing = ""
         self.only = None        # the one aggregate that a hot burst is about
+        self.hot = None         # those that a race is about: (id, type)
         self.burst_head = None  # position at which the burst that is being made began
         self.connect()
         self.hub()
@@ -38,6 +43,8 @@ class World(Values, Compare, Appends, Bursts, Aggregates, Reads):
             (4, self.overlap), (6, self.create), (14, self.save), (10, self.get), (6, self.get_past),
             (8, self.create_snapshot), (5, self.read_snapshot), (1, self.list_snapshots), (1, self.list_aggregates),
             (3, self.list_events), (1, self.read_events), (3, self.get_event), (4, self.invalid)]
+        if os.environ.get("STRATA_TEST_RACES") != "0":
+            self.choices.append((2, self.race))
         self.weights = [weight for weight, _ in self.choices]
         self.steps = [step for _, step in self.choices]
 
@@ -45,6 +52,11 @@ class World(Values, Compare, Appends, Bursts, Aggregates, Reads):
         if self.client is not None:
             self.client.close()
         self.client = Client(self.service)
+        self.connect_racers()
+
+    def close(self):
+        for client in [self.client, *self.racers]:
+            client.close()
 
     def run(self, operations):
         while self.operations < operations:

@@ -3,13 +3,17 @@
 from domain import ACTIVATED, CREATED, DEACTIVATED, METADATA_CHANGED, ORDER_MOVES, PAYMENT_MOVES, REPLACED, Folded
 from model import Append, Event, Expectation, Refused
 from support.strata_rpc import aggregate_service_pb2, event_service_pb2, microseconds
-from tokens import without_nulls, write
+from tokens import copy, without_nulls, write
 from world_appends import clone
 from world_compare import outcome_name
 
 
 class Aggregates:
     def create(self):
+        self.send_create("create", *self.make_create())
+
+    def make_create(self):
+        """(builder of the model's Append, CreateAggregateRequest)."""
         aggregate_id, kind = self.aggregate()
         if self.chance(0.05):
             kind = self.one(self.kinds)
@@ -29,7 +33,7 @@ class Aggregates:
             return Append([Event(type=CREATED, aggregate_id=aggregate_id, given_type=kind, data_object=state or {},
                                  metadata_object=metadata)], request.idempotency_key,
                           [Expectation(aggregate_id, "create")], validate_only=request.validate_only)
-        self.send_create("create", build, request)
+        return build, request
 
     def send_create(self, what, build, request):
         expected = self.model.decide(build())
@@ -41,18 +45,22 @@ class Aggregates:
     def compare_saved(self, what, request, expected, got):
         """The reply of create and save: the aggregate as of the append."""
         if not self.compare_refusal(what, request, expected, got):
-            last = expected.events[-1]
-            if request.validate_only and not expected.replayed:
-                self.compare_rehearsal(what, request, expected, got)
-            else:
-                aggregate = self.model.aggregates[last.aggregate_id]
-                entry = aggregate.at_version(last.version)
-                self.check_time(expected, microseconds(got.updated_at), what)
-                self.model.settle(aggregate)
-                self.compare_aggregate(what, request, aggregate, entry, got, expected.replayed)
-                if any(event.id == "" for event in expected.events):
-                    self.learn_ids(expected)
+            self.compare_saved_reply(what, request, expected, got)
         self.count(what, outcome_name(expected))
+
+    def compare_saved_reply(self, what, request, expected, got):
+        """One that says yes."""
+        last = expected.events[-1]
+        if request.validate_only and not expected.replayed:
+            self.compare_rehearsal(what, request, expected, got)
+            return
+        aggregate = self.model.aggregates[last.aggregate_id]
+        entry = aggregate.at_version(last.version)
+        self.check_time(expected, microseconds(got.updated_at), what)
+        self.model.settle(aggregate)
+        self.compare_aggregate(what, request, aggregate, entry, got, expected.replayed)
+        if any(event.id == "" for event in expected.events):
+            self.learn_ids(expected)
 
     def learn_ids(self, stored):
         """Create and save do not tell the ids that the server made; the stored events do."""
@@ -79,6 +87,10 @@ class Aggregates:
             self.compare_event(what + ": shown", event, shown)
 
     def save(self):
+        self.send_save("save", *self.make_save())
+
+    def make_save(self):
+        """(builder of the model's Append, SaveAggregateRequest)."""
         aggregate_id, kind = self.aggregate()
         known = self.known(aggregate_id)
         request = aggregate_service_pb2.SaveAggregateRequest(id=aggregate_id)
@@ -96,7 +108,7 @@ class Aggregates:
         elif pick < 7:
             state = self.object()
             if known is not None and self.chance(0.5):
-                state = {**{n: [t, v] for n, (t, v) in known.now.state.items()}, **state}
+                state = {**copy(known.now.state), **state}  # the model goes on with its own
             request.state = self.text(state)
         patch = self.object() if self.chance(0.3) else None
         if patch is not None:
@@ -105,7 +117,7 @@ class Aggregates:
         if active is not None:
             request.active = active
         expectation = None
-        version = known.now.version if known is not None else 0
+        version = self.version_of(aggregate_id)
         version = version if self.chance(0.8) else max(0, version + self.one((-1, 1)))
         if self.chance(0.85 if state is not None else 0.3):
             way = self.random.randrange(5)
@@ -142,18 +154,20 @@ class Aggregates:
             if active is not None:
                 events.append(Event(type=ACTIVATED if active else DEACTIVATED, aggregate_id=aggregate_id, given_type=own_type))
             return Append(events, request.idempotency_key, [expectation], validate_only=request.validate_only)
-        self.send_save("save", build, request)
+        return build, request
 
-    def send_save(self, what, build, request):
+    def decide_save(self, build, request):
         append = build()
         if not append.events:
-            expected = Refused("INVALID_FIELD")
-        elif request.state and not request.if_match and not request.HasField("expected_version"):
-            expected = Refused("PRECONDITION_REQUIRED")
-        elif self.known(request.id) is None:
-            expected = Refused("AGGREGATE_UNKNOWN")
-        else:
-            expected = self.model.decide(append)
+            return Refused("INVALID_FIELD")
+        if request.state and not request.if_match and not request.HasField("expected_version"):
+            return Refused("PRECONDITION_REQUIRED")
+        if self.known(request.id) is None:
+            return Refused("AGGREGATE_UNKNOWN")
+        return self.model.decide(append)
+
+    def send_save(self, what, build, request):
+        expected = self.decide_save(build, request)
         got = self.ask(self.client.aggregates.SaveAggregate, request, what)
         self.compare_saved(what, request, expected, got)
         if request.idempotency_key and not request.validate_only:

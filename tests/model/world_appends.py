@@ -1,7 +1,7 @@
 """Appends of every kind: alone, again, overlapping, and many at once over one stream."""
 
 from model import Append, Event, Expectation, Item
-from support.strata_rpc import event_pb2, event_service_pb2, microseconds
+from support.strata_rpc import event_pb2, event_service_pb2
 from world_compare import outcome_name
 
 
@@ -9,7 +9,7 @@ class Appends:
     def expectation(self, aggregate_id):
         """(Expectation, its message)."""
         known = self.known(aggregate_id)
-        version = known.now.version if known is not None else 0
+        version = self.version_of(aggregate_id)
         kind = self.one(("version", "version", "exist", "not_exist"))
         if kind == "version":
             version = version if self.chance(0.75) else max(0, version + self.one((-1, 1, 5)))
@@ -86,6 +86,8 @@ class Appends:
         got = self.ask(self.client.events.AppendEvents, request, what)
         if not self.compare_refusal(what, request, expected, got):
             self.compare_append(what, request, expected, got)
+        elif expected.reason == "CONDITION_FAILED" and not self.names_a_match(build(), got):
+            self.differ("%s\n%s" % (what, request), "the position of a match", got)
         self.count(what, outcome_name(expected))
         if not request.validate_only and repeatable(request.append_id, request.events):
             self.past.append(("append", build, request))
@@ -101,8 +103,7 @@ class Appends:
             request.idempotency_key = self.name("key")
         expectations = []
         if self.chance(0.35):
-            known = self.known(aggregate_id)
-            version = known.now.version if known is not None else 0
+            version = self.version_of(aggregate_id)
             version = version if self.chance(0.75) else max(0, version + self.one((-1, 1, 9)))
             way = self.random.randrange(3)
             if way != 1:
@@ -125,10 +126,7 @@ class Appends:
         expected = self.model.decide(build())
         got = self.ask(self.client.events.PublishEvent, request, what)
         if not self.compare_refusal(what, request, expected, got):
-            self.same(what + ": replayed", expected.replayed, got.replayed)
-            stamp = microseconds(got.event.timestamp)
-            self.compare_event("%s\n%s" % (what, request), expected.events[0], got.event)
-            self.adopt(expected, stamp, [got.event.id], what)
+            self.compare_publish(what, request, expected, got)
         self.count(what, outcome_name(expected))
         if not request.validate_only and (request.id or request.idempotency_key):
             self.past.append(("publish", build, request))
@@ -149,10 +147,22 @@ class Appends:
 
     def overlap(self):
         """Ids that are used, with other content, in part, in another order, or among new ones."""
-        used = [entry for entry in self.past if entry[0] == "append" and not entry[2].append_id]
-        keyed = [entry for entry in self.past if entry[0] == "append" and entry[2].append_id]
-        if not used or not keyed:
+        made = self.make_overlap(self.past)
+        if made is None:
             return
+        what, build, request = made
+        expected = self.model.decide(build())
+        got = self.ask(self.client.events.AppendEvents, request, "overlap")
+        if not self.compare_refusal(what, request, expected, got):
+            self.compare_append(what, request, expected, got)
+        self.count("overlap", outcome_name(expected))
+
+    def make_overlap(self, past):
+        """(which way, builder of the model's Append, request) of an append that overlaps one of `past`, or None."""
+        used = [entry for entry in past if entry[0] == "append" and not entry[2].append_id]
+        keyed = [entry for entry in past if entry[0] == "append" and entry[2].append_id]
+        if not used or not keyed:
+            return None
         way = self.random.randrange(5)
         _, build, request = self.one(keyed if way == 4 else used)
         events = build().events
@@ -168,6 +178,7 @@ class Appends:
             elif field == "metadata":
                 event.metadata, new.metadata = '{"z":1}', b'{"z":1}'
                 event.metadata_object = {"z": ['"z"', "1"]}
+                event.correlation_id, event.causation_id = new.correlation_id, new.causation_id  # not those of the metadata
             elif field == "tags":
                 event.tags += ("another",)
                 new.tags.append("another")
@@ -197,15 +208,11 @@ class Appends:
             event, new = self.event()
             events.append(event)
             changed.events.append(new)
-        expectations = build().expectations
+        first = build()
 
         def again():
-            return Append([clone(e) for e in events], changed.append_id, expectations, build().items, build().after_position)
-        expected = self.model.decide(again())
-        got = self.ask(self.client.events.AppendEvents, changed, "overlap")
-        if not self.compare_refusal("overlap %d" % way, changed, expected, got):
-            self.compare_append("overlap %d" % way, changed, expected, got)
-        self.count("overlap", outcome_name(expected))
+            return Append([clone(e) for e in events], changed.append_id, first.expectations, first.items, first.after_position)
+        return "overlap %d" % way, again, changed
 
 
 def clone(event):

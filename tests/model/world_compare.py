@@ -1,5 +1,7 @@
 """What the service says against what the model says."""
 
+import re
+
 import grpc
 
 from model import Refused, Stored
@@ -8,6 +10,9 @@ from support.strata_rpc import Failure, microseconds
 
 class Difference(AssertionError):
     pass
+
+
+CONFLICTS = ("VERSION_CONFLICT", "IF_MATCH_FAILED", "AGGREGATE_EXISTS")
 
 
 def outcome_name(expected):
@@ -46,13 +51,24 @@ class Compare:
             self.differ("%s\n%s" % (what, request), expected, got)
         if not failed:
             return False
-        if (got.code, got.reason) != (expected.code, expected.reason):
+        if not self.is_the_same_refusal(expected, got):
             self.differ("%s\n%s" % (what, request), expected, got)
-        if expected.reason in ("VERSION_CONFLICT", "IF_MATCH_FAILED", "AGGREGATE_EXISTS"):
-            facts = {name: str(version) for name, version in (("expected_version", expected.expected),
-                                                              ("current_version", expected.current)) if version is not None}
-            self.same("%s: facts\n%s" % (what, request), facts, got.facts)
         return True
+
+    @staticmethod
+    def is_the_same_refusal(expected, got):
+        """Code, reason, the versions of a conflict and the aggregate that it names. `got` may be a Failure or alike."""
+        if (got.code, got.reason) != (expected.code, expected.reason):
+            return False
+        return expected.reason not in CONFLICTS or (
+            got.facts == expected.facts() and 'aggregate "%s"' % expected.about in got.message)
+
+    def names_a_match(self, append, got):
+        """Of a failed condition: the message names the position of an event that does match."""
+        named = re.search(r"the event at position (\d+) matches", got.message)
+        position = int(named.group(1)) if named else 0
+        return append.after_position < position <= self.model.head() and any(
+            item.matches(self.model.log[position - 1]) for item in append.items)
 
     def compare_event(self, what, event, got):
         times = (microseconds(got.timestamp), microseconds(got.occurred_at) if got.HasField("occurred_at") else None)
@@ -100,6 +116,12 @@ class Compare:
         self.adopt(expected, microseconds(reply.timestamp), ids, what)
         for event, shown in zip(expected.events, reply.events):
             self.compare_event(what + ": shown", event, shown)
+
+    def compare_publish(self, what, request, expected, reply):
+        """A PublishEventResponse that says yes."""
+        self.same(what + ": replayed", expected.replayed, reply.replayed)
+        self.compare_event("%s\n%s" % (what, request), expected.events[0], reply.event)
+        self.adopt(expected, microseconds(reply.event.timestamp), [reply.event.id], what)
 
     def compare_aggregate(self, what, request, aggregate, entry, got, replayed=False, as_of=0, with_state=True):
         event, state, metadata, active, count = entry

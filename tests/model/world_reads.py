@@ -13,6 +13,18 @@ STATES = {"VERIFIED": 1, "PENDING": 2, "DIVERGENT": 3}
 
 class Reads:
     def create_snapshot(self):
+        made = self.make_snapshot()
+        if made is None:
+            return
+        request, asked = made
+        expected = self.model.create_snapshot(*asked)
+        got = self.ask(self.client.snapshots.CreateSnapshot, request, "create snapshot")
+        if not self.compare_refusal("create snapshot", request, expected, got):
+            self.compare_snapshot("create snapshot", request, self.known(request.aggregate_id), expected, got)
+        self.count("create snapshot", outcome_name(expected) if isinstance(expected, Refused) else expected["state"])
+
+    def make_snapshot(self):
+        """(CreateSnapshotRequest, what the model is asked), or None."""
         aggregate_id, _ = self.aggregate()
         aggregate = self.known(aggregate_id)
         top = aggregate.now.version if aggregate is not None else 3
@@ -29,7 +41,7 @@ class Reads:
             elif not self.auto_snapshots:
                 data = write(self.object())
         if self.auto_snapshots and version is not None and version > top:
-            return
+            return None
         metadata = write(self.object()) if self.chance(0.2) else None
         request = snapshot_service_pb2.CreateSnapshotRequest(aggregate_id=aggregate_id)
         if version is not None:
@@ -38,11 +50,7 @@ class Reads:
             request.data = data.encode()
         if metadata is not None:
             request.metadata = metadata.encode()
-        expected = self.model.create_snapshot(aggregate_id, version, None if data is None else compact(data), metadata or "")
-        got = self.ask(self.client.snapshots.CreateSnapshot, request, "create snapshot")
-        if not self.compare_refusal("create snapshot", request, expected, got):
-            self.compare_snapshot("create snapshot", request, aggregate, expected, got)
-        self.count("create snapshot", outcome_name(expected) if isinstance(expected, Refused) else expected["state"])
+        return request, (aggregate_id, version, None if data is None else compact(data), metadata or "")
 
     def compare_snapshot(self, what, request, aggregate, expected, got):
         text = lambda snapshot_data, meta: (snapshot_data, meta) if not self.auto_snapshots else None

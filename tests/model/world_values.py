@@ -35,11 +35,19 @@ class Values:
         """(id, the type it should have)."""
         if self.only is not None:
             return self.only
+        if self.hot is not None:
+            return self.one(self.hot)
         kind = self.one(self.kinds)
         return self.one(self.pools[kind]), kind
 
     def known(self, aggregate_id):
         return self.model.aggregates.get(aggregate_id)
+
+    def version_of(self, aggregate_id):
+        """Where it is; in a race, where it may be by then."""
+        known = self.known(aggregate_id)
+        version = known.now.version if known is not None else 0
+        return version + self.one((0, 0, 0, 1, 1, 2, 3, 5)) if self.hot is not None else version
 
     def number(self):
         return self.one(("0", "1", "-7", "10.10", "1e3", "12345678901234567890.123456789", "0.5", "-0", "99.990",

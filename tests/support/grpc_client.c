@@ -16,6 +16,7 @@
 struct grpc_client {
     grpc_completion_queue *queue;
     grpc_channel *channel;
+    bool wait_for_server;
 };
 
 struct grpc_stream {
@@ -35,6 +36,7 @@ struct grpc_client *grpc_client_new(uint16_t port, const struct grpc_client_opti
     assert(client != NULL);
     grpc_init();
     client->queue = grpc_completion_queue_create_for_pluck(NULL);
+    client->wait_for_server = options != NULL && options->wait_for_server;
     grpc_arg settings[6] = {
         {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
         {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
@@ -117,6 +119,8 @@ static struct grpc_stream *stream_open(struct grpc_client *client, const char *p
     memset(metadata, 0, sizeof metadata);
     memset(&op, 0, sizeof op);
     op.op = GRPC_OP_SEND_INITIAL_METADATA;
+    if (client->wait_for_server)
+        op.flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY | GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
     op.data.send_initial_metadata.metadata = metadata;
     for (size_t i = 0; headers != NULL && headers[i].name != NULL; i++) {
         assert(i < HEADERS_MAX);

@@ -17,6 +17,7 @@ struct grpc_stream;
 struct grpc_client_options {
     bool compress;            /* gzip requests */
     int receive_window_bytes; /* 0 = gRPC's; what the server may send before this side reads */
+    bool wait_for_server;     /* a connection that fails is tried again, instead of failing the call */
 };
 
 /* `options` may be NULL. */

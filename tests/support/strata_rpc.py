@@ -39,7 +39,8 @@ class Client:
 
 
 class Failure:
-    """What a grpc.RpcError says: code ("ABORTED"), reason, versions and other facts, faulty fields, message."""
+    """What a grpc.RpcError says: code ("ABORTED"), reason, versions and other facts, faulty fields, the limit that was
+    reached, message."""
 
     def __init__(self, error):
         self.code = error.code().name
@@ -47,6 +48,7 @@ class Failure:
         self.reason = ""
         self.facts = {}
         self.faults = {}
+        self.quota = None
         self.retry_after_s = None
         self.details = []
         for key, value in error.trailing_metadata() or ():
@@ -58,7 +60,8 @@ class Failure:
         assert status.message == error.details(), (status, error)
         for detail in status.details:
             self.details.append(detail.type_url.rsplit(".", 1)[1])
-            for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo):
+            for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.QuotaFailure,
+                         error_details_pb2.RetryInfo):
                 message = kind()
                 if not detail.Unpack(message):
                     continue
@@ -68,6 +71,8 @@ class Failure:
                     self.facts = dict(message.metadata)
                 elif kind is error_details_pb2.BadRequest:
                     self.faults = {v.field: v.description for v in message.field_violations}
+                elif kind is error_details_pb2.QuotaFailure:
+                    self.quota = message.violations[0].subject
                 else:
                     self.retry_after_s = message.retry_delay.seconds + message.retry_delay.nanos / 1e9
 

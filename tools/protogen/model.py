@@ -27,6 +27,8 @@ class Refused(SystemExit):
     def __init__(self, where, why):
         super().__init__("%s: %s" % (where, why))
 
+SHAPES = {0: None, 1: "ID", 2: "TYPE"}  # strata.v1.Shape
+
 
 class Field:
     def __init__(self, message, descriptor, options, is_map, comment):
@@ -49,6 +51,11 @@ class Field:
         self.raw_json, self.decimal = options.raw_json, options.decimal
         self.json_number, self.internal = options.json_number, options.internal
         self.http_header = options.http_header
+        self.shape = SHAPES[options.shape]
+        self.may_be_empty, self.may_be_system = options.may_be_empty, options.may_be_system
+        self.required = options.required
+        self.minimum = options.minimum if options.HasField("minimum") else None
+        self.min_items, self.max_items = options.min_items, options.max_items
         self.presence = not self.repeated and (self.optional or self.oneof >= 0 or self.kind == "MESSAGE")
         self._check_options(where)
 
@@ -59,6 +66,14 @@ class Field:
             raise Refused(where, "decimal is for strings")
         if self.json_number and self.kind != "INT64" and not self.map:
             raise Refused(where, "json_number is for int64")
+        if self.shape and self.kind != "STRING":
+            raise Refused(where, "shape is for strings")
+        if (self.may_be_empty or self.may_be_system) and not self.shape:
+            raise Refused(where, "may_be_empty and may_be_system are for strings with a shape")
+        if self.minimum is not None and self.kind not in ("INT32", "INT64"):
+            raise Refused(where, "minimum is for int32 and int64")
+        if (self.min_items or self.max_items) and not self.repeated:
+            raise Refused(where, "min_items and max_items are for lists")
         if self.http_header and (self.repeated or self.kind not in HEADER_KINDS):
             raise Refused(where, "http_header is for one string, number or bool")
         if self.http_header and not re.fullmatch(r"[A-Za-z0-9-]+", self.http_header):

@@ -8,6 +8,8 @@ SCALARS = {"BOOL": {"type": "boolean"}, "INT32": {"type": "integer", "format": "
            "STRING": {"type": "string"}, "BYTES": {"type": "string", "contentEncoding": "base64"}}
 TIMES = {"google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
          "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?s$"}}
+# What no id has: control characters and Unicode white space.
+NEVER_IN_IDS = r"\x00-\x20\x7F-\xA0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000"
 PROBLEM = {
     "type": "object", "description": "Why a request was refused or failed: RFC 9457 problem details.",
     "required": ["type", "title", "status", "detail", "code"],
@@ -21,7 +23,9 @@ PROBLEM = {
         "errors": {"type": "array", "description": "All faulty fields of the request.", "items": {
             "type": "object", "required": ["field", "message"], "properties": {
                 "field": {"type": "string", "description": "Its path, such as events[2].aggregate_id."},
-                "message": {"type": "string", "description": "What is wrong with it."}}}},
+                "message": {"type": "string", "description": "What is wrong with it."},
+                "pointer": {"type": "string", "description": "Where it stands in the body that was sent, as a JSON pointer "
+                                                             "(RFC 6901): #/events/2/aggregate_id. Absent when it does not."}}}},
         "expected_version": {"type": "integer", "description": "What the request expected."},
         "current_version": {"type": "integer", "description": "What the aggregate is at."},
         "request_id": {"type": "string", "description": "Also in the logs of the server."}}}
@@ -75,6 +79,25 @@ class Document:
             if field.kind == "MESSAGE":
                 self._reach(self.contract.messages[field.type_name], seen)
 
+    @staticmethod
+    def shape(field, may_be_empty):
+        """The JSON Schema of an id or a type name. Bytes count, so the greatest length in characters is only a bound."""
+        never = NEVER_IN_IDS + ("/" if field.shape == "TYPE" else "")
+        first = "." if field.may_be_system else "$."
+        # Not "." and not "..", without looking ahead: what follows one or two dots is written out.
+        pattern = r"[^{0}{1}][^{1}]*|\.[^.{1}][^{1}]*|\.\.[^{1}]+".format(first, never)
+        pattern = ("^(%s)?$" if may_be_empty else "^(%s)$") % pattern
+        return {"type": "string", **({} if may_be_empty else {"minLength": 1}), "maxLength": 255, "pattern": pattern}
+
+    def request_rules(self, field, schema):
+        """What the contract's options demand of a field of a request."""
+        if field.minimum is not None and schema.get("type") == "integer":
+            schema["minimum"] = field.minimum
+        elif field.minimum is not None:  # an int64, as a string or a number
+            schema["pattern"] = "^[0-9]+$" if field.minimum == 0 else "^[1-9][0-9]*$"
+            schema["minimum"] = field.minimum
+        return schema
+
     def field(self, field, response):
         if field.map:
             value = self.contract.messages[field.type_name].field("value")
@@ -82,8 +105,14 @@ class Document:
             schema = {"type": "object", "additionalProperties": inner}
         else:
             schema = self.single(field, response)
+            if not response:
+                schema = self.request_rules(field, schema)
             if field.repeated:
                 schema = {"type": "array", "items": schema}
+                if not response and field.min_items:
+                    schema["minItems"] = field.min_items
+                if not response and field.max_items:
+                    schema["maxItems"] = field.max_items
         return {**schema, "description": prose(field.comment)} if field.comment else schema
 
     def single(self, field, response):
@@ -94,11 +123,15 @@ class Document:
         if field.json_number:
             return {"type": "integer", "format": "int64"}
         if field.kind == "ENUM":
-            return {"type": "string", "enum": [name for name, _, _ in self.contract.enums[field.type_name].values]}
+            values = self.contract.enums[field.type_name].values
+            names, numbers = [name for name, _, _ in values], [number for _, number, _ in values]
+            return {"type": "string", "enum": names} if response else {"enum": [*names, *numbers, *map(str, numbers)]}
         if field.kind == "MESSAGE":
             return dict(TIMES.get(field.type_name) or self.reference(field.type_name))
         if field.kind == "INT64" and not response:
             return {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
+        if field.shape and not response:
+            return self.shape(field, field.may_be_empty)
         return dict(SCALARS[field.kind])
 
     def reference(self, name, without=()):
@@ -112,6 +145,9 @@ class Document:
                 schema["description"] = prose(message.comment)
             schema["properties"] = {f.name: self.field(f, response) for f in message.fields
                                     if not f.internal and f.name not in without}
+            required = [f.name for f in message.fields if f.required and f.name not in without]
+            if required and not response:
+                schema["required"] = required
             if not response:
                 schema["additionalProperties"] = False
         return {"$ref": "#/components/schemas/" + key}
@@ -136,20 +172,34 @@ class Document:
 
     def parameters(self, route):
         request = route.method.request
-        bound = [field.name for field in route.variables]
-        out = [{"name": field.name, "in": "path", "required": True, **self.parameter_schema(field)}
-               for field in route.variables]
-        out += [{"name": field.http_header, "in": "header", "required": False, **self.parameter_schema(field)}
+        out = [self.path_parameter(field) for field in route.variables]
+        out += [self.header_parameter(field, "member" if route.body == "*" else "query parameter")
                 for field in request.fields if field.http_header]
         if route.body != "*":
-            out += self.query_parameters(request, {*bound, route.body})
+            out += self.query_parameters(request, {*self.elsewhere(route), route.body})
         return out
+
+    @staticmethod
+    def elsewhere(route):
+        """Fields that path and headers give; given twice they must agree, so each is described once."""
+        return tuple([f.name for f in route.variables] + [f.name for f in route.method.request.fields if f.http_header])
+
+    def path_parameter(self, field):
+        parameter = {"name": field.name, "in": "path", "required": True, **self.parameter_schema(field)}
+        if field.shape:
+            parameter["schema"] = self.shape(field, False)
+        return parameter
+
+    def header_parameter(self, field, otherwise):
+        parameter = {"name": field.http_header, "in": "header", "required": False, **self.parameter_schema(field)}
+        parameter["description"] = "%s Also read as the %s `%s`." % (parameter.get("description", ""), otherwise, field.name)
+        return parameter
 
     def body(self, route):
         request = route.method.request
         if not route.body:
             return None
-        schema = self.reference(request.name, tuple(f.name for f in route.variables)) if route.body == "*" else \
+        schema = self.reference(request.name, self.elsewhere(route)) if route.body == "*" else \
             self.field(request.field(route.body), False)
         return {"required": True, "content": {"application/json": {"schema": schema}}}
 
@@ -176,6 +226,9 @@ class Document:
         method = route.method
         success = self.success(route)
         responses = {str(method.rule.http_success or 200): success}
+        if method.rule.http_success not in (0, 200) and method.request.field("validate_only"):
+            content = success["content"]
+            responses["200"] = {"description": "With validate_only: what would be done. Nothing was.", "content": content}
         headers = {field.http_header for field in method.request.fields}
         if "If-None-Match" in headers:
             responses["304"] = {"description": "Not modified: the etag is still right."}

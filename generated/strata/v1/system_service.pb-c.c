@@ -449,6 +449,462 @@ void   strata__v1__cache_stats__free_unpacked
   assert(message->base.descriptor == &strata__v1__cache_stats__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   strata__v1__start_operation_request__init
+                     (Strata__V1__StartOperationRequest         *message)
+{
+  static const Strata__V1__StartOperationRequest init_value = STRATA__V1__START_OPERATION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t strata__v1__start_operation_request__get_packed_size
+                     (const Strata__V1__StartOperationRequest *message)
+{
+  assert(message->base.descriptor == &strata__v1__start_operation_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__start_operation_request__pack
+                     (const Strata__V1__StartOperationRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__start_operation_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__start_operation_request__pack_to_buffer
+                     (const Strata__V1__StartOperationRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__start_operation_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__StartOperationRequest *
+       strata__v1__start_operation_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__StartOperationRequest *)
+     protobuf_c_message_unpack (&strata__v1__start_operation_request__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__start_operation_request__free_unpacked
+                     (Strata__V1__StartOperationRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__start_operation_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__verify__init
+                     (Strata__V1__Verify         *message)
+{
+  static const Strata__V1__Verify init_value = STRATA__V1__VERIFY__INIT;
+  *message = init_value;
+}
+size_t strata__v1__verify__get_packed_size
+                     (const Strata__V1__Verify *message)
+{
+  assert(message->base.descriptor == &strata__v1__verify__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__verify__pack
+                     (const Strata__V1__Verify *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__verify__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__verify__pack_to_buffer
+                     (const Strata__V1__Verify *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__verify__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__Verify *
+       strata__v1__verify__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__Verify *)
+     protobuf_c_message_unpack (&strata__v1__verify__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__verify__free_unpacked
+                     (Strata__V1__Verify *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__verify__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__cleanup__init
+                     (Strata__V1__Cleanup         *message)
+{
+  static const Strata__V1__Cleanup init_value = STRATA__V1__CLEANUP__INIT;
+  *message = init_value;
+}
+size_t strata__v1__cleanup__get_packed_size
+                     (const Strata__V1__Cleanup *message)
+{
+  assert(message->base.descriptor == &strata__v1__cleanup__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__cleanup__pack
+                     (const Strata__V1__Cleanup *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__cleanup__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__cleanup__pack_to_buffer
+                     (const Strata__V1__Cleanup *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__cleanup__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__Cleanup *
+       strata__v1__cleanup__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__Cleanup *)
+     protobuf_c_message_unpack (&strata__v1__cleanup__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__cleanup__free_unpacked
+                     (Strata__V1__Cleanup *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__cleanup__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__rebuild__init
+                     (Strata__V1__Rebuild         *message)
+{
+  static const Strata__V1__Rebuild init_value = STRATA__V1__REBUILD__INIT;
+  *message = init_value;
+}
+size_t strata__v1__rebuild__get_packed_size
+                     (const Strata__V1__Rebuild *message)
+{
+  assert(message->base.descriptor == &strata__v1__rebuild__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__rebuild__pack
+                     (const Strata__V1__Rebuild *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__rebuild__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__rebuild__pack_to_buffer
+                     (const Strata__V1__Rebuild *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__rebuild__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__Rebuild *
+       strata__v1__rebuild__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__Rebuild *)
+     protobuf_c_message_unpack (&strata__v1__rebuild__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__rebuild__free_unpacked
+                     (Strata__V1__Rebuild *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__rebuild__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__get_operation_request__init
+                     (Strata__V1__GetOperationRequest         *message)
+{
+  static const Strata__V1__GetOperationRequest init_value = STRATA__V1__GET_OPERATION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t strata__v1__get_operation_request__get_packed_size
+                     (const Strata__V1__GetOperationRequest *message)
+{
+  assert(message->base.descriptor == &strata__v1__get_operation_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__get_operation_request__pack
+                     (const Strata__V1__GetOperationRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__get_operation_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__get_operation_request__pack_to_buffer
+                     (const Strata__V1__GetOperationRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__get_operation_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__GetOperationRequest *
+       strata__v1__get_operation_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__GetOperationRequest *)
+     protobuf_c_message_unpack (&strata__v1__get_operation_request__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__get_operation_request__free_unpacked
+                     (Strata__V1__GetOperationRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__get_operation_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__cancel_operation_request__init
+                     (Strata__V1__CancelOperationRequest         *message)
+{
+  static const Strata__V1__CancelOperationRequest init_value = STRATA__V1__CANCEL_OPERATION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t strata__v1__cancel_operation_request__get_packed_size
+                     (const Strata__V1__CancelOperationRequest *message)
+{
+  assert(message->base.descriptor == &strata__v1__cancel_operation_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__cancel_operation_request__pack
+                     (const Strata__V1__CancelOperationRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__cancel_operation_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__cancel_operation_request__pack_to_buffer
+                     (const Strata__V1__CancelOperationRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__cancel_operation_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__CancelOperationRequest *
+       strata__v1__cancel_operation_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__CancelOperationRequest *)
+     protobuf_c_message_unpack (&strata__v1__cancel_operation_request__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__cancel_operation_request__free_unpacked
+                     (Strata__V1__CancelOperationRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__cancel_operation_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__watch_operation_request__init
+                     (Strata__V1__WatchOperationRequest         *message)
+{
+  static const Strata__V1__WatchOperationRequest init_value = STRATA__V1__WATCH_OPERATION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t strata__v1__watch_operation_request__get_packed_size
+                     (const Strata__V1__WatchOperationRequest *message)
+{
+  assert(message->base.descriptor == &strata__v1__watch_operation_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__watch_operation_request__pack
+                     (const Strata__V1__WatchOperationRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__watch_operation_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__watch_operation_request__pack_to_buffer
+                     (const Strata__V1__WatchOperationRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__watch_operation_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__WatchOperationRequest *
+       strata__v1__watch_operation_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__WatchOperationRequest *)
+     protobuf_c_message_unpack (&strata__v1__watch_operation_request__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__watch_operation_request__free_unpacked
+                     (Strata__V1__WatchOperationRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__watch_operation_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__operation__result_entry__init
+                     (Strata__V1__Operation__ResultEntry         *message)
+{
+  static const Strata__V1__Operation__ResultEntry init_value = STRATA__V1__OPERATION__RESULT_ENTRY__INIT;
+  *message = init_value;
+}
+void   strata__v1__operation__init
+                     (Strata__V1__Operation         *message)
+{
+  static const Strata__V1__Operation init_value = STRATA__V1__OPERATION__INIT;
+  *message = init_value;
+}
+size_t strata__v1__operation__get_packed_size
+                     (const Strata__V1__Operation *message)
+{
+  assert(message->base.descriptor == &strata__v1__operation__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__operation__pack
+                     (const Strata__V1__Operation *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__operation__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__operation__pack_to_buffer
+                     (const Strata__V1__Operation *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__operation__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__Operation *
+       strata__v1__operation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__Operation *)
+     protobuf_c_message_unpack (&strata__v1__operation__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__operation__free_unpacked
+                     (Strata__V1__Operation *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__operation__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__list_operations_request__init
+                     (Strata__V1__ListOperationsRequest         *message)
+{
+  static const Strata__V1__ListOperationsRequest init_value = STRATA__V1__LIST_OPERATIONS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t strata__v1__list_operations_request__get_packed_size
+                     (const Strata__V1__ListOperationsRequest *message)
+{
+  assert(message->base.descriptor == &strata__v1__list_operations_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__list_operations_request__pack
+                     (const Strata__V1__ListOperationsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__list_operations_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__list_operations_request__pack_to_buffer
+                     (const Strata__V1__ListOperationsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__list_operations_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__ListOperationsRequest *
+       strata__v1__list_operations_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__ListOperationsRequest *)
+     protobuf_c_message_unpack (&strata__v1__list_operations_request__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__list_operations_request__free_unpacked
+                     (Strata__V1__ListOperationsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__list_operations_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__list_operations_response__init
+                     (Strata__V1__ListOperationsResponse         *message)
+{
+  static const Strata__V1__ListOperationsResponse init_value = STRATA__V1__LIST_OPERATIONS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t strata__v1__list_operations_response__get_packed_size
+                     (const Strata__V1__ListOperationsResponse *message)
+{
+  assert(message->base.descriptor == &strata__v1__list_operations_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__list_operations_response__pack
+                     (const Strata__V1__ListOperationsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__list_operations_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__list_operations_response__pack_to_buffer
+                     (const Strata__V1__ListOperationsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__list_operations_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__ListOperationsResponse *
+       strata__v1__list_operations_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__ListOperationsResponse *)
+     protobuf_c_message_unpack (&strata__v1__list_operations_response__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__list_operations_response__free_unpacked
+                     (Strata__V1__ListOperationsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__list_operations_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 #define strata__v1__get_health_request__field_descriptors NULL
 #define strata__v1__get_health_request__field_indices_by_name NULL
 #define strata__v1__get_health_request__number_ranges NULL
@@ -1659,5 +2115,723 @@ const ProtobufCMessageDescriptor strata__v1__cache_stats__descriptor =
   strata__v1__cache_stats__field_indices_by_name,
   1,  strata__v1__cache_stats__number_ranges,
   (ProtobufCMessageInit) strata__v1__cache_stats__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__start_operation_request__field_descriptors[4] =
+{
+  {
+    "verify",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Strata__V1__StartOperationRequest, work_case),
+    offsetof(Strata__V1__StartOperationRequest, verify),
+    &strata__v1__verify__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cleanup",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Strata__V1__StartOperationRequest, work_case),
+    offsetof(Strata__V1__StartOperationRequest, cleanup),
+    &strata__v1__cleanup__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rebuild",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Strata__V1__StartOperationRequest, work_case),
+    offsetof(Strata__V1__StartOperationRequest, rebuild),
+    &strata__v1__rebuild__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "validate_only",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__StartOperationRequest, validate_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__start_operation_request__field_indices_by_name[] = {
+  1,   /* field[1] = cleanup */
+  2,   /* field[2] = rebuild */
+  3,   /* field[3] = validate_only */
+  0,   /* field[0] = verify */
+};
+static const ProtobufCIntRange strata__v1__start_operation_request__number_ranges[3 + 1] =
+{
+  { 1, 0 },
+  { 3, 1 },
+  { 15, 3 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor strata__v1__start_operation_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.StartOperationRequest",
+  "StartOperationRequest",
+  "Strata__V1__StartOperationRequest",
+  "strata.v1",
+  sizeof(Strata__V1__StartOperationRequest),
+  4,
+  strata__v1__start_operation_request__field_descriptors,
+  strata__v1__start_operation_request__field_indices_by_name,
+  3,  strata__v1__start_operation_request__number_ranges,
+  (ProtobufCMessageInit) strata__v1__start_operation_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__verify__field_descriptors[2] =
+{
+  {
+    "from_position",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Verify, from_position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "trusted_checkpoint",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Verify, trusted_checkpoint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__verify__field_indices_by_name[] = {
+  0,   /* field[0] = from_position */
+  1,   /* field[1] = trusted_checkpoint */
+};
+static const ProtobufCIntRange strata__v1__verify__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor strata__v1__verify__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.Verify",
+  "Verify",
+  "Strata__V1__Verify",
+  "strata.v1",
+  sizeof(Strata__V1__Verify),
+  2,
+  strata__v1__verify__field_descriptors,
+  strata__v1__verify__field_indices_by_name,
+  1,  strata__v1__verify__number_ranges,
+  (ProtobufCMessageInit) strata__v1__verify__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue strata__v1__cleanup__what__enum_values_by_number[3] =
+{
+  { "WHAT_UNSPECIFIED", "STRATA__V1__CLEANUP__WHAT__WHAT_UNSPECIFIED", 0 },
+  { "SNAPSHOTS", "STRATA__V1__CLEANUP__WHAT__SNAPSHOTS", 1 },
+  { "SUBSCRIPTIONS", "STRATA__V1__CLEANUP__WHAT__SUBSCRIPTIONS", 3 },
+};
+static const ProtobufCIntRange strata__v1__cleanup__what__value_ranges[] = {
+{0, 0},{3, 2},{0, 3}
+};
+static const ProtobufCEnumValueIndex strata__v1__cleanup__what__enum_values_by_name[3] =
+{
+  { "SNAPSHOTS", 1 },
+  { "SUBSCRIPTIONS", 2 },
+  { "WHAT_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor strata__v1__cleanup__what__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "strata.v1.Cleanup.What",
+  "What",
+  "Strata__V1__Cleanup__What",
+  "strata.v1",
+  3,
+  strata__v1__cleanup__what__enum_values_by_number,
+  3,
+  strata__v1__cleanup__what__enum_values_by_name,
+  2,
+  strata__v1__cleanup__what__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor strata__v1__cleanup__field_descriptors[2] =
+{
+  {
+    "before",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Cleanup, before),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "what",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Strata__V1__Cleanup, n_what),
+    offsetof(Strata__V1__Cleanup, what),
+    &strata__v1__cleanup__what__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__cleanup__field_indices_by_name[] = {
+  0,   /* field[0] = before */
+  1,   /* field[1] = what */
+};
+static const ProtobufCIntRange strata__v1__cleanup__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor strata__v1__cleanup__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.Cleanup",
+  "Cleanup",
+  "Strata__V1__Cleanup",
+  "strata.v1",
+  sizeof(Strata__V1__Cleanup),
+  2,
+  strata__v1__cleanup__field_descriptors,
+  strata__v1__cleanup__field_indices_by_name,
+  1,  strata__v1__cleanup__number_ranges,
+  (ProtobufCMessageInit) strata__v1__cleanup__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__rebuild__field_descriptors[1] =
+{
+  {
+    "what",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Rebuild, what),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__rebuild__field_indices_by_name[] = {
+  0,   /* field[0] = what */
+};
+static const ProtobufCIntRange strata__v1__rebuild__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor strata__v1__rebuild__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.Rebuild",
+  "Rebuild",
+  "Strata__V1__Rebuild",
+  "strata.v1",
+  sizeof(Strata__V1__Rebuild),
+  1,
+  strata__v1__rebuild__field_descriptors,
+  strata__v1__rebuild__field_indices_by_name,
+  1,  strata__v1__rebuild__number_ranges,
+  (ProtobufCMessageInit) strata__v1__rebuild__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__get_operation_request__field_descriptors[1] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__GetOperationRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__get_operation_request__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+};
+static const ProtobufCIntRange strata__v1__get_operation_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor strata__v1__get_operation_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.GetOperationRequest",
+  "GetOperationRequest",
+  "Strata__V1__GetOperationRequest",
+  "strata.v1",
+  sizeof(Strata__V1__GetOperationRequest),
+  1,
+  strata__v1__get_operation_request__field_descriptors,
+  strata__v1__get_operation_request__field_indices_by_name,
+  1,  strata__v1__get_operation_request__number_ranges,
+  (ProtobufCMessageInit) strata__v1__get_operation_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__cancel_operation_request__field_descriptors[1] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__CancelOperationRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__cancel_operation_request__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+};
+static const ProtobufCIntRange strata__v1__cancel_operation_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor strata__v1__cancel_operation_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.CancelOperationRequest",
+  "CancelOperationRequest",
+  "Strata__V1__CancelOperationRequest",
+  "strata.v1",
+  sizeof(Strata__V1__CancelOperationRequest),
+  1,
+  strata__v1__cancel_operation_request__field_descriptors,
+  strata__v1__cancel_operation_request__field_indices_by_name,
+  1,  strata__v1__cancel_operation_request__number_ranges,
+  (ProtobufCMessageInit) strata__v1__cancel_operation_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__watch_operation_request__field_descriptors[1] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__WatchOperationRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__watch_operation_request__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+};
+static const ProtobufCIntRange strata__v1__watch_operation_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor strata__v1__watch_operation_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.WatchOperationRequest",
+  "WatchOperationRequest",
+  "Strata__V1__WatchOperationRequest",
+  "strata.v1",
+  sizeof(Strata__V1__WatchOperationRequest),
+  1,
+  strata__v1__watch_operation_request__field_descriptors,
+  strata__v1__watch_operation_request__field_indices_by_name,
+  1,  strata__v1__watch_operation_request__number_ranges,
+  (ProtobufCMessageInit) strata__v1__watch_operation_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__operation__result_entry__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation__ResultEntry, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation__ResultEntry, value),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__operation__result_entry__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange strata__v1__operation__result_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor strata__v1__operation__result_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.Operation.ResultEntry",
+  "ResultEntry",
+  "Strata__V1__Operation__ResultEntry",
+  "strata.v1",
+  sizeof(Strata__V1__Operation__ResultEntry),
+  2,
+  strata__v1__operation__result_entry__field_descriptors,
+  strata__v1__operation__result_entry__field_indices_by_name,
+  1,  strata__v1__operation__result_entry__number_ranges,
+  (ProtobufCMessageInit) strata__v1__operation__result_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue strata__v1__operation__state__enum_values_by_number[5] =
+{
+  { "STATE_UNSPECIFIED", "STRATA__V1__OPERATION__STATE__STATE_UNSPECIFIED", 0 },
+  { "RUNNING", "STRATA__V1__OPERATION__STATE__RUNNING", 1 },
+  { "SUCCEEDED", "STRATA__V1__OPERATION__STATE__SUCCEEDED", 2 },
+  { "FAILED", "STRATA__V1__OPERATION__STATE__FAILED", 3 },
+  { "CANCELLED", "STRATA__V1__OPERATION__STATE__CANCELLED", 4 },
+};
+static const ProtobufCIntRange strata__v1__operation__state__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex strata__v1__operation__state__enum_values_by_name[5] =
+{
+  { "CANCELLED", 4 },
+  { "FAILED", 3 },
+  { "RUNNING", 1 },
+  { "STATE_UNSPECIFIED", 0 },
+  { "SUCCEEDED", 2 },
+};
+const ProtobufCEnumDescriptor strata__v1__operation__state__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "strata.v1.Operation.State",
+  "State",
+  "Strata__V1__Operation__State",
+  "strata.v1",
+  5,
+  strata__v1__operation__state__enum_values_by_number,
+  5,
+  strata__v1__operation__state__enum_values_by_name,
+  1,
+  strata__v1__operation__state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor strata__v1__operation__field_descriptors[11] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, kind),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, state),
+    &strata__v1__operation__state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "done",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "total",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, total),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, message),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_at",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, started_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ended_at",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, ended_at),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_by",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, started_by),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error_code",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Operation, error_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "result",
+    11,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Strata__V1__Operation, n_result),
+    offsetof(Strata__V1__Operation, result),
+    &strata__v1__operation__result_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__operation__field_indices_by_name[] = {
+  3,   /* field[3] = done */
+  7,   /* field[7] = ended_at */
+  9,   /* field[9] = error_code */
+  0,   /* field[0] = id */
+  1,   /* field[1] = kind */
+  5,   /* field[5] = message */
+  10,   /* field[10] = result */
+  6,   /* field[6] = started_at */
+  8,   /* field[8] = started_by */
+  2,   /* field[2] = state */
+  4,   /* field[4] = total */
+};
+static const ProtobufCIntRange strata__v1__operation__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor strata__v1__operation__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.Operation",
+  "Operation",
+  "Strata__V1__Operation",
+  "strata.v1",
+  sizeof(Strata__V1__Operation),
+  11,
+  strata__v1__operation__field_descriptors,
+  strata__v1__operation__field_indices_by_name,
+  1,  strata__v1__operation__number_ranges,
+  (ProtobufCMessageInit) strata__v1__operation__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__list_operations_request__field_descriptors[2] =
+{
+  {
+    "page_size",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__ListOperationsRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_token",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__ListOperationsRequest, page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__list_operations_request__field_indices_by_name[] = {
+  0,   /* field[0] = page_size */
+  1,   /* field[1] = page_token */
+};
+static const ProtobufCIntRange strata__v1__list_operations_request__number_ranges[1 + 1] =
+{
+  { 14, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor strata__v1__list_operations_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.ListOperationsRequest",
+  "ListOperationsRequest",
+  "Strata__V1__ListOperationsRequest",
+  "strata.v1",
+  sizeof(Strata__V1__ListOperationsRequest),
+  2,
+  strata__v1__list_operations_request__field_descriptors,
+  strata__v1__list_operations_request__field_indices_by_name,
+  1,  strata__v1__list_operations_request__number_ranges,
+  (ProtobufCMessageInit) strata__v1__list_operations_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__list_operations_response__field_descriptors[2] =
+{
+  {
+    "operations",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Strata__V1__ListOperationsResponse, n_operations),
+    offsetof(Strata__V1__ListOperationsResponse, operations),
+    &strata__v1__operation__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__ListOperationsResponse, next_page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__list_operations_response__field_indices_by_name[] = {
+  1,   /* field[1] = next_page_token */
+  0,   /* field[0] = operations */
+};
+static const ProtobufCIntRange strata__v1__list_operations_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor strata__v1__list_operations_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.ListOperationsResponse",
+  "ListOperationsResponse",
+  "Strata__V1__ListOperationsResponse",
+  "strata.v1",
+  sizeof(Strata__V1__ListOperationsResponse),
+  2,
+  strata__v1__list_operations_response__field_descriptors,
+  strata__v1__list_operations_response__field_indices_by_name,
+  1,  strata__v1__list_operations_response__number_ranges,
+  (ProtobufCMessageInit) strata__v1__list_operations_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -33,6 +33,17 @@ typedef struct Strata__V1__StoreStats Strata__V1__StoreStats;
 typedef struct Strata__V1__StoreStats__CountersEntry Strata__V1__StoreStats__CountersEntry;
 typedef struct Strata__V1__BusStats Strata__V1__BusStats;
 typedef struct Strata__V1__CacheStats Strata__V1__CacheStats;
+typedef struct Strata__V1__StartOperationRequest Strata__V1__StartOperationRequest;
+typedef struct Strata__V1__Verify Strata__V1__Verify;
+typedef struct Strata__V1__Cleanup Strata__V1__Cleanup;
+typedef struct Strata__V1__Rebuild Strata__V1__Rebuild;
+typedef struct Strata__V1__GetOperationRequest Strata__V1__GetOperationRequest;
+typedef struct Strata__V1__CancelOperationRequest Strata__V1__CancelOperationRequest;
+typedef struct Strata__V1__WatchOperationRequest Strata__V1__WatchOperationRequest;
+typedef struct Strata__V1__Operation Strata__V1__Operation;
+typedef struct Strata__V1__Operation__ResultEntry Strata__V1__Operation__ResultEntry;
+typedef struct Strata__V1__ListOperationsRequest Strata__V1__ListOperationsRequest;
+typedef struct Strata__V1__ListOperationsResponse Strata__V1__ListOperationsResponse;
 
 
 /* --- enums --- */
@@ -44,6 +55,20 @@ typedef enum _Strata__V1__Health__State {
   STRATA__V1__HEALTH__STATE__UNHEALTHY = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STRATA__V1__HEALTH__STATE)
 } Strata__V1__Health__State;
+typedef enum _Strata__V1__Cleanup__What {
+  STRATA__V1__CLEANUP__WHAT__WHAT_UNSPECIFIED = 0,
+  STRATA__V1__CLEANUP__WHAT__SNAPSHOTS = 1,
+  STRATA__V1__CLEANUP__WHAT__SUBSCRIPTIONS = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STRATA__V1__CLEANUP__WHAT)
+} Strata__V1__Cleanup__What;
+typedef enum _Strata__V1__Operation__State {
+  STRATA__V1__OPERATION__STATE__STATE_UNSPECIFIED = 0,
+  STRATA__V1__OPERATION__STATE__RUNNING = 1,
+  STRATA__V1__OPERATION__STATE__SUCCEEDED = 2,
+  STRATA__V1__OPERATION__STATE__FAILED = 3,
+  STRATA__V1__OPERATION__STATE__CANCELLED = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STRATA__V1__OPERATION__STATE)
+} Strata__V1__Operation__State;
 
 /* --- messages --- */
 
@@ -253,6 +278,148 @@ struct  Strata__V1__CacheStats
     , (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
+typedef enum {
+  STRATA__V1__START_OPERATION_REQUEST__WORK__NOT_SET = 0,
+  STRATA__V1__START_OPERATION_REQUEST__WORK_VERIFY = 1,
+  STRATA__V1__START_OPERATION_REQUEST__WORK_CLEANUP = 3,
+  STRATA__V1__START_OPERATION_REQUEST__WORK_REBUILD = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STRATA__V1__START_OPERATION_REQUEST__WORK__CASE)
+} Strata__V1__StartOperationRequest__WorkCase;
+
+struct  Strata__V1__StartOperationRequest
+{
+  ProtobufCMessage base;
+  protobuf_c_boolean validate_only;
+  Strata__V1__StartOperationRequest__WorkCase work_case;
+  union {
+    Strata__V1__Verify *verify;
+    Strata__V1__Cleanup *cleanup;
+    Strata__V1__Rebuild *rebuild;
+  };
+};
+#define STRATA__V1__START_OPERATION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__start_operation_request__descriptor) \
+    , 0, STRATA__V1__START_OPERATION_REQUEST__WORK__NOT_SET, {0} }
+
+
+struct  Strata__V1__Verify
+{
+  ProtobufCMessage base;
+  int64_t from_position;
+  ProtobufCBinaryData trusted_checkpoint;
+};
+#define STRATA__V1__VERIFY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__verify__descriptor) \
+    , 0, {0,NULL} }
+
+
+struct  Strata__V1__Cleanup
+{
+  ProtobufCMessage base;
+  Google__Protobuf__Timestamp *before;
+  size_t n_what;
+  Strata__V1__Cleanup__What *what;
+};
+#define STRATA__V1__CLEANUP__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__cleanup__descriptor) \
+    , NULL, 0,NULL }
+
+
+struct  Strata__V1__Rebuild
+{
+  ProtobufCMessage base;
+  char *what;
+};
+#define STRATA__V1__REBUILD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__rebuild__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Strata__V1__GetOperationRequest
+{
+  ProtobufCMessage base;
+  char *id;
+};
+#define STRATA__V1__GET_OPERATION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__get_operation_request__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Strata__V1__CancelOperationRequest
+{
+  ProtobufCMessage base;
+  char *id;
+};
+#define STRATA__V1__CANCEL_OPERATION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__cancel_operation_request__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Strata__V1__WatchOperationRequest
+{
+  ProtobufCMessage base;
+  char *id;
+};
+#define STRATA__V1__WATCH_OPERATION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__watch_operation_request__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Strata__V1__Operation__ResultEntry
+{
+  ProtobufCMessage base;
+  char *key;
+  char *value;
+};
+#define STRATA__V1__OPERATION__RESULT_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__operation__result_entry__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Strata__V1__Operation
+{
+  ProtobufCMessage base;
+  char *id;
+  char *kind;
+  Strata__V1__Operation__State state;
+  int64_t done;
+  int64_t total;
+  char *message;
+  Google__Protobuf__Timestamp *started_at;
+  Google__Protobuf__Timestamp *ended_at;
+  char *started_by;
+  int32_t error_code;
+  size_t n_result;
+  Strata__V1__Operation__ResultEntry **result;
+};
+#define STRATA__V1__OPERATION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__operation__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, STRATA__V1__OPERATION__STATE__STATE_UNSPECIFIED, 0, 0, (char *)protobuf_c_empty_string, NULL, NULL, (char *)protobuf_c_empty_string, 0, 0,NULL }
+
+
+struct  Strata__V1__ListOperationsRequest
+{
+  ProtobufCMessage base;
+  int32_t page_size;
+  char *page_token;
+};
+#define STRATA__V1__LIST_OPERATIONS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__list_operations_request__descriptor) \
+    , 0, (char *)protobuf_c_empty_string }
+
+
+struct  Strata__V1__ListOperationsResponse
+{
+  ProtobufCMessage base;
+  size_t n_operations;
+  Strata__V1__Operation **operations;
+  char *next_page_token;
+};
+#define STRATA__V1__LIST_OPERATIONS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__list_operations_response__descriptor) \
+    , 0,NULL, (char *)protobuf_c_empty_string }
+
+
 /* Strata__V1__GetHealthRequest methods */
 void   strata__v1__get_health_request__init
                      (Strata__V1__GetHealthRequest         *message);
@@ -442,6 +609,199 @@ Strata__V1__CacheStats *
 void   strata__v1__cache_stats__free_unpacked
                      (Strata__V1__CacheStats *message,
                       ProtobufCAllocator *allocator);
+/* Strata__V1__StartOperationRequest methods */
+void   strata__v1__start_operation_request__init
+                     (Strata__V1__StartOperationRequest         *message);
+size_t strata__v1__start_operation_request__get_packed_size
+                     (const Strata__V1__StartOperationRequest   *message);
+size_t strata__v1__start_operation_request__pack
+                     (const Strata__V1__StartOperationRequest   *message,
+                      uint8_t             *out);
+size_t strata__v1__start_operation_request__pack_to_buffer
+                     (const Strata__V1__StartOperationRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__StartOperationRequest *
+       strata__v1__start_operation_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__start_operation_request__free_unpacked
+                     (Strata__V1__StartOperationRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__Verify methods */
+void   strata__v1__verify__init
+                     (Strata__V1__Verify         *message);
+size_t strata__v1__verify__get_packed_size
+                     (const Strata__V1__Verify   *message);
+size_t strata__v1__verify__pack
+                     (const Strata__V1__Verify   *message,
+                      uint8_t             *out);
+size_t strata__v1__verify__pack_to_buffer
+                     (const Strata__V1__Verify   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__Verify *
+       strata__v1__verify__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__verify__free_unpacked
+                     (Strata__V1__Verify *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__Cleanup methods */
+void   strata__v1__cleanup__init
+                     (Strata__V1__Cleanup         *message);
+size_t strata__v1__cleanup__get_packed_size
+                     (const Strata__V1__Cleanup   *message);
+size_t strata__v1__cleanup__pack
+                     (const Strata__V1__Cleanup   *message,
+                      uint8_t             *out);
+size_t strata__v1__cleanup__pack_to_buffer
+                     (const Strata__V1__Cleanup   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__Cleanup *
+       strata__v1__cleanup__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__cleanup__free_unpacked
+                     (Strata__V1__Cleanup *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__Rebuild methods */
+void   strata__v1__rebuild__init
+                     (Strata__V1__Rebuild         *message);
+size_t strata__v1__rebuild__get_packed_size
+                     (const Strata__V1__Rebuild   *message);
+size_t strata__v1__rebuild__pack
+                     (const Strata__V1__Rebuild   *message,
+                      uint8_t             *out);
+size_t strata__v1__rebuild__pack_to_buffer
+                     (const Strata__V1__Rebuild   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__Rebuild *
+       strata__v1__rebuild__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__rebuild__free_unpacked
+                     (Strata__V1__Rebuild *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__GetOperationRequest methods */
+void   strata__v1__get_operation_request__init
+                     (Strata__V1__GetOperationRequest         *message);
+size_t strata__v1__get_operation_request__get_packed_size
+                     (const Strata__V1__GetOperationRequest   *message);
+size_t strata__v1__get_operation_request__pack
+                     (const Strata__V1__GetOperationRequest   *message,
+                      uint8_t             *out);
+size_t strata__v1__get_operation_request__pack_to_buffer
+                     (const Strata__V1__GetOperationRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__GetOperationRequest *
+       strata__v1__get_operation_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__get_operation_request__free_unpacked
+                     (Strata__V1__GetOperationRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__CancelOperationRequest methods */
+void   strata__v1__cancel_operation_request__init
+                     (Strata__V1__CancelOperationRequest         *message);
+size_t strata__v1__cancel_operation_request__get_packed_size
+                     (const Strata__V1__CancelOperationRequest   *message);
+size_t strata__v1__cancel_operation_request__pack
+                     (const Strata__V1__CancelOperationRequest   *message,
+                      uint8_t             *out);
+size_t strata__v1__cancel_operation_request__pack_to_buffer
+                     (const Strata__V1__CancelOperationRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__CancelOperationRequest *
+       strata__v1__cancel_operation_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__cancel_operation_request__free_unpacked
+                     (Strata__V1__CancelOperationRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__WatchOperationRequest methods */
+void   strata__v1__watch_operation_request__init
+                     (Strata__V1__WatchOperationRequest         *message);
+size_t strata__v1__watch_operation_request__get_packed_size
+                     (const Strata__V1__WatchOperationRequest   *message);
+size_t strata__v1__watch_operation_request__pack
+                     (const Strata__V1__WatchOperationRequest   *message,
+                      uint8_t             *out);
+size_t strata__v1__watch_operation_request__pack_to_buffer
+                     (const Strata__V1__WatchOperationRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__WatchOperationRequest *
+       strata__v1__watch_operation_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__watch_operation_request__free_unpacked
+                     (Strata__V1__WatchOperationRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__Operation__ResultEntry methods */
+void   strata__v1__operation__result_entry__init
+                     (Strata__V1__Operation__ResultEntry         *message);
+/* Strata__V1__Operation methods */
+void   strata__v1__operation__init
+                     (Strata__V1__Operation         *message);
+size_t strata__v1__operation__get_packed_size
+                     (const Strata__V1__Operation   *message);
+size_t strata__v1__operation__pack
+                     (const Strata__V1__Operation   *message,
+                      uint8_t             *out);
+size_t strata__v1__operation__pack_to_buffer
+                     (const Strata__V1__Operation   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__Operation *
+       strata__v1__operation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__operation__free_unpacked
+                     (Strata__V1__Operation *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__ListOperationsRequest methods */
+void   strata__v1__list_operations_request__init
+                     (Strata__V1__ListOperationsRequest         *message);
+size_t strata__v1__list_operations_request__get_packed_size
+                     (const Strata__V1__ListOperationsRequest   *message);
+size_t strata__v1__list_operations_request__pack
+                     (const Strata__V1__ListOperationsRequest   *message,
+                      uint8_t             *out);
+size_t strata__v1__list_operations_request__pack_to_buffer
+                     (const Strata__V1__ListOperationsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__ListOperationsRequest *
+       strata__v1__list_operations_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__list_operations_request__free_unpacked
+                     (Strata__V1__ListOperationsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__ListOperationsResponse methods */
+void   strata__v1__list_operations_response__init
+                     (Strata__V1__ListOperationsResponse         *message);
+size_t strata__v1__list_operations_response__get_packed_size
+                     (const Strata__V1__ListOperationsResponse   *message);
+size_t strata__v1__list_operations_response__pack
+                     (const Strata__V1__ListOperationsResponse   *message,
+                      uint8_t             *out);
+size_t strata__v1__list_operations_response__pack_to_buffer
+                     (const Strata__V1__ListOperationsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__ListOperationsResponse *
+       strata__v1__list_operations_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__list_operations_response__free_unpacked
+                     (Strata__V1__ListOperationsResponse *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Strata__V1__GetHealthRequest_Closure)
@@ -489,6 +849,39 @@ typedef void (*Strata__V1__BusStats_Closure)
 typedef void (*Strata__V1__CacheStats_Closure)
                  (const Strata__V1__CacheStats *message,
                   void *closure_data);
+typedef void (*Strata__V1__StartOperationRequest_Closure)
+                 (const Strata__V1__StartOperationRequest *message,
+                  void *closure_data);
+typedef void (*Strata__V1__Verify_Closure)
+                 (const Strata__V1__Verify *message,
+                  void *closure_data);
+typedef void (*Strata__V1__Cleanup_Closure)
+                 (const Strata__V1__Cleanup *message,
+                  void *closure_data);
+typedef void (*Strata__V1__Rebuild_Closure)
+                 (const Strata__V1__Rebuild *message,
+                  void *closure_data);
+typedef void (*Strata__V1__GetOperationRequest_Closure)
+                 (const Strata__V1__GetOperationRequest *message,
+                  void *closure_data);
+typedef void (*Strata__V1__CancelOperationRequest_Closure)
+                 (const Strata__V1__CancelOperationRequest *message,
+                  void *closure_data);
+typedef void (*Strata__V1__WatchOperationRequest_Closure)
+                 (const Strata__V1__WatchOperationRequest *message,
+                  void *closure_data);
+typedef void (*Strata__V1__Operation__ResultEntry_Closure)
+                 (const Strata__V1__Operation__ResultEntry *message,
+                  void *closure_data);
+typedef void (*Strata__V1__Operation_Closure)
+                 (const Strata__V1__Operation *message,
+                  void *closure_data);
+typedef void (*Strata__V1__ListOperationsRequest_Closure)
+                 (const Strata__V1__ListOperationsRequest *message,
+                  void *closure_data);
+typedef void (*Strata__V1__ListOperationsResponse_Closure)
+                 (const Strata__V1__ListOperationsResponse *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -511,6 +904,19 @@ extern const ProtobufCMessageDescriptor strata__v1__store_stats__descriptor;
 extern const ProtobufCMessageDescriptor strata__v1__store_stats__counters_entry__descriptor;
 extern const ProtobufCMessageDescriptor strata__v1__bus_stats__descriptor;
 extern const ProtobufCMessageDescriptor strata__v1__cache_stats__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__start_operation_request__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__verify__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__cleanup__descriptor;
+extern const ProtobufCEnumDescriptor    strata__v1__cleanup__what__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__rebuild__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__get_operation_request__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__cancel_operation_request__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__watch_operation_request__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__operation__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__operation__result_entry__descriptor;
+extern const ProtobufCEnumDescriptor    strata__v1__operation__state__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__list_operations_request__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__list_operations_response__descriptor;
 
 PROTOBUF_C__END_DECLS
 

@@ -7,9 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "builder_work_internal.h"
 #include "embedded_internal.h"
+#include "index_renewal_internal.h"
 
 #define NICE_BUILDER 10
 #define NS_A_MS      1000000L
@@ -54,7 +56,7 @@ static void note_attempt(struct embedded_store *store, const struct status *stat
         builder->warned = failed;
 }
 
-static bool is_stopping(struct index_builder *builder)
+bool builder_is_stopping(struct index_builder *builder)
 {
     pthread_mutex_lock(&builder->lock);
     const bool stopping = builder->stopping;
@@ -76,7 +78,7 @@ static bool go_on_merging(void *context)
     while (work_waiting(store) > 0 && !store->index_damaged)
         if (build(store).code != STATUS_OK)
             break;
-    return !is_stopping(&store->builder);
+    return !builder_is_stopping(&store->builder);
 }
 
 /* One table or one merge; *ret_more = there may be something left to do. */
@@ -95,7 +97,7 @@ static struct status attempt(struct embedded_store *store, bool *ret_more)
         return build(store);
     }
     size_t first = 0;
-    if (is_stopping(&store->builder) || !work_find_merge(store, &first))
+    if (builder_is_stopping(&store->builder) || !work_find_merge(store, &first))
         return status_ok();
     *ret_more = true;
     const struct status status = work_merge(store, first, go_on_merging, store);
@@ -103,10 +105,51 @@ static struct status attempt(struct embedded_store *store, bool *ret_more)
     return status;
 }
 
+/* ---- a damaged index ---- */
+
+static void note_renewal(struct embedded_store *store, const struct status *status)
+{
+    struct index_builder *builder = &store->builder;
+    if (status->code == STATUS_OK) {
+        builder->renewal_wait_ms = 0;
+        log_info(store->log, "the damaged index was made anew", LOG_TEXT("store", store->id));
+        return;
+    }
+    if (status->code == STATUS_CANCELLED)
+        return;
+    const int64_t wait_ms = builder->renewal_wait_ms == 0 ? RENEWAL_RETRY_MS : 2 * builder->renewal_wait_ms;
+    builder->renewal_wait_ms = wait_ms < RENEWAL_RETRY_MOST_MS ? wait_ms : RENEWAL_RETRY_MOST_MS;
+    builder->renewal_at_us = clock_monotonic_us(store->clock) + builder->renewal_wait_ms * 1000;
+    log_error(store->log, "the damaged index could not be made anew, trying again",
+              LOG_TEXT("store", store->id), LOG_TEXT("why", status->message),
+              LOG_INT("wait_ms", builder->renewal_wait_ms));
+}
+
+/* The store is open: its whole log is there to be read. */
+static struct status renew_or_attempt(struct embedded_store *store, bool *ret_more)
+{
+    struct index_builder *builder = &store->builder;
+    *ret_more = false;
+    if (!store->index_damaged || store->options.read_only)
+        return attempt(store, ret_more);
+    STATUS_TRY(attempt(store, ret_more)); /* lets go who waits, since this can last */
+    if (builder_is_stopping(builder))
+        return status_ok();
+    if (builder->renewal_wait_ms > 0 && clock_monotonic_us(store->clock) < builder->renewal_at_us)
+        return status_error(STATUS_UNAVAILABLE, "it is not time yet to try again");
+    const struct status status = index_renew(store);
+    note_renewal(store, &status);
+    pthread_mutex_lock(&builder->lock);
+    builder->trouble = status;
+    pthread_mutex_unlock(&builder->lock);
+    *ret_more = status.code == STATUS_OK;
+    return status;
+}
+
 void builder_step(struct embedded_store *store)
 {
     bool more = true;
-    while (more && attempt(store, &more).code == STATUS_OK)
+    while (more && renew_or_attempt(store, &more).code == STATUS_OK)
         ;
 }
 
@@ -149,7 +192,7 @@ static void *builder_loop(void *context)
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE_BUILDER);
     for (;;) {
         bool more = false;
-        const struct status status = attempt(store, &more);
+        const struct status status = renew_or_attempt(store, &more);
         pthread_mutex_lock(&builder->lock);
         const bool failed = status.code != STATUS_OK;
         /* When stopping, full tables are still written: the next start need not read their segments. */
@@ -195,6 +238,14 @@ static void poke(struct index_builder *builder)
     pthread_cond_signal(&builder->wanted);
 }
 
+void builder_note_damaged(struct embedded_store *store)
+{
+    struct index_builder *builder = &store->builder;
+    pthread_mutex_lock(&builder->lock);
+    poke(builder);
+    pthread_mutex_unlock(&builder->lock);
+}
+
 void builder_note_frozen(struct embedded_store *store)
 {
     struct index_builder *builder = &store->builder;
@@ -227,8 +278,7 @@ struct status builder_make_room(struct embedded_store *store)
         if (store->index_damaged)
             return status_reason(
                 REASON_STORE_FAILED,
-                "the index is damaged and its memory full; restart strata, which makes a new "
-                "index from the log");
+                "the index is damaged and its memory full; a new one is being made from the log, try again later");
         const struct status status = builder->started ? await_attempt(builder) : build(store);
         if (status.code != STATUS_OK && work_waiting(store) >= BUILDER_WAITING_MAX)
             return status_prefix(status, "the index of the full segments cannot be written");
@@ -246,8 +296,9 @@ struct status builder_health(struct embedded_store *store)
     if (store->index_damaged)
         return status_error(
             STATUS_RESOURCE_EXHAUSTED,
-            "the index is damaged, appends will soon be refused: restart strata, which makes a "
-            "new index from the log; nothing is lost");
+            "the index is damaged and a new one is being made from the log: nothing is lost, but who "
+            "needs a damaged page is refused until then, and so are appends after %u more segments%s%.400s",
+            BUILDER_WAITING_MAX, trouble.code == STATUS_OK ? "" : "; at the last try: ", trouble.message);
     if (waiting == 0 || trouble.code == STATUS_OK || trouble.code == STATUS_CANCELLED)
         return status_ok();
     return status_error(STATUS_RESOURCE_EXHAUSTED,

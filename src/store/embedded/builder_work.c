@@ -12,7 +12,7 @@
 #include "table_files_internal.h"
 #include "totals_internal.h"
 
-#define SYNC_EVERY_BYTES   (4U * 1024U * 1024U)
+#define SYNC_EVERY_BYTES   (256U * 1024U) /* what a commit's sync may have to wait for */
 #define INDEX_LEAVES_BYTES (32U * 1024U * 1024U)
 #define EVENT_BYTES_MOST   64U /* of an event in part and run; more only with many tags */
 #define FILES_BYTES_MOST   (64U * 1024U)
@@ -81,20 +81,26 @@ static struct status write_manifest(struct embedded_store *store, const struct i
     return status;
 }
 
-struct status builder_forget_files(struct embedded_store *store)
+static struct status remove_manifest(struct embedded_store *store)
 {
     char folder[INDEX_FOLDER_BYTES];
     char path[INDEX_FOLDER_BYTES + 16];
     builder_folder(store, folder);
     snprintf(path, sizeof path, "%s/MANIFEST", folder);
+    const struct status status = files_remove(store->files, path);
+    if (status.code != STATUS_OK && status.code != STATUS_NOT_FOUND)
+        return status;
+    return files_sync_dir(store->files, folder);
+}
+
+bool builder_end_index(struct embedded_store *store, struct status *ret)
+{
+    /* Both in one: the MANIFEST that is removed must not be that of the new index, which is made as soon as this is said. */
     pthread_mutex_lock(&store->builder.manifest_lock);
-    struct status status = files_remove(store->files, path);
-    if (status.code == STATUS_NOT_FOUND)
-        status = status_ok();
-    if (status.code == STATUS_OK)
-        status = files_sync_dir(store->files, folder);
+    const bool first = !atomic_exchange(&store->index_damaged, true);
+    *ret = first ? remove_manifest(store) : status_ok();
     pthread_mutex_unlock(&store->builder.manifest_lock);
-    return status;
+    return first;
 }
 
 /*

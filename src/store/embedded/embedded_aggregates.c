@@ -43,7 +43,7 @@ struct status embedded_aggregate(struct event_store *base, struct bytes id, stru
     struct head_lookup lookup = {.id = id};
     pthread_rwlock_rdlock(&store->view_lock);
     CLEANUP(view_unref_at) struct index_view *view = view_ref(store->view);
-    struct status status = lookup_head_in_table(view_open_table(view), &lookup, arena);
+    struct status status = lookup_heads_in_table(view_open_table(view), &lookup, 1, arena);
     pthread_rwlock_unlock(&store->view_lock);
     STATUS_TRY(status);
     struct view_reader reader;
@@ -77,7 +77,7 @@ static struct status hand_over(struct listing *listing, struct bytes id, int64_t
     struct head_lookup lookup = {.id = id};
     pthread_rwlock_rdlock(&store->view_lock);
     CLEANUP(view_unref_at) struct index_view *view = view_ref(store->view);
-    struct status status = lookup_head_in_table(view_open_table(view), &lookup, listing->arena);
+    struct status status = lookup_heads_in_table(view_open_table(view), &lookup, 1, listing->arena);
     pthread_rwlock_unlock(&store->view_lock);
     struct view_reader reader;
     view_reader_init(&reader, store, view, READ_SCATTERED);

@@ -290,8 +290,9 @@ struct status embedded_health(struct event_store *base)
         return failed;
     const struct status status = segment_log_health(store->segments);
     if (status.code == STATUS_OK) {
-        const struct status space = segment_log_space(store->segments);
-        return space.code == STATUS_OK ? builder_health(store) : space;
+        STATUS_TRY(segment_log_space(store->segments));
+        STATUS_TRY(builder_health(store));
+        return state_db_health(store->state);
     }
     return status_reason(REASON_STORE_FAILED,
                          "the store takes no appends since: %s; look at the disk, then restart strata",

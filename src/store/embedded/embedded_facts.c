@@ -93,6 +93,9 @@ static void ask_cache(struct embedded_store *store, struct head_lookup *heads, s
     }
     for (size_t i = 0; i < count; i++)
         if (!heads[i].done)
+            head_cache_prefetch_entry(store->heads, heads[i].hash);
+    for (size_t i = 0; i < count; i++)
+        if (!heads[i].done)
             heads[i].cached = head_cache_get(store->heads, heads[i].id, heads[i].hash, &heads[i].head,
                                              &heads[i].newer_than);
 }
@@ -129,18 +132,12 @@ static struct status look_into_open(struct embedded_store *store, const struct f
                                     struct arena *arena, struct head_lookup *heads, struct id_lookup *ids)
 {
     const struct view_table *open = view_open_table(store->view);
-    for (size_t i = 0; i < request->aggregate_count; i++) {
-        const size_t left = request->aggregate_count - i;
-        if (i % EVENT_INDEX_PREFETCH_MAX == 0)
-            event_index_prefetch_heads(open->index, &request->aggregate_ids[i],
-                                       left < EVENT_INDEX_PREFETCH_MAX ? left : EVENT_INDEX_PREFETCH_MAX);
+    for (size_t i = 0; i < request->aggregate_count; i++)
         heads[i].id = request->aggregate_ids[i];
-        STATUS_TRY(lookup_head_in_table(open, &heads[i], arena));
-    }
-    for (size_t i = 0; i < request->event_id_count; i++) {
+    for (size_t i = 0; i < request->event_id_count; i++)
         ids[i].id = request->event_ids[i];
-        lookup_id_in_table(open, &ids[i]);
-    }
+    STATUS_TRY(lookup_heads_in_table(open, heads, request->aggregate_count, arena));
+    lookup_ids_in_table(open, ids, request->event_id_count);
     return status_ok();
 }
 
@@ -245,7 +242,7 @@ struct status embedded_find_firsts(struct embedded_store *store, const struct co
     buffer_clear(&store->firsts);
     known_ids_clear(&store->created);
     head_cache_settle(store->heads, batch->before.position); /* where the store is: check_head() has looked */
-    head_cache_stage_begin(store->heads, batch->after.position);
+    head_cache_stage_begin(store->heads, batch->before.position, batch->after.position);
     struct status status = status_ok();
     for (size_t i = 0; i < batch->append_count && status.code == STATUS_OK; i++)
         status = find_firsts(store, &reader, &batch->appends[i], arena);

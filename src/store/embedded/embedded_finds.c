@@ -27,7 +27,7 @@ struct status embedded_find_id(struct event_store *base, struct bytes event_id, 
     struct id_lookup lookup = {.id = event_id};
     pthread_rwlock_rdlock(&store->view_lock);
     CLEANUP(view_unref_at) struct index_view *view = view_ref(store->view);
-    lookup_id_in_table(view_open_table(view), &lookup);
+    lookup_ids_in_table(view_open_table(view), &lookup, 1);
     pthread_rwlock_unlock(&store->view_lock);
     struct view_reader reader;
     view_reader_init(&reader, store, view, READ_SCATTERED);

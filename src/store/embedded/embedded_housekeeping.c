@@ -16,7 +16,8 @@ struct status embedded_remember(struct embedded_store *store, bool clean)
     head.clean = clean;
     head.writer_epoch = store->writer_epoch;
     store->remembered_at_us = clock_monotonic_us(store->clock);
-    if (same_head(&head, &store->remembered))
+    /* After a failure the same once more: it shows whether state/ takes writes again. */
+    if (same_head(&head, &store->remembered) && state_db_health(store->state).code == STATUS_OK)
         return status_ok();
     STATUS_TRY(state_db_head_put(store->state, &head));
     store->remembered = head;
@@ -48,11 +49,10 @@ void embedded_housekeep(struct embedded_store *store)
         return;
     const struct status status = embedded_remember(store, false);
     /* Appends stay safe without it: only a lost end of the log would go unnoticed for longer. */
-    if (status.code != STATUS_OK && !store->warned_state) {
-        store->warned_state = true;
+    if (status.code != STATUS_OK && !store->warned_state)
         log_warn(store->log, "the head could not be remembered, going on", LOG_TEXT("store", store->id),
                  LOG_TEXT("why", status.message));
-    }
+    store->warned_state = status.code != STATUS_OK;
 }
 
 void *embedded_housekeeping_loop(void *context)

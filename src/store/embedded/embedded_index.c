@@ -31,16 +31,23 @@ void embedded_view_put(struct embedded_store *store, struct index_view *view)
     view_unref(former);
 }
 
+/* Who still has a view of damaged files when the new ones are there may say so once more: they are made in vain then. */
 static void end_index(struct embedded_store *store, const struct status *why)
 {
-    if (atomic_exchange(&store->index_damaged, true) || store->options.read_only)
+    if (store->options.read_only) {
+        store->index_damaged = true;
         return;
-    const struct status removed = builder_forget_files(store);
-    log_error(store->log, "the index is damaged, the next start makes a new one; nothing is lost",
+    }
+    struct status removed;
+    if (!builder_end_index(store, &removed))
+        return;
+    log_error(store->log, "the index is damaged, making a new one; nothing is lost",
               LOG_TEXT("store", store->id), LOG_TEXT("why", why->message));
     if (removed.code != STATUS_OK)
-        log_error(store->log, "the damaged index could not be set aside; remove the folder index/",
+        log_error(store->log,
+                  "the damaged index could not be set aside; if strata stops now, remove the folder index/",
                   LOG_TEXT("store", store->id), LOG_TEXT("why", removed.message));
+    builder_note_damaged(store);
 }
 
 struct status embedded_index_trouble(struct embedded_store *store, const struct status *status)
@@ -50,6 +57,6 @@ struct status embedded_index_trouble(struct embedded_store *store, const struct 
         return *status;
     end_index(store, status);
     return status_reason(REASON_STORE_FAILED,
-                         "the index cannot be read: %s; restart strata, which makes a new index from the log",
+                         "the index cannot be read: %s; that is being done, try again later",
                          status->message);
 }

@@ -19,6 +19,7 @@
 #include "builder_internal.h"
 #include "head_cache_internal.h"
 #include "known_ids_internal.h"
+#include "place_cache_internal.h"
 #include "segment_log_internal.h"
 #include "state_db_internal.h"
 #include "store/embedded/embedded_store.h"
@@ -36,6 +37,7 @@ struct log;
 #define SEGMENT_EVENTS_DEFAULT 250000U
 #define SPACE_STEP_BYTES       (16U * 1024U * 1024U)
 #define HEAD_CACHE_DEFAULT     (96U * 1024U * 1024U)
+#define PLACE_CACHE_DEFAULT    (8U * 1024U * 1024U)
 
 struct commit_job {
     const struct commit_batch *batch; /* NULL = none */
@@ -66,11 +68,12 @@ struct embedded_store {
     struct store_head head;
     struct remembered_head mark; /* head, segment and end offset after the last frame; never clean */
 
-    pthread_mutex_t change_lock; /* held from looking at a view to putting another in its place */
-    uint64_t index_seed;         /* of the hashes in runs; constant once opened */
-    _Atomic bool index_damaged;  /* an index file is not what was written: the next start makes a new index */
-    struct index_builder builder; /* its own locks */
-    _Atomic bool told_damage;     /* of the log, met where nobody had asked for the record */
+    pthread_mutex_t change_lock;     /* held from looking at a view to putting another in its place */
+    uint64_t index_seed;             /* of the hashes in runs; constant once opened */
+    _Atomic bool index_damaged;      /* an index file is not what was written: a new index is being made */
+    struct index_builder builder;    /* its own locks */
+    _Atomic bool told_damage;        /* of the log, met where nobody had asked for the record */
+    struct place_cache *page_places; /* its own locks */
 
     pthread_mutex_t work_lock; /* guards: */
     pthread_cond_t work_ready;
@@ -145,9 +148,9 @@ struct index_view *embedded_view_take(struct embedded_store *store, struct store
 /* Takes over the caller's reference of `view`, which takes the place of the store's; change_lock is held. */
 void embedded_view_put(struct embedded_store *store, struct index_view *view);
 /*
- * What to answer when an index file could not be read: one that is not what was written ends the index (the next start
- * makes a new one from the log, nothing is lost), and who asked is told so: UNAVAILABLE/STORE_FAILED. Want of memory
- * or handles passes through.
+ * What to answer when an index file could not be read: one that is not what was written ends the index (the builder makes
+ * a new one from the log, nothing is lost), and who asked is told so: UNAVAILABLE/STORE_FAILED. Want of memory or handles
+ * passes through.
  */
 STATUS_MUST_CHECK struct status embedded_index_trouble(struct embedded_store *store,
                                                        const struct status *status);

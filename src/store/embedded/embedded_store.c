@@ -10,6 +10,7 @@
 #include "base/entropy.h"
 #include "base/log.h"
 #include "embedded_internal.h"
+#include "pool_file_internal.h"
 #include "state_ops_internal.h"
 #include "totals_internal.h"
 
@@ -40,6 +41,7 @@ static void embedded_free(struct embedded_store *store)
     view_unref(store->view);
     view_table_unref(store->next);
     head_cache_free(store->heads);
+    place_cache_free(store->page_places);
     known_ids_done(&store->unknown);
     known_ids_done(&store->created);
     segment_log_free(store->segments);
@@ -119,8 +121,12 @@ static struct status fill_options(struct embedded_store *store, const struct emb
         mine->segment_max_bytes = SEGMENT_BYTES_DEFAULT;
     if (mine->segment_max_events == 0)
         mine->segment_max_events = SEGMENT_EVENTS_DEFAULT;
+    if (mine->segments_max == 0 || mine->segments_max > SEGMENTS_MAX)
+        mine->segments_max = SEGMENTS_MAX;
     if (mine->head_cache_bytes == 0)
         mine->head_cache_bytes = HEAD_CACHE_DEFAULT;
+    if (mine->place_cache_bytes == 0)
+        mine->place_cache_bytes = PLACE_CACHE_DEFAULT;
     if (mine->segment_max_bytes < SEGMENT_BYTES_LEAST || mine->segment_max_bytes > SEGMENT_BYTES_MOST)
         return status_error(STATUS_INVALID_ARGUMENT,
                             "the segment size is %" PRIu64 "; set it between %u and %u bytes",
@@ -147,7 +153,7 @@ static struct status log_has_segments(struct embedded_store *store, bool *ret)
     STATUS_TRY(files_list(store->files, path, arena, &entries, &count));
     *ret = false;
     for (size_t i = 0; i < count; i++)
-        *ret = *ret || segment_name_parse(entries[i].name) > 0;
+        *ret = *ret || segment_name_parse(entries[i].name) > 0 || pool_name_is(entries[i].name);
     return status_ok();
 }
 
@@ -188,13 +194,13 @@ static struct status open_state(struct embedded_store *store)
     if (!store->options.accept_state_loss || store->options.read_only)
         return status_error(
             STATUS_FAILED_PRECONDITION,
-            "%s/state/state.db is missing beside the log: snapshots, checkpoints and the remembered head "
-            "are gone; restore it from a backup, or start once with --accept-state-loss",
+            "%s/state/state.db is missing beside the log: snapshots, checkpoints, leases and the remembered "
+            "head are gone; restore it from a backup, or start once with --accept-state-loss",
             store->id);
     log_warn(store->log, "state/ was missing, accepted", LOG_TEXT("store", store->id));
     STATUS_TRY(make_folder(store, "state"));
-    return state_db_open(store->files, store->id, &store->identity, STATE_CREATE, store->clock,
-                         store->entropy, &store->state);
+    return state_db_open(store->files, store->id, &store->identity, STATE_ANEW, store->clock, store->entropy,
+                         &store->state);
 }
 
 static struct status find_or_make(struct embedded_store *store)
@@ -215,8 +221,9 @@ static struct status make_parts(struct embedded_store *store)
     store->unknown = known_ids_make(seed);
     store->created = known_ids_make(seed);
     store->heads = head_cache_new(store->options.head_cache_bytes);
-    if (store->heads == NULL)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the cache of heads");
+    store->page_places = place_cache_new(store->options.place_cache_bytes);
+    if (store->heads == NULL || store->page_places == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the caches of heads and places");
     return status_ok();
 }
 
@@ -232,6 +239,7 @@ static struct status make_log(struct embedded_store *store)
         .segment_max_events = store->options.segment_max_events,
         .step_bytes = store->options.segment_max_bytes < SPACE_STEP_BYTES ? store->options.segment_max_bytes
                                                                           : SPACE_STEP_BYTES,
+        .segments_max = store->options.segments_max,
     };
     segment_log_free(store->segments);
     store->segments = NULL;
@@ -334,7 +342,7 @@ static struct status open_store(struct files *files, const struct embedded_optio
     STATUS_TRY(fill_options(store, options));
     STATUS_TRY(store_lock(files, store->id, !store->options.read_only, &store->lock_file));
     if (!store->options.read_only)
-        STATUS_TRY(segment_log_remove_pool(files, store->id)); /* state/ may need the space */
+        STATUS_TRY(pool_remove_unused(files, store->id)); /* state/ may need the space */
     STATUS_TRY(find_or_make(store));
     STATUS_TRY(make_parts(store));
     STATUS_TRY(embedded_recover(store));

@@ -3,17 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A slot is one line of the processor's cache; most ids fit into it. */
-#define SLOT_BYTES    64U
+#include "store/pages.h"
+
+/* A slot is one line of the processor's cache, and so are the tags of a set; most ids fit into one. */
+#define LINE_BYTES    64U
 #define ID_BYTES      44U
-#define SET_SLOTS     4U /* where a hash may be */
+#define SET_SLOTS     15U /* where a hash may be: so many that few sets get more keys than they hold */
+#define NO_SLOT       SET_SLOTS
 #define TYPES_MAX     1024U
 #define POSITION_BITS 40
 /* Fetched before they are needed: more than the processor has under way at a time only push each other out. */
 #define SETS_AHEAD 12U
 
 struct slot {
-    uint64_t as_of : POSITION_BITS; /* 0 = free */
+    uint64_t as_of : POSITION_BITS;
     uint64_t id_bytes : 8;
     uint64_t : 16;
     uint64_t position : POSITION_BITS;
@@ -22,7 +25,14 @@ struct slot {
     int32_t version;
     uint8_t id[ID_BYTES];
 };
-_Static_assert(sizeof(struct slot) == SLOT_BYTES, "a slot is as large as is counted");
+_Static_assert(sizeof(struct slot) == LINE_BYTES, "a slot is as large as is counted");
+
+struct set {
+    uint32_t tags[SET_SLOTS]; /* of the hashes in the slots; 0 = free */
+    uint32_t unused;
+    struct slot slots[SET_SLOTS];
+};
+_Static_assert(sizeof(struct set) == (1 + SET_SLOTS) * LINE_BYTES, "a set is as large as is counted");
 
 struct staged {
     uint64_t hash;
@@ -34,15 +44,17 @@ struct staged {
 };
 
 struct head_cache {
-    struct slot *slots;
+    struct set *sets;
     uint64_t set_count;
     struct arena *texts;
     struct bytes types[TYPES_MAX];
     size_t type_count;
     size_t last_type; /* the one that was looked for last: most often the next one too */
 
-    int64_t staged_as_of; /* 0 = nothing is staged */
-    struct buffer staged; /* struct staged each */
+    int64_t settled_to;     /* the last commit whose heads are entries; -1 = none */
+    int64_t complete_since; /* since this position every commit up to settled_to became entries */
+    int64_t staged_as_of;   /* 0 = nothing is staged */
+    struct buffer staged;   /* struct staged each */
     struct buffer staged_texts;
 };
 
@@ -51,13 +63,14 @@ struct head_cache *head_cache_new(uint64_t bytes)
     struct head_cache *cache = calloc(1, sizeof *cache);
     if (cache == NULL)
         return NULL;
+    cache->settled_to = -1;
+    cache->complete_since = INT64_MAX;
     cache->staged = buffer_make(0);
     cache->staged_texts = buffer_make(0);
-    cache->set_count = bytes / (SET_SLOTS * SLOT_BYTES) + 1;
-    /* Untouched pages cost nothing. */
-    cache->slots = calloc(cache->set_count * SET_SLOTS, sizeof *cache->slots);
+    cache->set_count = bytes / sizeof *cache->sets + 1;
+    cache->sets = pages_new(cache->set_count * sizeof *cache->sets);
     cache->texts = arena_new(0);
-    if (cache->slots != NULL && cache->texts != NULL)
+    if (cache->sets != NULL && cache->texts != NULL)
         return cache;
     head_cache_free(cache);
     return NULL;
@@ -69,56 +82,87 @@ void head_cache_free(struct head_cache *cache)
         return;
     buffer_done(&cache->staged);
     buffer_done(&cache->staged_texts);
-    free(cache->slots);
+    pages_free(cache->sets, cache->set_count * sizeof *cache->sets);
     arena_free(cache->texts);
     free(cache);
 }
 
-/* The product spreads hashes over the sets as a remainder would, without a division. */
-static struct slot *set_of(const struct head_cache *cache, uint64_t hash)
+/* The product spreads hashes over the sets as a remainder would, without a division; it takes their upper bits. */
+static inline struct set *set_of(const struct head_cache *cache, uint64_t hash)
 {
-    const uint64_t set = (uint64_t)(((unsigned __int128)hash * cache->set_count) >> 64U);
-    return &cache->slots[set * SET_SLOTS];
+    return &cache->sets[(uint64_t)(((unsigned __int128)hash * cache->set_count) >> 64U)];
+}
+
+static inline uint32_t tag_of(uint64_t hash)
+{
+    return (uint32_t)hash | 1U;
+}
+
+/* The first slot from `at` on with this tag, or NO_SLOT. */
+static inline uint32_t find_tag(const struct set *set, uint32_t tag, uint32_t at)
+{
+    while (at < SET_SLOTS && set->tags[at] != tag)
+        at++;
+    return at;
 }
 
 static bool is_of(const struct slot *slot, struct bytes id)
 {
-    return slot->as_of != 0 && slot->id_bytes == id.size_bytes &&
-           memcmp(slot->id, id.data, id.size_bytes) == 0;
+    return slot->id_bytes == id.size_bytes && memcmp(slot->id, id.data, id.size_bytes) == 0;
+}
+
+static uint32_t find_slot(const struct set *set, struct bytes id, uint32_t tag)
+{
+    uint32_t at = find_tag(set, tag, 0);
+    while (at != NO_SLOT && !is_of(&set->slots[at], id))
+        at = find_tag(set, tag, at + 1);
+    return at;
 }
 
 /* Always inlined: gcc takes a function that only fetches for one without effect, and leaves out calls of it. */
-static inline __attribute__((always_inline)) void prefetch_set(const struct head_cache *cache, uint64_t hash)
+static inline __attribute__((always_inline)) void prefetch_tags(const struct head_cache *cache, uint64_t hash)
 {
-    const struct slot *set = set_of(cache, hash);
-    for (size_t i = 0; i < SET_SLOTS; i++)
-        __builtin_prefetch(&set[i]);
+    __builtin_prefetch(set_of(cache, hash));
+}
+
+static inline __attribute__((always_inline)) void prefetch_slot(const struct head_cache *cache, uint64_t hash)
+{
+    const struct set *set = set_of(cache, hash);
+    const uint32_t at = find_tag(set, tag_of(hash), 0);
+    if (at != NO_SLOT)
+        __builtin_prefetch(&set->slots[at]);
 }
 
 void head_cache_prefetch(const struct head_cache *cache, uint64_t hash)
 {
-    prefetch_set(cache, hash);
+    prefetch_tags(cache, hash);
+}
+
+void head_cache_prefetch_entry(const struct head_cache *cache, uint64_t hash)
+{
+    prefetch_slot(cache, hash);
 }
 
 bool head_cache_get(const struct head_cache *cache, struct bytes id, uint64_t hash,
                     struct aggregate_head *ret, int64_t *ret_as_of)
 {
-    const struct slot *set = set_of(cache, hash);
+    const struct set *set = set_of(cache, hash);
     if (id.size_bytes > ID_BYTES || id.size_bytes == 0)
         return false;
-    for (size_t i = 0; i < SET_SLOTS; i++) {
-        if (!is_of(&set[i], id))
-            continue;
-        *ret = (struct aggregate_head){
-            .exists = true,
-            .type = cache->types[set[i].type],
-            .version = set[i].version,
-            .position = (int64_t)set[i].position,
-        };
-        *ret_as_of = (int64_t)set[i].as_of;
-        return true;
-    }
-    return false;
+    const uint32_t at = find_slot(set, id, tag_of(hash));
+    if (at == NO_SLOT)
+        return false;
+    const struct slot *slot = &set->slots[at];
+    *ret = (struct aggregate_head){
+        .exists = true,
+        .type = cache->types[slot->type],
+        .version = slot->version,
+        .position = (int64_t)slot->position,
+    };
+    *ret_as_of = (int64_t)slot->as_of;
+    if (*ret_as_of >= cache->complete_since && *ret_as_of < cache->settled_to)
+        *ret_as_of = cache->settled_to; /* a later commit to the aggregate would have changed the entry */
+    return true;
 }
 
 /* Services have few aggregate types; one that uses thousands does without the cache for the rest. */
@@ -144,24 +188,26 @@ static bool find_type(struct head_cache *cache, struct bytes type, uint16_t *ret
     return true;
 }
 
-/* The id's own slot, else a free one, else the one that is the oldest. */
-static struct slot *slot_for(struct head_cache *cache, struct bytes id, uint64_t hash)
+/*
+ * The id's own slot, else a free one, else any: who goes through more aggregates than fit, in turn, would always find
+ * that the oldest had just given way.
+ */
+static struct slot *slot_for(struct head_cache *cache, struct bytes id, uint64_t hash, int64_t as_of)
 {
-    struct slot *set = set_of(cache, hash);
-    struct slot *oldest = &set[0];
-    for (size_t i = 0; i < SET_SLOTS; i++) {
-        if (is_of(&set[i], id))
-            return &set[i];
-        if (set[i].as_of < oldest->as_of)
-            oldest = &set[i];
-    }
-    return oldest;
+    struct set *set = set_of(cache, hash);
+    uint32_t at = find_slot(set, id, tag_of(hash));
+    if (at == NO_SLOT)
+        at = find_tag(set, 0, 0);
+    if (at == NO_SLOT)
+        at = (uint32_t)((hash ^ (uint64_t)as_of) * UINT64_C(0x9E3779B97F4A7C15) >> 32U) % SET_SLOTS;
+    set->tags[at] = tag_of(hash);
+    return &set->slots[at];
 }
 
 static void put(struct head_cache *cache, struct bytes id, uint64_t hash, uint16_t type, int32_t version,
                 int64_t position, int64_t as_of)
 {
-    struct slot *slot = slot_for(cache, id, hash);
+    struct slot *slot = slot_for(cache, id, hash, as_of);
     slot->as_of = (uint64_t)as_of & ((UINT64_C(1) << POSITION_BITS) - 1);
     slot->position = (uint64_t)position & ((UINT64_C(1) << POSITION_BITS) - 1);
     slot->id_bytes = (uint8_t)id.size_bytes;
@@ -183,10 +229,19 @@ void head_cache_put(struct head_cache *cache, struct bytes id, uint64_t hash,
         put(cache, id, hash, type, head->version, head->position, as_of);
 }
 
-void head_cache_stage_begin(struct head_cache *cache, int64_t as_of)
+static void forget_staged(struct head_cache *cache)
 {
     buffer_clear(&cache->staged);
     buffer_clear(&cache->staged_texts);
+    cache->staged_as_of = 0;
+}
+
+void head_cache_stage_begin(struct head_cache *cache, int64_t before, int64_t as_of)
+{
+    forget_staged(cache);
+    if (before != cache->settled_to)
+        cache->complete_since = before; /* a commit in between has left no entries */
+    cache->settled_to = before;
     cache->staged_as_of = as_of;
 }
 
@@ -205,7 +260,7 @@ void head_cache_stage(struct head_cache *cache, uint64_t hash, const struct even
     buffer_add_bytes(&cache->staged_texts, fields->aggregate_id);
     buffer_add(&cache->staged, &staged, sizeof staged);
     if (cache->staged.failed || cache->staged_texts.failed)
-        head_cache_stage_begin(cache, 0);
+        forget_staged(cache);
 }
 
 void head_cache_settle(struct head_cache *cache, int64_t head_position)
@@ -214,14 +269,17 @@ void head_cache_settle(struct head_cache *cache, int64_t head_position)
         return;
     const struct staged *staged = (const struct staged *)(const void *)cache->staged.data;
     const size_t count = cache->staged.size_bytes / sizeof *staged;
-    for (size_t i = 0; i < count && i < SETS_AHEAD; i++)
-        prefetch_set(cache, staged[i].hash);
+    for (size_t i = 0; i < count && i < 2 * (size_t)SETS_AHEAD; i++)
+        prefetch_tags(cache, staged[i].hash);
     for (size_t i = 0; i < count; i++) {
+        if (i + 2 * (size_t)SETS_AHEAD < count)
+            prefetch_tags(cache, staged[i + 2 * (size_t)SETS_AHEAD].hash);
         if (i + SETS_AHEAD < count)
-            prefetch_set(cache, staged[i + SETS_AHEAD].hash);
+            prefetch_slot(cache, staged[i + SETS_AHEAD].hash);
         const struct bytes id = bytes_of(cache->staged_texts.data + staged[i].id_offset, staged[i].id_bytes);
         put(cache, id, staged[i].hash, staged[i].type, staged[i].version, staged[i].position,
             cache->staged_as_of);
     }
-    head_cache_stage_begin(cache, 0);
+    cache->settled_to = cache->staged_as_of;
+    forget_staged(cache);
 }

@@ -7,6 +7,7 @@
 #include "base/entropy.h"
 #include "base/log.h"
 #include "embedded_internal.h"
+#include "pool_file_internal.h"
 #include "store/embedded/index/index_manifest.h"
 #include "totals_internal.h"
 
@@ -16,6 +17,7 @@ struct loading {
     char folder[INDEX_FOLDER_BYTES];
     int64_t *segments; /* first positions, ascending */
     size_t segment_count;
+    bool has_begun; /* the last of them has no header yet, and maybe no position: 0 */
     struct index_manifest manifest;
     struct view_part **parts;
     size_t part_count;
@@ -40,7 +42,7 @@ static struct status list_segments(struct loading *loading)
     struct file_entry *entries = NULL;
     size_t count = 0;
     STATUS_TRY(files_list(loading->store->files, path, loading->arena, &entries, &count));
-    loading->segments = arena_array(loading->arena, count, sizeof *loading->segments);
+    loading->segments = arena_array(loading->arena, count + 1, sizeof *loading->segments);
     if (loading->segments == NULL)
         return no_memory();
     for (size_t i = 0; i < count; i++) { /* 20 digits each: the order of names is the order of positions */
@@ -48,6 +50,11 @@ static struct status list_segments(struct loading *loading)
         if (first > 0)
             loading->segments[loading->segment_count++] = first;
     }
+    struct begun_segment begun;
+    STATUS_TRY(pool_find_begun(loading->store->files, loading->store->id, &begun));
+    loading->has_begun = begun.found;
+    if (begun.found)
+        loading->segments[loading->segment_count++] = begun.first_position;
     return status_ok();
 }
 
@@ -97,13 +104,26 @@ static struct status check_segment(struct loading *loading, size_t at, const str
     return status_ok();
 }
 
+/* It is the last, so it has no part, and its frames are read in any case. */
+static struct status check_begun(struct loading *loading, const struct part_facts *former)
+{
+    int64_t *first = &loading->segments[loading->segment_count - 1];
+    const int64_t next = former == NULL ? 1 : former->first_position + former->count;
+    if (*first == 0)
+        *first = next;
+    return *first == next ? status_ok() : misfit("the log goes on otherwise", *first);
+}
+
 static struct status check_segments(struct loading *loading)
 {
     if (loading->part_count >= loading->segment_count)
         return misfit("the log ends",
                       loading->segment_count == 0 ? 0 : loading->segments[loading->segment_count - 1]);
-    for (size_t i = 0; i <= loading->part_count; i++)
-        STATUS_TRY(check_segment(loading, i, i == 0 ? NULL : part_facts(loading->parts[i - 1]->part)));
+    for (size_t i = 0; i <= loading->part_count; i++) {
+        const struct part_facts *former = i == 0 ? NULL : part_facts(loading->parts[i - 1]->part);
+        const bool begun = loading->has_begun && i + 1 == loading->segment_count;
+        STATUS_TRY(begun ? check_begun(loading, former) : check_segment(loading, i, former));
+    }
     return status_ok();
 }
 

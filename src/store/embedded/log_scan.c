@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool_file_internal.h"
 #include "segment_format_internal.h"
 
 #define WINDOW_BYTES (1024U * 1024U)
@@ -311,6 +312,7 @@ static struct status read_segment_header(struct scan *scan)
                              scan->store_id, segment->name, header.first_position);
     segment->epoch = header.epoch;
     segment->chain = header.chain;
+    segment->timestamp_us = header.timestamp_us;
     if (segment->skipped)
         return status_ok();
     if (header.first_position != scan->end.position + 1)
@@ -328,6 +330,28 @@ static struct status read_segment_header(struct scan *scan)
             scan->store_id, segment->name);
     segment->end_offset = SEGMENT_HEADER_BYTES;
     segment->crc = crc32c(0, bytes_of(bytes, SEGMENT_HEADER_BYTES));
+    return status_ok();
+}
+
+/* Its header is not written yet: it says no more than what follows from the segments before. */
+static struct status take_begun(struct scan *scan, const struct begun_segment *begun)
+{
+    struct scanned_segment *segment = &scan->segment;
+    STATUS_TRY(file_size(scan->file, &segment->file_bytes));
+    if (begun->has_uuid && memcmp(begun->uuid, scan->identity->uuid, STORE_UUID_BYTES) != 0)
+        return status_error(STATUS_FAILED_PRECONDITION,
+                            "%s/log/%s is of another store; move it back to where it came from",
+                            scan->store_id, segment->name);
+    segment->first_position = scan->end.position + 1;
+    if (begun->first_position != 0 && begun->first_position != segment->first_position)
+        return status_reason(REASON_DAMAGED,
+                             "%s/log: position %" PRId64 " is followed by %s, which begins at %" PRId64
+                             "; restore the missing segments from a backup",
+                             scan->store_id, scan->end.position, segment->name, begun->first_position);
+    segment->epoch = begun->epoch;
+    segment->chain = scan->end.chain;
+    segment->timestamp_us = scan->end.timestamp_us;
+    segment->end_offset = SEGMENT_HEADER_BYTES;
     return status_ok();
 }
 
@@ -365,13 +389,16 @@ static struct status scan_frames(struct scan *scan)
     return status_ok();
 }
 
-static struct status scan_segment(struct scan *scan, const char *name, int64_t first_position, bool last)
+/* `begun` = NULL, or what is known of one without a name, which has no position of its own. */
+static struct status scan_segment(struct scan *scan, const char *name, int64_t first_position, bool last,
+                                  const struct begun_segment *begun)
 {
     struct scanned_segment *segment = &scan->segment;
-    *segment = (struct scanned_segment){.first_position = first_position, .last = last, .why = status_ok()};
+    *segment = (struct scanned_segment){
+        .first_position = first_position, .last = last, .unnamed = begun != NULL, .why = status_ok()};
     snprintf(segment->name, sizeof segment->name, "%s", name);
     const struct log_resume *resume = scan->options.resume;
-    segment->skipped = resume != NULL && first_position < resume->first_position;
+    segment->skipped = resume != NULL && begun == NULL && first_position < resume->first_position;
     if (resume != NULL && !segment->skipped && scan->end.position == 0)
         scan->end = resume->end;
     scan->check_leaves = last || scan->options.check_every_leaf;
@@ -381,7 +408,7 @@ static struct status scan_segment(struct scan *scan, const char *name, int64_t f
     CLEANUP(file_close_at) struct file *file = NULL;
     STATUS_TRY(files_open(scan->files, path, FILE_READ, &file));
     scan->file = file;
-    STATUS_TRY(read_segment_header(scan));
+    STATUS_TRY(begun == NULL ? read_segment_header(scan) : take_begun(scan, begun));
     if (scan->sink->on_segment_begin != NULL)
         STATUS_TRY(scan->sink->on_segment_begin(scan->sink->context, segment));
     if (segment->skipped)
@@ -390,6 +417,12 @@ static struct status scan_segment(struct scan *scan, const char *name, int64_t f
     if (scan->sink->on_segment_end != NULL)
         STATUS_TRY(scan->sink->on_segment_end(scan->sink->context, segment));
     return status_ok();
+}
+
+static void count_segment(const struct scan *scan, struct log_scan_result *ret)
+{
+    ret->segment_count++;
+    ret->bytes += scan->segment.skipped ? scan->segment.file_bytes : scan->segment.end_offset;
 }
 
 static struct status scan_all(struct scan *scan, struct log_scan_result *ret)
@@ -402,18 +435,23 @@ static struct status scan_all(struct scan *scan, struct log_scan_result *ret)
     struct file_entry *entries = NULL;
     size_t count = 0;
     STATUS_TRY(files_list(scan->files, path, arena, &entries, &count));
+    struct begun_segment begun;
+    STATUS_TRY(pool_find_begun(scan->files, scan->store_id, &begun));
     size_t last = count; /* 20 digits each: the order of names is the order of positions */
     for (size_t i = 0; i < count; i++) {
-        if (segment_name_parse(entries[i].name) > 0)
+        if (segment_name_parse(entries[i].name) > 0 && !begun.found)
             last = i;
     }
     for (size_t i = 0; i < count; i++) {
         const int64_t first_position = segment_name_parse(entries[i].name);
         if (first_position < 0)
             continue;
-        STATUS_TRY(scan_segment(scan, entries[i].name, first_position, i == last));
-        ret->segment_count++;
-        ret->bytes += scan->segment.skipped ? scan->segment.file_bytes : scan->segment.end_offset;
+        STATUS_TRY(scan_segment(scan, entries[i].name, first_position, i == last, NULL));
+        count_segment(scan, ret);
+    }
+    if (begun.found) {
+        STATUS_TRY(scan_segment(scan, begun.name, 0, true, &begun));
+        count_segment(scan, ret);
     }
     ret->end = scan->end;
     ret->last = scan->segment;

@@ -38,16 +38,18 @@ struct log_end {
 };
 
 struct scanned_segment {
-    char name[32]; /* "00000000000000000001.seg" */
+    char name[32]; /* "00000000000000000001.seg"; of an unnamed one that of its pool file */
     int64_t first_position;
     uint64_t epoch;
-    struct sha256 chain; /* of everything before it, as its header says */
+    struct sha256 chain;  /* of everything before it, as its header says */
+    int64_t timestamp_us; /* likewise: of the event before it; 0 = none */
     uint32_t event_count;
     uint64_t file_bytes;
     uint64_t end_offset; /* behind the last good frame */
     uint64_t dirty_end;  /* behind the last byte that is not zero; end_offset when only zeros follow */
     uint32_t crc;        /* CRC-32C of the bytes before end_offset, so that a copy can be compared */
     bool last;           /* no segment follows */
+    bool unnamed;        /* begun, and its header and name still to be written; the last then */
     bool skipped;        /* before the place where the scan resumes: only its header was read */
     struct status why;   /* OK, or what is wrong at end_offset */
 };

@@ -26,7 +26,7 @@ static struct status keep_status(const struct status *why, struct arena *arena, 
 
 /* ---- tables ---- */
 
-struct status lookup_head_in_table(const struct view_table *table, struct head_lookup *lookup,
+static struct status head_in_table(const struct view_table *table, struct head_lookup *lookup,
                                    struct arena *arena)
 {
     struct aggregate_head head;
@@ -37,10 +37,47 @@ struct status lookup_head_in_table(const struct view_table *table, struct head_l
     return status_ok();
 }
 
-void lookup_id_in_table(const struct view_table *table, struct id_lookup *lookup)
+/* In blocks: what they look at lies all over large tables, and is fetched side by side. */
+struct status lookup_heads_in_table(const struct view_table *table, struct head_lookup *lookups, size_t count,
+                                    struct arena *arena)
 {
-    lookup->position = event_index_find_id(table->index, lookup->id);
-    lookup->done = lookup->position != 0;
+    for (size_t next = 0; next < count;) {
+        struct head_lookup *block[EVENT_INDEX_PREFETCH_MAX];
+        struct bytes ids[EVENT_INDEX_PREFETCH_MAX];
+        size_t wanted = 0;
+        for (; next < count && wanted < EVENT_INDEX_PREFETCH_MAX; next++) {
+            if (lookups[next].done)
+                continue;
+            block[wanted] = &lookups[next];
+            ids[wanted++] = lookups[next].id;
+        }
+        if (wanted > 1)
+            event_index_prefetch_heads(table->index, ids, wanted);
+        for (size_t i = 0; i < wanted; i++)
+            STATUS_TRY(head_in_table(table, block[i], arena));
+    }
+    return status_ok();
+}
+
+void lookup_ids_in_table(const struct view_table *table, struct id_lookup *lookups, size_t count)
+{
+    for (size_t next = 0; next < count;) {
+        struct id_lookup *block[EVENT_INDEX_PREFETCH_MAX];
+        struct bytes ids[EVENT_INDEX_PREFETCH_MAX];
+        int64_t positions[EVENT_INDEX_PREFETCH_MAX];
+        size_t wanted = 0;
+        for (; next < count && wanted < EVENT_INDEX_PREFETCH_MAX; next++) {
+            if (lookups[next].done)
+                continue;
+            block[wanted] = &lookups[next];
+            ids[wanted++] = lookups[next].id;
+        }
+        event_index_find_ids(table->index, ids, wanted, positions);
+        for (size_t i = 0; i < wanted; i++) {
+            block[i]->position = positions[i];
+            block[i]->done = positions[i] != 0;
+        }
+    }
 }
 
 static size_t frozen_count(const struct index_view *view)
@@ -155,11 +192,10 @@ struct status lookup_heads(struct view_reader *reader, struct head_lookup *looku
 {
     const struct index_view *view = reader->view;
     size_t left = 0;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t t = frozen_count(view); t-- > 0 && !lookups[i].done;)
-            STATUS_TRY(lookup_head_in_table(view->tables[t], &lookups[i], arena));
+    for (size_t t = frozen_count(view); t-- > 0;)
+        STATUS_TRY(lookup_heads_in_table(view->tables[t], lookups, count, arena));
+    for (size_t i = 0; i < count; i++)
         left += !lookups[i].done;
-    }
     if (left > 0)
         STATUS_TRY(heads_in_runs(reader, lookups, count, arena));
     for (size_t i = 0; i < count; i++)
@@ -254,11 +290,10 @@ struct status lookup_ids(struct view_reader *reader, struct id_lookup *lookups, 
 {
     const struct index_view *view = reader->view;
     size_t left = 0;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t t = frozen_count(view); t-- > 0 && !lookups[i].done;)
-            lookup_id_in_table(view->tables[t], &lookups[i]);
+    for (size_t t = frozen_count(view); t-- > 0;)
+        lookup_ids_in_table(view->tables[t], lookups, count);
+    for (size_t i = 0; i < count; i++)
         left += !lookups[i].done;
-    }
     if (left > 0)
         STATUS_TRY(ids_in_runs(reader, lookups, count, arena));
     for (size_t i = 0; i < count; i++)

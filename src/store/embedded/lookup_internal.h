@@ -34,10 +34,12 @@ struct id_lookup {
     uint64_t hash;
 };
 
-/* In one table; done when it is there. The caller sees to it that the table does not change, or holds view_lock. */
-STATUS_MUST_CHECK struct status lookup_head_in_table(const struct view_table *table,
-                                                     struct head_lookup *lookup, struct arena *arena);
-void lookup_id_in_table(const struct view_table *table, struct id_lookup *lookup);
+/* In one table, those that are not done yet; done when it is there. The caller sees to it that the table does not change,
+ * or holds view_lock. */
+STATUS_MUST_CHECK struct status lookup_heads_in_table(const struct view_table *table,
+                                                      struct head_lookup *lookups, size_t count,
+                                                      struct arena *arena);
+void lookup_ids_in_table(const struct view_table *table, struct id_lookup *lookups, size_t count);
 
 /* In all frozen tables and runs of the reader's view; those that are not done yet. All are done afterwards. */
 STATUS_MUST_CHECK struct status lookup_heads(struct view_reader *reader, struct head_lookup *lookups,

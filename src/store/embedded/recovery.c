@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "embedded_internal.h"
 #include "index_load_internal.h"
+#include "pool_file_internal.h"
 #include "scanned_index_internal.h"
 #include "torn_tail_internal.h"
 
@@ -15,6 +17,7 @@
  *   - After an unclean stop the page cache may show frames that the disk lacks, because a sync of the former
  * process failed. Everything in the last segment behind the remembered head is therefore written once more
  * and synced.
+ *   - A segment that was begun gets its header and name (pool_file_internal.h).
  *   - A torn tail is cleared: its bytes are kept as <name>.torn and become zeros (torn_tail_internal.h).
  */
 struct recovery {
@@ -147,6 +150,25 @@ static struct status sync_folders(struct embedded_store *store)
     return files_sync_dir(store->files, ".");
 }
 
+static struct status name_last(struct embedded_store *store, struct scanned_segment *last)
+{
+    struct segment_header header = {
+        .first_position = last->first_position,
+        .epoch = last->epoch,
+        .created_at_us = clock_now_us(store->clock),
+        .chain = last->chain,
+        .timestamp_us = last->timestamp_us,
+    };
+    memcpy(header.store_uuid, store->identity.uuid, sizeof header.store_uuid);
+    char path[STORE_PATH_BYTES];
+    path_of(store, last->name, "", path);
+    CLEANUP(file_close_at) struct file *file = NULL;
+    STATUS_TRY(files_open(store->files, path, FILE_WRITE, &file));
+    STATUS_TRY(pool_make_segment(store->files, store->id, path, file, &header));
+    segment_name_format(last->first_position, last->name);
+    return status_ok();
+}
+
 static struct status repair_tail(struct recovery *recovery, const struct log_scan_result *found)
 {
     struct embedded_store *store = recovery->store;
@@ -156,14 +178,17 @@ static struct status repair_tail(struct recovery *recovery, const struct log_sca
         return status_ok();
     if (recovery->rewriting != NULL)
         STATUS_TRY(file_sync(recovery->rewriting));
-    if (found->last.dirty_end != found->last.end_offset && !store->options.read_only) {
-        STATUS_TRY(torn_tail_clear(store->files, store->id, &found->last, store->log));
-        store->recovery.torn_bytes = found->last.dirty_end - found->last.end_offset;
+    struct scanned_segment last = found->last;
+    if (last.unnamed && !store->options.read_only)
+        STATUS_TRY(name_last(store, &last));
+    if (last.dirty_end != last.end_offset && !store->options.read_only) {
+        STATUS_TRY(torn_tail_clear(store->files, store->id, &last, store->log));
+        store->recovery.torn_bytes = last.dirty_end - last.end_offset;
     }
-    return adopt(store, &found->last, found->last.file_bytes);
+    return adopt(store, &last, last.file_bytes);
 }
 
-/* What an interrupted preparation or repair leaves behind. */
+/* What an interrupted repair leaves behind; the pool was removed before state/ was opened. */
 static struct status remove_leftovers(struct embedded_store *store)
 {
     char folder[STORE_PATH_BYTES];
@@ -178,8 +203,7 @@ static struct status remove_leftovers(struct embedded_store *store)
         const char *name = entries[i].name;
         const size_t length = strlen(name);
         const bool temporary = length > 4 && strcmp(name + length - 4, ".tmp") == 0;
-        const bool pool = length > 5 && strcmp(name + length - 5, ".pool") == 0;
-        if (!temporary && !pool)
+        if (!temporary)
             continue;
         char path[STORE_PATH_BYTES];
         path_of(store, name, "", path);

@@ -39,9 +39,11 @@ void scanned_index_done(struct scanned_index *index)
 static struct status add_table(struct scanned_index *index, int64_t base)
 {
     struct embedded_store *store = index->store;
+    /* Of the segment that follows those which have a layer. */
+    const uint32_t segment = (uint32_t)(store->view->part_count + store->view->table_count);
     CLEANUP(view_table_unref_at)
-    struct view_table *table = view_table_new(store->index_seed, base, segment_log_count(store->segments),
-                                              store->options.segment_max_events);
+    struct view_table *table =
+        view_table_new(store->index_seed, base, segment, store->options.segment_max_events);
     struct index_view *view = table == NULL ? NULL : view_with_table(store->view, table);
     if (view == NULL)
         return no_memory();

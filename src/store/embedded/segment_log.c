@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/entropy.h"
 #include "segment_space_internal.h"
 
 struct status segment_log_new(const struct segment_log_options *options, struct segment_log **ret)
@@ -56,8 +55,10 @@ void segment_path(const struct segment_log *log, const char *name, char ret[STOR
     snprintf(ret, STORE_PATH_BYTES, "%s/log/%s", log->options.store_id, name);
 }
 
-struct status segment_log_adopt(struct segment_log *log, int64_t first_position, uint64_t epoch, uint64_t end,
-                                uint64_t file_bytes, uint32_t event_count, struct file *file)
+/* `unnamed` = NULL when the file has its name. */
+static struct status add_segment(struct segment_log *log, int64_t first_position, uint64_t epoch,
+                                 uint64_t end, uint64_t file_bytes, uint32_t event_count, struct file *file,
+                                 const struct unnamed *unnamed)
 {
     struct segment *segment = log->count < SEGMENTS_MAX ? calloc(1, sizeof *segment) : NULL;
     if (segment == NULL) {
@@ -79,6 +80,8 @@ struct status segment_log_adopt(struct segment_log *log, int64_t first_position,
     if (former != NULL)
         former->wants_truncation = true;
     log->segments[log->count] = segment;
+    if (unnamed != NULL)
+        log->space.unnamed = *unnamed;
     log->space.used_end = end;
     log->space.prepared_end = file_bytes;
     /* With the lock held, so that a round never takes the new numbers for the former segment's. */
@@ -86,6 +89,12 @@ struct status segment_log_adopt(struct segment_log *log, int64_t first_position,
     pthread_mutex_unlock(&log->space.lock);
     atomic_fetch_add(&log->bytes, end);
     return status_ok();
+}
+
+struct status segment_log_adopt(struct segment_log *log, int64_t first_position, uint64_t epoch, uint64_t end,
+                                uint64_t file_bytes, uint32_t event_count, struct file *file)
+{
+    return add_segment(log, first_position, epoch, end, file_bytes, event_count, file, NULL);
 }
 
 void segment_log_use_thread(struct segment_log *log, bool on)
@@ -104,45 +113,40 @@ bool segment_log_fits(const struct segment_log *log, size_t size, uint32_t event
            last->event_count + events <= log->options.segment_max_events;
 }
 
-/* Header and name for the prepared file, durable before the first frame is written into it. */
-static struct status begin_segment(struct segment_log *log, const struct log_point *before, const char *pool,
-                                   uint64_t file_bytes)
+/* Nothing is written here: the prepared file and its name are durable, and the first frame makes it a segment. */
+static struct status begin_segment(struct segment_log *log, const struct log_point *before,
+                                   const struct next_file *next)
 {
-    struct segment_header header = {
-        .first_position = before->position + 1,
-        .created_at_us = clock_now_us(log->options.clock),
-        .chain = before->chain,
-        .timestamp_us = before->timestamp_us,
+    struct unnamed unnamed = {
+        .pending = true,
+        .header =
+            {
+                .first_position = before->position + 1,
+                .epoch = next->epoch,
+                .created_at_us = clock_now_us(log->options.clock),
+                .chain = before->chain,
+                .timestamp_us = before->timestamp_us,
+            },
     };
-    memcpy(header.store_uuid, log->options.identity->uuid, STORE_UUID_BYTES);
-    while (header.epoch == 0)
-        entropy_fill(log->options.entropy, &header.epoch, sizeof header.epoch);
-    uint8_t bytes[SEGMENT_HEADER_BYTES];
-    segment_header_encode(&header, bytes);
-
-    char folder[STORE_PATH_BYTES];
-    char path[STORE_PATH_BYTES];
-    char name[SEGMENT_NAME_BYTES];
-    snprintf(folder, sizeof folder, "%s/log", log->options.store_id);
-    segment_name_format(header.first_position, name);
-    segment_path(log, name, path);
-    CLEANUP(file_close_at) struct file *file = NULL;
-    STATUS_TRY(files_open(log->options.files, pool, FILE_WRITE, &file));
-    STATUS_TRY(file_write_at(file, 0, bytes, sizeof bytes));
-    STATUS_TRY(file_sync(file));
-    STATUS_TRY(files_rename(log->options.files, pool, path));
-    STATUS_TRY(files_sync_dir(log->options.files, folder));
-    return segment_log_adopt(log, header.first_position, header.epoch, SEGMENT_HEADER_BYTES, file_bytes, 0,
-                             TAKE_PTR(file));
+    memcpy(unnamed.header.store_uuid, log->options.identity->uuid, STORE_UUID_BYTES);
+    memcpy(unnamed.path, next->path, sizeof unnamed.path);
+    struct file *file = NULL;
+    STATUS_TRY(files_open(log->options.files, next->path, FILE_WRITE, &file));
+    return add_segment(log, unnamed.header.first_position, next->epoch, SEGMENT_HEADER_BYTES,
+                       next->size_bytes, 0, file, &unnamed);
 }
 
 /* A failure to begin a segment is not one of space (that was prepared): no caller may take it for that. */
 static struct status roll(struct segment_log *log, size_t size, const struct log_point *before)
 {
-    uint64_t file_bytes = 0;
-    char pool[STORE_PATH_BYTES];
-    STATUS_TRY(space_take_next(log, SEGMENT_HEADER_BYTES + size + FRAME_HEADER_BYTES, &file_bytes, pool));
-    struct status status = begin_segment(log, before, pool, file_bytes);
+    if (log->count >= log->options.segments_max)
+        return status_error(STATUS_FAILED_PRECONDITION,
+                            "%s/log has %u segments, as many as a store can have; take a new store for what "
+                            "comes next, this one can be read as before",
+                            log->options.store_id, (unsigned)log->count);
+    struct next_file next;
+    STATUS_TRY(space_take_next(log, SEGMENT_HEADER_BYTES + size + FRAME_HEADER_BYTES, &next));
+    struct status status = begin_segment(log, before, &next);
     if (status.code == STATUS_RESOURCE_EXHAUSTED)
         status.code = STATUS_DATA_LOSS;
     return status;

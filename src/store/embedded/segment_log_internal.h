@@ -4,8 +4,9 @@
  *
  * Space is prepared (zero-filled and synced) by segment_log_prepare(), normally on the housekeeping thread:
  * overwriting such space syncs in half the time, and a full disk is noticed before a frame is begun. The file
- * of the next segment is prepared as log/next.N.pool and gets header and name when it is needed. The last 32 MiB of
- * the disk are never prepared: state/ and the next start need some.
+ * of the next segment is prepared as log/next.N.pool, whole while the last one fills: zeros that are added to the file
+ * that is appended to hold up its syncs. The first frame makes it the last segment; header and name follow beside the
+ * appends (pool_file_internal.h). The last 32 MiB of the disk are never prepared: state/ and the next start need some.
  *
  * Threads   append: one thread. prepare: one thread, also while an append is under way. Reading handles: any.
  * Locks     `space.lock` guards struct space; nothing else is locked under it.
@@ -33,7 +34,7 @@ struct segment {
     char path[STORE_PATH_BYTES];
 };
 
-#define SEGMENTS_MAX 65536U /* times 256 MiB = 16 TiB */
+#define SEGMENTS_MAX 65536U /* times 256 MiB = 16 TiB; more are neither made nor opened */
 
 struct segment_log_options {
     struct files *files;
@@ -43,7 +44,8 @@ struct segment_log_options {
     const struct entropy *entropy;
     uint64_t segment_max_bytes;
     uint32_t segment_max_events;
-    uint64_t step_bytes; /* how far ahead space is kept */
+    uint64_t step_bytes;   /* how far ahead space is kept */
+    uint32_t segments_max; /* at most SEGMENTS_MAX */
 };
 
 struct segment_log;
@@ -90,7 +92,7 @@ STATUS_MUST_CHECK struct status segment_log_append(struct segment_log *log, stru
 /* Whether a frame of events goes into the last segment; else the next append begins one. On the appending thread. */
 bool segment_log_fits(const struct segment_log *log, size_t size, uint32_t events);
 
-/* One round of preparing: space in the last segment, the next file, truncation of full ones. */
+/* One round of preparing: space in the last segment, its name, the next file, truncation of full ones. */
 void segment_log_prepare(struct segment_log *log);
 
 /* OK, or why no frame can be appended any more: preparing met something else than a full disk. */
@@ -107,14 +109,12 @@ STATUS_MUST_CHECK struct status segment_log_space(struct segment_log *log);
 bool segment_log_space_changed(struct segment_log *log, struct status *ret);
 
 /*
- * At a clean stop, behind the last frame and without threads: gives prepared space back to the disk, of which state/ may
- * need some to remember the head. What cannot be given back costs space and nothing else (the next start accepts zeros
- * behind the end and removes the pool), so a failure is survived on purpose.
+ * At a clean stop, behind the last frame and without threads: names the last segment, which segment_log_health() tells
+ * when it cannot be done, and gives prepared space back to the disk, of which state/ may need some to remember the head.
+ * What cannot be given back costs space and nothing else (the next start accepts zeros behind the end and removes the
+ * pool), so that failure is survived on purpose.
  */
 void segment_log_give_back(struct segment_log *log);
-
-/* At a start, before state/ is opened: the same for the pool of a process that was killed. */
-STATUS_MUST_CHECK struct status segment_log_remove_pool(struct files *files, const char *store_id);
 
 /* The preparing thread sleeps here until there is something to do, it is poked, or the time is over. */
 void segment_log_wait(struct segment_log *log, int64_t timeout_ms);

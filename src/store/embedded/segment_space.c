@@ -6,7 +6,11 @@
 #include <string.h>
 #include <time.h>
 
-/* Zeros are written and synced in pieces, since a commit's sync may have to wait for one. */
+#include "base/clock.h"
+#include "base/entropy.h"
+
+/* Zeros are written and synced in pieces, since a commit's sync may have to wait for one; larger ones when it waits anyway. */
+#define PIECE_BYTES_AHEAD (256U * 1024U)
 #define PIECE_BYTES_MOST  (1024U * 1024U)
 #define PIECE_BYTES_LEAST 4096U
 #define PIECES_A_STEP     4U /* at least, so that tiny logs go the ways of large ones */
@@ -15,7 +19,9 @@
  * start that could not write would be worse than appends that are refused.
  */
 #define RESERVE_BYTES (32U * 1024U * 1024U)
-#define NS_A_MS       1000000L
+/* With so many whole segments free, the next one is prepared whole. */
+#define AMPLE_SEGMENTS 4U
+#define NS_A_MS        1000000L
 
 /* What one round does, taken from the shared state at its begin. */
 struct round {
@@ -24,10 +30,15 @@ struct round {
     uint32_t last_number;
     uint64_t prepared_end;
     uint64_t target_end;
+    uint64_t needed_end;
     uint64_t next_prepared;
     uint64_t next_target; /* 0 = nothing to do */
+    uint64_t next_needed;
+    uint64_t next_epoch;
     uint32_t next_taken;
     bool for_seal;
+    bool unnamed;  /* the last segment lies under the name of its pool file … */
+    bool name_due; /* … and can have its own */
 };
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -38,6 +49,37 @@ static uint64_t larger(uint64_t a, uint64_t b)
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+/*
+ * Zeros that are added to the file that is appended to hold up its writes (one writer at a time) and its syncs (the file
+ * grows, which is in the journal). So the next file is prepared whole, as large as this segment seems to become, in step
+ * with it: from an eighth of it until seven eighths. Small logs, and short disks, are prepared as needed.
+ */
+static uint64_t whole_next(const struct segment_log *log, const struct segment *last)
+{
+    const uint64_t max = log->options.segment_max_bytes;
+    const uint64_t used = last->end - SEGMENT_HEADER_BYTES;
+    const uint64_t by_bytes = used * 1024 / max;
+    const uint64_t by_events = (uint64_t)last->event_count * 1024 / log->options.segment_max_events;
+    const uint64_t progress = larger(by_bytes, by_events);
+    if (!log->space.ample || used < log->options.step_bytes || progress <= 1024 / 8)
+        return 0;
+    const uint64_t whole = smaller(max, SEGMENT_HEADER_BYTES + used * 1024 / progress * 17 / 16);
+    const uint64_t due = whole * (progress - 1024 / 8) / (1024 * 3 / 4);
+    return smaller(whole, (due + PIECE_BYTES_AHEAD - 1) / PIECE_BYTES_AHEAD * PIECE_BYTES_AHEAD);
+}
+
+/* How large the next file should be; 0 = it is not due. Runs under space.lock. */
+static uint64_t plan_next(const struct segment_log *log, const struct segment *last)
+{
+    const struct space *space = &log->space;
+    const uint64_t max = log->options.segment_max_bytes;
+    const bool due = last == NULL || space->used_end > max / 2 || space->next_needed > 0 ||
+                     last->event_count > log->options.segment_max_events / 2;
+    const uint64_t first_step = smaller(SEGMENT_HEADER_BYTES + log->options.step_bytes, max);
+    const uint64_t least = due ? larger(space->next_needed, first_step) : 0;
+    return last == NULL ? least : larger(least, whole_next(log, last));
 }
 
 /* Runs under space.lock. */
@@ -51,25 +93,27 @@ static struct round plan_round(struct segment_log *log)
         .last = last_segment(log),
         .last_number = log->count,
         .prepared_end = space->prepared_end,
+        .needed_end = space->needed_end,
+        .next_needed = space->next_needed,
         .next_prepared = space->next_prepared,
+        .next_epoch = space->next_epoch,
         .next_taken = space->next_taken,
         .for_seal = space->for_seal,
+        .unnamed = space->unnamed.pending,
+        .name_due = space->unnamed.pending && space->unnamed.due,
     };
     if (round.last != NULL) {
         const bool low = space->prepared_end < space->used_end + step / 2;
         const uint64_t ahead = low ? smaller(space->used_end + step, max) : 0;
         round.target_end = space->for_seal ? space->needed_end : larger(space->needed_end, ahead);
     }
-    const bool next_due = round.last == NULL || space->used_end > max / 2 || space->next_needed > 0 ||
-                          round.last->event_count > log->options.segment_max_events / 2;
-    if (next_due)
-        round.next_target = larger(space->next_needed, smaller(SEGMENT_HEADER_BYTES + step, max));
+    round.next_target = plan_next(log, round.last);
     return round;
 }
 
 static bool has_work(struct round round)
 {
-    return round.target_end > round.prepared_end || round.next_target > round.next_prepared;
+    return round.target_end > round.prepared_end || round.next_target > round.next_prepared || round.name_due;
 }
 
 static struct status check_reserve(const struct segment_log *log, uint64_t wanted)
@@ -86,12 +130,12 @@ static struct status check_reserve(const struct segment_log *log, uint64_t wante
                         log->options.store_id, free_bytes, RESERVE_BYTES);
 }
 
-/* One piece a round, so that an append which waits for some space need not wait for all. */
+/* One piece a round, so that an append which waits for some space (up to `needed`) need not wait for all. */
 static struct status extend(const struct segment_log *log, struct file *file, uint64_t from, uint64_t to,
-                            bool for_seal, uint64_t *ret_end)
+                            uint64_t needed, bool for_seal, uint64_t *ret_end)
 {
-    const uint64_t piece =
-        larger(PIECE_BYTES_LEAST, smaller(PIECE_BYTES_MOST, log->options.step_bytes / PIECES_A_STEP));
+    const uint64_t most = needed > from ? PIECE_BYTES_MOST : PIECE_BYTES_AHEAD;
+    const uint64_t piece = larger(PIECE_BYTES_LEAST, smaller(most, log->options.step_bytes / PIECES_A_STEP));
     const uint64_t piece_end = smaller(to, from + piece);
     if (!for_seal)
         STATUS_TRY(check_reserve(log, piece_end - from));
@@ -108,11 +152,22 @@ static struct status extend_last(struct segment_log *log, struct round *round)
     if (log->preparing == NULL || log->preparing_number != round->last_number) {
         file_close(log->preparing);
         log->preparing = NULL;
-        STATUS_TRY(files_open(log->options.files, round->last->path, FILE_WRITE, &log->preparing));
+        const char *path = round->unnamed ? log->space.unnamed.path : round->last->path;
+        STATUS_TRY(files_open(log->options.files, path, FILE_WRITE, &log->preparing));
         log->preparing_number = round->last_number;
     }
-    return extend(log, log->preparing, round->prepared_end, round->target_end, round->for_seal,
-                  &round->prepared_end);
+    return extend(log, log->preparing, round->prepared_end, round->target_end, round->needed_end,
+                  round->for_seal, &round->prepared_end);
+}
+
+/* Not before the first frame is durable: until then it is no segment. */
+static struct status name_last(struct segment_log *log)
+{
+    const struct unnamed *unnamed = &log->space.unnamed;
+    CLEANUP(file_close_at) struct file *file = NULL;
+    STATUS_TRY(files_open(log->options.files, unnamed->path, FILE_WRITE, &file));
+    return pool_make_segment(log->options.files, log->options.store_id, unnamed->path, file,
+                             &unnamed->header);
 }
 
 /*
@@ -126,17 +181,37 @@ static void pool_path(const struct segment_log *log, uint32_t number, char ret[S
     segment_path(log, name, ret);
 }
 
-static struct status make_next(struct segment_log *log, struct round *round)
+/* An attempt that failed may have left something. */
+static struct status begin_next(const struct segment_log *log, struct round *round, struct file *file)
+{
+    round->next_epoch = 0;
+    while (round->next_epoch == 0)
+        entropy_fill(log->options.entropy, &round->next_epoch, sizeof round->next_epoch);
+    STATUS_TRY(file_truncate(file, 0));
+    STATUS_TRY(file_allocate(file, SEGMENT_HEADER_BYTES));
+    return pool_write_first_page(file, log->options.identity->uuid, round->next_epoch,
+                                 clock_now_us(log->options.clock));
+}
+
+static struct status make_next(const struct segment_log *log, struct round *round)
 {
     if (round->next_target <= round->next_prepared)
         return status_ok();
     char path[STORE_PATH_BYTES];
+    char folder[STORE_PATH_BYTES];
+    const bool begins = round->next_prepared == 0;
     pool_path(log, round->next_taken, path);
     CLEANUP(file_close_at) struct file *file = NULL;
     STATUS_TRY(files_open(log->options.files, path, FILE_WRITE | FILE_CREATE, &file));
-    if (round->next_prepared == 0)
-        STATUS_TRY(file_truncate(file, 0)); /* an attempt that failed may have left something */
-    return extend(log, file, round->next_prepared, round->next_target, false, &round->next_prepared);
+    if (begins)
+        STATUS_TRY(begin_next(log, round, file));
+    uint64_t end = 0;
+    STATUS_TRY(extend(log, file, round->next_prepared, round->next_target, round->next_needed, false, &end));
+    snprintf(folder, sizeof folder, "%s/log", log->options.store_id);
+    if (begins) /* no frame may be written into a file whose name a power loss can take away */
+        STATUS_TRY(files_sync_dir(log->options.files, folder));
+    round->next_prepared = end;
+    return status_ok();
 }
 
 /*
@@ -168,23 +243,56 @@ static void truncate_full(struct segment_log *log)
     }
 }
 
+static bool asks_ample(const struct segment_log *log)
+{
+    uint64_t free_bytes = 0;
+    return files_free_bytes(log->options.files, &free_bytes).code == STATUS_OK &&
+           free_bytes >= AMPLE_SEGMENTS * log->options.segment_max_bytes + RESERVE_BYTES;
+}
+
+/* What ended the round; *ret_named = the last segment has its name now. */
+static struct status run_round(struct segment_log *log, struct round *round, bool *ret_named)
+{
+    /* First what an append may be waiting for. No space must not keep the segment from its name. */
+    struct status trouble = extend_last(log, round);
+    const struct status unnamed = round->name_due ? name_last(log) : status_ok();
+    *ret_named = round->name_due && unnamed.code == STATUS_OK;
+    if (trouble.code == STATUS_OK || trouble.code == STATUS_RESOURCE_EXHAUSTED)
+        trouble = unnamed.code == STATUS_OK ? trouble : unnamed;
+    if (trouble.code == STATUS_OK)
+        trouble = make_next(log, round);
+    truncate_full(log);
+    return trouble;
+}
+
+/* Runs under space.lock. */
+static void take_over(struct segment_log *log, const struct round *round, bool named)
+{
+    struct space *space = &log->space;
+    if (round->last_number == log->count) /* else the log has moved on to the next segment meanwhile */
+        space->prepared_end = larger(space->prepared_end, round->prepared_end);
+    if (round->next_taken == space->next_taken) {
+        space->next_prepared = round->next_prepared;
+        space->next_epoch = round->next_epoch;
+    }
+    if (named)
+        space->unnamed.pending = false;
+}
+
 void segment_log_prepare(struct segment_log *log)
 {
     struct space *space = &log->space;
+    const bool ample = asks_ample(log);
     pthread_mutex_lock(&space->lock);
+    space->ample = ample;
     struct round round = plan_round(log);
     pthread_mutex_unlock(&space->lock);
 
-    struct status trouble = extend_last(log, &round);
-    if (trouble.code == STATUS_OK)
-        trouble = make_next(log, &round);
-    truncate_full(log);
+    bool named = false;
+    const struct status trouble = run_round(log, &round, &named);
 
     pthread_mutex_lock(&space->lock);
-    if (round.last_number == log->count) /* else the log has moved on to the next segment meanwhile */
-        space->prepared_end = larger(space->prepared_end, round.prepared_end);
-    if (round.next_taken == space->next_taken)
-        space->next_prepared = round.next_prepared;
+    take_over(log, &round, named);
     space->trouble = trouble;
     space->refusing = space->refusing && trouble.code != STATUS_OK;
     /* A sync that failed may have been about a frame as well, and asking again would be answered with a lie.
@@ -266,26 +374,25 @@ struct status space_demand_end(struct segment_log *log, uint64_t end, bool for_s
     return status;
 }
 
-/* Takes a next file of at least `size` bytes. */
-struct status space_take_next(struct segment_log *log, uint64_t size, uint64_t *ret_size,
-                              char ret_path[STORE_PATH_BYTES])
+struct status space_take_next(struct segment_log *log, uint64_t size, struct next_file *ret)
 {
     struct space *space = &log->space;
     struct status status = status_ok();
     pthread_mutex_lock(&space->lock);
     space->next_needed = size;
-    while (space->next_prepared < size && status.code == STATUS_OK) {
+    /* With its name still to come when the round begins: that is before the file of the next. */
+    while ((space->next_prepared < size || space->unnamed.pending) && status.code == STATUS_OK) {
         demand_round(log);
         status = space->trouble;
     }
     space->next_needed = 0;
-    if (space->next_prepared >= size)
+    if (space->next_prepared >= size && !space->unnamed.pending)
         status = status_ok();
-    assert(status.code != STATUS_OK || space->next_prepared >= size);
     space->refusing = space->refusing || status.code != STATUS_OK;
     if (status.code == STATUS_OK) {
-        *ret_size = space->next_prepared;
-        pool_path(log, space->next_taken, ret_path);
+        ret->size_bytes = space->next_prepared;
+        ret->epoch = space->next_epoch;
+        pool_path(log, space->next_taken, ret->path);
         space->next_prepared = 0;
         space->next_taken++;
     }
@@ -300,6 +407,7 @@ void space_note_appended(struct segment_log *log, struct segment *segment, size_
     segment->end += size;
     segment->event_count += events;
     space->used_end = segment->end;
+    space->unnamed.due = true;
     if (has_work(plan_round(log))) {
         space->poked = true;
         pthread_cond_signal(&space->wanted);
@@ -344,33 +452,14 @@ void segment_log_give_back(struct segment_log *log)
     file_close(log->preparing);
     log->preparing = NULL;
     const bool trusted = !log->failed && space->broken.code == STATUS_OK;
-    if (last != NULL && trusted)
+    if (trusted && space->unnamed.pending && space->unnamed.due) {
+        space->broken = name_last(log);
+        space->unnamed.pending = space->broken.code != STATUS_OK;
+    }
+    if (last != NULL && trusted && !space->unnamed.pending)
         cut_to_end(log, last);
     pool_path(log, space->next_taken, path);
     (void)files_remove(log->options.files, path).code; /* the next start removes it, if there is one */
     space->trouble = status_ok();
     space->refusing = false;
-}
-
-struct status segment_log_remove_pool(struct files *files, const char *store_id)
-{
-    char folder[STORE_PATH_BYTES];
-    snprintf(folder, sizeof folder, "%s/log", store_id);
-    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    if (arena == NULL)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to list %s", folder);
-    struct file_entry *entries = NULL;
-    size_t count = 0;
-    const struct status status = files_list(files, folder, arena, &entries, &count);
-    if (status.code != STATUS_OK)
-        return status.code == STATUS_NOT_FOUND ? status_ok() : status;
-    for (size_t i = 0; i < count; i++) {
-        const size_t length = strlen(entries[i].name);
-        if (length <= 5 || strcmp(entries[i].name + length - 5, ".pool") != 0)
-            continue;
-        char path[2 * STORE_PATH_BYTES + 2];
-        snprintf(path, sizeof path, "%s/%.*s", folder, (int)STORE_PATH_BYTES, entries[i].name);
-        STATUS_TRY(files_remove(files, path));
-    }
-    return status_ok();
 }

@@ -5,7 +5,16 @@
 
 #include <stdatomic.h>
 
+#include "pool_file_internal.h"
 #include "segment_log_internal.h"
+
+/* The last segment, as long as it lies under the name of its pool file. */
+struct unnamed {
+    bool pending;                 /* space.lock: the rest is constant while it is true */
+    bool due;                     /* space.lock: its first frame is durable, so it may have its name */
+    char path[STORE_PATH_BYTES];  /* of the pool file */
+    struct segment_header header; /* what its first page is to be */
+};
 
 /* What is kept ready ahead of the appending thread. */
 struct space {
@@ -20,12 +29,15 @@ struct space {
     uint64_t needed_end;    /* what an append waits for; 0 = nothing */
     uint64_t next_prepared; /* size of the next file; 0 = there is none */
     uint64_t next_needed;   /* likewise waited for */
+    uint64_t next_epoch;    /* of the frames that will be written into it */
     uint32_t
         next_taken; /* counts up when the file is taken; in its name, so that none is touched once taken */
     bool for_seal;  /* what is waited for is a seal: it may use the reserve */
+    bool ample;     /* the disk has room for a whole segment ahead of need */
     bool refusing;  /* an append was refused for want of space, and no round has found any since */
     struct status trouble; /* of the last round */
     struct status broken;  /* the first trouble that was not one of space: appends have ended */
+    struct unnamed unnamed;
 };
 
 struct segment_log {
@@ -57,9 +69,16 @@ void segment_path(const struct segment_log *log, const char *name, char ret[STOR
 /* Space up to `end` in the last segment; RESOURCE_EXHAUSTED when the disk is full. A seal may use the reserve. */
 STATUS_MUST_CHECK struct status space_demand_end(struct segment_log *log, uint64_t end, bool for_seal);
 
-/* Takes a prepared file of at least `size` bytes for the next segment; its size and path. */
-STATUS_MUST_CHECK struct status space_take_next(struct segment_log *log, uint64_t size, uint64_t *ret_size,
-                                                char ret_path[STORE_PATH_BYTES]);
+/* A prepared file for the next segment. */
+struct next_file {
+    uint64_t size_bytes;
+    uint64_t epoch;
+    char path[STORE_PATH_BYTES];
+};
+
+/* Takes one of at least `size` bytes, once the last segment has its name. */
+STATUS_MUST_CHECK struct status space_take_next(struct segment_log *log, uint64_t size,
+                                                struct next_file *ret);
 
 /* After a frame was appended: `segment` has grown. */
 void space_note_appended(struct segment_log *log, struct segment *segment, size_t size, uint32_t events);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "state_vfs_internal.h"
 
 #define SNAPSHOT_COLUMNS                                                                                     \
@@ -188,7 +189,9 @@ static struct status check_uuid(struct state_db *db, const struct store_identity
     const bool fits = code == SQLITE_ROW &&
                       bytes_equal(state_column(get, 0), bytes_of(identity->uuid, sizeof identity->uuid));
     sqlite3_finalize(get);
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
+    if (code == SQLITE_DONE)
+        return status_error(STATUS_NOT_FOUND, "the making of %s was interrupted", db->path);
+    if (code != SQLITE_ROW)
         return state_failure(db, code, "reading");
     if (!fits)
         return status_error(
@@ -199,9 +202,13 @@ static struct status check_uuid(struct state_db *db, const struct store_identity
 
 static struct status connect(struct state_db *db, enum state_open_mode mode)
 {
-    const int flags = mode == STATE_CREATE     ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
-                      : mode == STATE_EXISTING ? SQLITE_OPEN_READWRITE
-                                               : SQLITE_OPEN_READONLY;
+    static const int mode_flags[] = {
+        [STATE_EXISTING] = SQLITE_OPEN_READWRITE,
+        [STATE_CREATE] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+        [STATE_ANEW] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+        [STATE_READ_ONLY] = SQLITE_OPEN_READONLY,
+    };
+    const int flags = mode_flags[mode];
     const int code =
         sqlite3_open_v2(db->path, &db->connection, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
                         state_vfs_name(db->vfs));
@@ -230,7 +237,7 @@ static struct status check_presence(struct files *files, const struct state_db *
     struct file *file = NULL;
     const struct status status = files_open(files, db->path, FILE_READ, &file);
     file_close(file);
-    if (status.code == STATUS_NOT_FOUND && mode == STATE_CREATE)
+    if (status.code == STATUS_NOT_FOUND && state_mode_creates(mode))
         return status_ok();
     return status;
 }
@@ -243,8 +250,11 @@ static struct status open_parts(struct files *files, const struct store_identity
     STATUS_TRY(state_vfs_new(files, clock, entropy, &db->vfs));
     STATUS_TRY(connect(db, mode));
     STATUS_TRY(state_schema_prepare(db, mode));
-    /* With STATE_CREATE the identity is just being made: see open_or_create() of the store. */
-    STATUS_TRY(check_uuid(db, identity, mode == STATE_CREATE));
+    /* No lease was ever taken twice in a microsecond, so the time lies above every epoch that was given before it. */
+    if (mode == STATE_ANEW)
+        STATUS_TRY(state_leases_begin_above(db, clock_now_us(clock)));
+    /* Last: a database without an identity is one that was not made to its end. */
+    STATUS_TRY(check_uuid(db, identity, state_mode_creates(mode)));
     sqlite3_stmt *rollback = NULL; /* now: it must not fail for want of memory when it is needed */
     STATUS_TRY(state_statement(db, STATE_ROLLBACK, &rollback));
     if (mode == STATE_READ_ONLY)
@@ -267,6 +277,7 @@ struct status state_db_open(struct files *files, const char *store_id, const str
     pthread_condattr_destroy(&monotonic);
     db->clock = clock;
     db->read_only = status_ok();
+    db->trouble = status_ok();
     snprintf(db->path, sizeof db->path, "%s/state/state.db", store_id);
     STATUS_TRY(open_parts(files, identity, mode, clock, entropy, db));
     *ret = TAKE_PTR(db);

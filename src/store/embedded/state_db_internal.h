@@ -89,6 +89,7 @@ struct state_db {
     bool stopping; /* the thread ends when all is answered */
     bool threaded;
     pthread_t thread;
+    struct status trouble; /* OK, or why the last transaction failed */
 
     /* The thread's; without one, whoever holds `lock`: */
     sqlite3 *connection;
@@ -100,13 +101,19 @@ struct state_db {
 };
 
 enum state_open_mode {
-    STATE_EXISTING,  /* NOT_FOUND when there is none */
-    STATE_CREATE,    /* made when there is none; takes on the identity when it has none */
+    STATE_EXISTING, /* NOT_FOUND when there is none */
+    STATE_CREATE,   /* made when there is none; takes on the identity when it has none */
+    STATE_ANEW, /* the same in the place of one that was lost: epochs begin above those it can have given */
     STATE_READ_ONLY, /* as EXISTING, and writes nothing */
 };
 
+static inline bool state_mode_creates(enum state_open_mode mode)
+{
+    return mode == STATE_CREATE || mode == STATE_ANEW;
+}
+
 /*
- *   NOT_FOUND            there is none
+ *   NOT_FOUND            there is none, or its making was interrupted
  *   DATA_LOSS/DAMAGED    SQLite refuses the file
  *   FAILED_PRECONDITION  of another store or of a newer format
  */
@@ -118,6 +125,9 @@ STATUS_MUST_CHECK struct status state_db_open(struct files *files, const char *s
 STATUS_MUST_CHECK struct status state_db_start(struct state_db *db);
 void state_db_close(struct state_db *db); /* NULL is fine; no call may be under way */
 DEFINE_CLEANUP(struct state_db, state_db_close);
+
+/* OK; RESOURCE_EXHAUSTED: the last put failed for a cause that is not the caller's. The next one that works ends it. */
+STATUS_MUST_CHECK struct status state_db_health(struct state_db *db);
 
 /* ---- what is stored; the functions of event_store_ops, with the same errors and those above ---- */
 
@@ -192,6 +202,9 @@ STATUS_MUST_CHECK struct status state_damaged(const struct state_db *db, const c
 STATUS_MUST_CHECK struct status state_schema_prepare(struct state_db *db, enum state_open_mode mode);
 STATUS_MUST_CHECK struct status state_execute(struct state_db *db, const char *text, const char *doing);
 STATUS_MUST_CHECK struct status state_ask_number(struct state_db *db, const char *text, int64_t *ret);
+
+/* state_leases.c: no lease that has not been taken yet begins at `epoch` or below; called by state_db_open */
+STATUS_MUST_CHECK struct status state_leases_begin_above(struct state_db *db, int64_t epoch);
 
 /* state_snapshots.c */
 STATUS_MUST_CHECK struct status state_snapshots_count(struct state_db *db); /* called by state_db_open */

@@ -13,6 +13,9 @@ static const char checkpoint_remedy[] =
 
 /* ---- leases ---- */
 
+/* A row that is no lease, which all have names and holders: after its epoch come those of leases not taken yet. */
+#define ALL_LEASES BYTES_NONE
+
 struct lease_call {
     struct bytes name;
     struct bytes holder;
@@ -43,7 +46,8 @@ static struct status lease_row(const struct state_db *db, struct bytes name, sql
     return status_ok();
 }
 
-static struct status lease_get(struct state_db *db, struct bytes name, struct stored_lease *ret)
+/* All zero when there is none. */
+static struct status row_get(struct state_db *db, struct bytes name, struct stored_lease *ret)
 {
     sqlite3_stmt *get = NULL;
     STATUS_TRY(state_statement(db, LEASE_GET, &get));
@@ -60,6 +64,17 @@ static struct status lease_get(struct state_db *db, struct bytes name, struct st
     return status;
 }
 
+static bool was_taken(const struct stored_lease *lease)
+{
+    return lease->state.holder.size_bytes > 0;
+}
+
+static struct status lease_get(struct state_db *db, struct bytes name, struct stored_lease *ret)
+{
+    STATUS_TRY(row_get(db, name, ret));
+    return was_taken(ret) ? status_ok() : row_get(db, ALL_LEASES, ret);
+}
+
 static struct status lease_put(struct state_db *db, struct bytes name, const struct lease_state *lease)
 {
     sqlite3_stmt *put = NULL;
@@ -71,6 +86,12 @@ static struct status lease_put(struct state_db *db, struct bytes name, const str
     if (code == SQLITE_OK)
         code = state_bind(put, 2, lease->holder);
     return state_finish(db, put, code, "writing a lease to");
+}
+
+struct status state_leases_begin_above(struct state_db *db, int64_t epoch)
+{
+    const struct lease_state state = {.holder = BYTES_NONE, .lease = {.epoch = epoch}};
+    return lease_put(db, ALL_LEASES, &state);
 }
 
 static struct status take(struct state_db *db, void *context)
@@ -160,7 +181,8 @@ static struct status put(struct state_db *db, void *context)
     struct stored_lease lease;
     struct checkpoint stored = {0};
     STATUS_TRY(lease_get(db, request->name, &lease));
-    request->lease_epoch = lease.state.lease.epoch;
+    /* Who works under no lease is behind none; a lease that is not there may have been lost with a former state/. */
+    request->lease_epoch = was_taken(&lease) || request->epoch > 0 ? lease.state.lease.epoch : 0;
     const struct status got = checkpoint_get(db, request->name, &stored);
     if (got.code != STATUS_OK && got.code != STATUS_NOT_FOUND)
         return got;

@@ -86,8 +86,10 @@ struct status state_schema_prepare(struct state_db *db, enum state_open_mode mod
     STATUS_TRY(state_ask_number(db, "PRAGMA user_version", &format));
     if (format == STATE_FORMAT)
         return status_ok();
-    if (format == 0 && mode == STATE_CREATE)
-        return state_execute(db, schema, "making the tables of");
+    if (format == 0)
+        return state_mode_creates(mode)
+                   ? state_execute(db, schema, "making the tables of")
+                   : status_error(STATUS_NOT_FOUND, "the making of %s was interrupted", db->path);
     if (format == 1 && mode != STATE_READ_ONLY)
         return state_execute(db, from_format_1, "bringing up to date the tables of");
     if (format == 1)

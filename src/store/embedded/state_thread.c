@@ -64,16 +64,17 @@ static struct status run_calls(struct state_db *db, struct state_call *calls)
     return step(db, STATE_COMMIT, "committing to");
 }
 
-static void run_transaction(struct state_db *db, struct state_call *calls)
+static struct status run_transaction(struct state_db *db, struct state_call *calls)
 {
     const struct snapshot_sums before = db->sums;
     const struct status status = run_calls(db, calls);
     if (status.code == STATUS_OK)
-        return;
+        return status;
     roll_back(db, &status);
     db->sums = before;
     for (struct state_call *call = calls; call != NULL; call = call->next)
         call->status = status;
+    return status;
 }
 
 /* ---- the queues; the caller holds the lock ---- */
@@ -98,6 +99,13 @@ static struct state_call *queue_take(struct state_queue *queue, unsigned most)
         last->next = NULL;
     }
     return first;
+}
+
+/* A value that SQLite finds too large is its caller's trouble. */
+static void note_transaction(struct state_db *db, const struct status *status)
+{
+    if (status->code != STATUS_INVALID_ARGUMENT)
+        db->trouble = *status;
 }
 
 static void answer(struct state_call *calls)
@@ -142,8 +150,9 @@ static bool serve_writes(struct state_db *db)
     db->hurry = db->hurry && db->writes.first != NULL; /* it may stand among those that were left */
     pthread_mutex_unlock(&db->lock);
     db->due_us = now_us + STATE_SHARE_MS * 1000;
-    run_transaction(db, calls);
+    const struct status status = run_transaction(db, calls);
     pthread_mutex_lock(&db->lock);
+    note_transaction(db, &status);
     db->company = calls->next != NULL || db->writes.first != NULL;
     answer(calls);
     return true;
@@ -207,10 +216,12 @@ struct status state_run(struct state_db *db, enum state_urgency urgency, state_w
     pthread_mutex_lock(&db->lock);
     if (!db->threaded) {
         /* Files are touched under the lock, which has no other purpose then. */
-        if (urgency == STATE_READ)
+        if (urgency == STATE_READ) {
             call.status = work(db, context);
-        else
-            run_transaction(db, &call);
+        } else {
+            const struct status status = run_transaction(db, &call);
+            note_transaction(db, &status);
+        }
         pthread_mutex_unlock(&db->lock);
         return call.status;
     }
@@ -223,6 +234,20 @@ struct status state_run(struct state_db *db, enum state_urgency urgency, state_w
     pthread_mutex_unlock(&db->lock);
     pthread_cond_destroy(&call.answered);
     return call.status;
+}
+
+struct status state_db_health(struct state_db *db)
+{
+    pthread_mutex_lock(&db->lock);
+    const struct status trouble = db->trouble;
+    pthread_mutex_unlock(&db->lock);
+    if (trouble.code == STATUS_OK)
+        return trouble;
+    return status_error(
+        STATUS_RESOURCE_EXHAUSTED,
+        "state/ takes no writes, so that snapshots, checkpoints and leases are refused and only "
+        "appends go on: %.400s",
+        trouble.message);
 }
 
 unsigned state_waiting_writes(struct state_db *db)

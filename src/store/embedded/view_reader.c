@@ -54,12 +54,28 @@ static bool has_place(const struct view_reader *reader, int64_t position)
            position < reader->places_first + (int64_t)reader->places_count;
 }
 
-/* Reads the place, and those before or behind it when neighbours are likely to come next. */
-static struct status read_places(struct view_reader *reader, int64_t position, bool checked)
+/* A record among many others: its place comes from the cache, or the whole page goes there. */
+static struct status read_page(struct view_reader *reader, const struct view_part *part, int64_t position)
 {
-    reader->part = view_part_of(reader->view, position);
-    assert(reader->part < reader->view->part_count);
-    const struct view_part *part = reader->view->parts[reader->part];
+    struct place_cache *cache = reader->store->page_places;
+    const uint32_t number = (uint32_t)(position - part->first) % PART_PAGE_PLACES;
+    const int64_t page = position - number;
+    reader->places_first = position;
+    if (place_cache_get(cache, page, number, reader->places, &reader->places_count))
+        return status_ok();
+    const int64_t left = part->last - page + 1;
+    const uint32_t count = left < (int64_t)PART_PAGE_PLACES ? (uint32_t)left : PART_PAGE_PLACES;
+    STATUS_TRY(part_places_checked(part->part, page, reader->places, count));
+    place_cache_put(cache, page, reader->places, count);
+    reader->places_first = page;
+    reader->places_count = count;
+    return status_ok();
+}
+
+/* Reads the place, and those before or behind it when neighbours are likely to come next. */
+static struct status read_around(struct view_reader *reader, const struct view_part *part, int64_t position,
+                                 bool checked)
+{
     int64_t first = position;
     int64_t last = position;
     if (reader->records.order == READ_FORWARD)
@@ -72,9 +88,18 @@ static struct status read_places(struct view_reader *reader, int64_t position, b
     last = last > part->last ? part->last : last;
     reader->places_first = first;
     reader->places_count = (uint32_t)(last - first + 1);
-    const struct status status =
-        checked ? part_places_checked(part->part, first, reader->places, reader->places_count)
-                : part_places(part->part, first, reader->places, reader->places_count);
+    return checked ? part_places_checked(part->part, first, reader->places, reader->places_count)
+                   : part_places(part->part, first, reader->places, reader->places_count);
+}
+
+static struct status read_places(struct view_reader *reader, int64_t position, bool checked)
+{
+    reader->part = view_part_of(reader->view, position);
+    assert(reader->part < reader->view->part_count);
+    const struct view_part *part = reader->view->parts[reader->part];
+    const bool scattered = reader->records.order == READ_SCATTERED;
+    const struct status status = scattered && !checked ? read_page(reader, part, position)
+                                                       : read_around(reader, part, position, checked);
     if (status.code == STATUS_OK)
         return status;
     reader->places_count = 0;

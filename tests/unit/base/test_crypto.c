@@ -83,6 +83,22 @@ static void test_crc32c_continues(void **state)
         assert_int_equal(crc32c(crc32c(0, bytes_of(text, cut)), bytes_of(text + cut, 9 - cut)), 0xE3069283);
 }
 
+/* Few bytes and many go different ways: by the bit, as the standard says it. */
+static void test_crc32c_of_any_length_is_that_of_its_bits(void **state)
+{
+    (void)state;
+    uint8_t bytes[700];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 151 + i / 7);
+    uint32_t crc = UINT32_MAX;
+    for (size_t size = 0; size < sizeof bytes - 3; size++) {
+        assert_int_equal(crc32c(0, bytes_of(bytes + 3, size)), ~crc);
+        crc ^= bytes[3 + size];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (0x82F63B78U & (0U - (crc & 1U)));
+    }
+}
+
 static void test_numbers_are_little_endian(void **state)
 {
     (void)state;
@@ -103,6 +119,7 @@ int main(void)
         cmocka_unit_test(test_threads_do_not_disturb_each_other),
         cmocka_unit_test(test_crc32c_gives_the_published_checksums),
         cmocka_unit_test(test_crc32c_continues),
+        cmocka_unit_test(test_crc32c_of_any_length_is_that_of_its_bits),
         cmocka_unit_test(test_numbers_are_little_endian),
     };
     return cmocka_run_group_tests_name("crypto", tests, NULL, NULL);

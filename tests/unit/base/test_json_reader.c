@@ -110,24 +110,24 @@ static void test_what_is_wrong_is_named_with_its_place(void **state)
     }
 }
 
-/* Strings are scanned eight bytes at a time: every byte must be judged alike wherever it stands. */
+/* Strings are scanned eight or sixteen bytes at a time: every byte must be judged alike wherever it stands. */
 static void test_every_byte_is_judged_at_every_place_of_a_string(void **state)
 {
     (void)state;
     for (unsigned byte = 0; byte < 256; byte++) {
-        for (size_t at = 1; at < 20; at++) {
-            char text[24];
+        for (size_t at = 1; at < 44; at++) {
+            char text[48];
             char *compacted = NULL;
             memset(text, 'x', sizeof text);
             text[0] = '"';
-            text[20] = '"';
+            text[44] = '"';
             text[at] = (char)byte;
-            const struct status status = compact(text, 21, &compacted);
+            const struct status status = compact(text, 45, &compacted);
             const bool good = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
             if ((status.code == STATUS_OK) != good)
                 fail_msg("byte %02x at %zu: %s", byte, at, status.message);
             if (good)
-                assert_memory_equal(compacted, text, 21);
+                assert_memory_equal(compacted, text, 45);
             free(compacted);
         }
     }
@@ -271,6 +271,85 @@ static void test_whole_values_are_skipped(void **state)
     reader = json_reader_new(arena, BYTES_LITERAL("[]"));
     assert_status_ok(json_next(reader, &token));
     assert_reason(json_skip_value(reader, NULL, &value), REASON_INVALID_JSON);
+}
+
+/* Skips the value of "a", which stands `outside` levels deep and is itself `depth` levels deep, and what follows it. */
+static struct status skip_embedded(struct arena *arena, size_t outside, size_t depth)
+{
+    struct buffer text = buffer_in(arena, 0);
+    for (size_t i = 0; i < outside; i++)
+        buffer_add_text(&text, "{\"a\":");
+    for (size_t i = 0; i < depth; i++)
+        buffer_add_text(&text, i % 2 == 0 ? " [ " : "{\"b\":");
+    for (size_t i = depth; i-- > 0;)
+        buffer_add_text(&text, i % 2 == 0 ? "]" : i + 1 == depth ? "1}" : "}");
+    for (size_t i = 0; i < outside; i++)
+        buffer_add_text(&text, ",\"b\":2}");
+    struct json_reader *reader = json_reader_new(arena, buffer_bytes(&text));
+    struct json_token token;
+    struct bytes value;
+    for (size_t i = 0; i < outside; i++) {
+        STATUS_TRY(json_next(reader, &token));
+        STATUS_TRY(json_next(reader, &token));
+    }
+    STATUS_TRY(json_next(reader, &token));
+    STATUS_TRY(json_skip_embedded(reader, &token, &value));
+    assert_true(value.data[0] == '[' && value.data[value.size_bytes - 1] == ']');
+    for (size_t i = 0; i < outside; i++) {
+        STATUS_TRY(json_next(reader, &token));
+        assert_int_equal(token.kind, JSON_NAME);
+        STATUS_TRY(json_next(reader, &token));
+        assert_int_equal(token.kind, JSON_NUMBER);
+        STATUS_TRY(json_next(reader, &token));
+        assert_int_equal(token.kind, JSON_OBJECT_END);
+    }
+    return json_next(reader, &token);
+}
+
+static void test_an_embedded_text_has_its_own_depth(void **state)
+{
+    (void)state;
+    static const size_t outsides[] = {1, 3, 63};
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    for (size_t i = 0; i < ARRAY_SIZE(outsides); i++) {
+        assert_status_ok(skip_embedded(arena, outsides[i], 1));
+        assert_status_ok(skip_embedded(arena, outsides[i], JSON_DEPTH_MAX - 1));
+        assert_reason(skip_embedded(arena, outsides[i], JSON_DEPTH_MAX + 1), REASON_INVALID_JSON);
+    }
+}
+
+static void test_an_embedded_text_is_read_as_strictly(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *message; /* NULL: good */
+    } rows[] = {
+        {"[{\"a\":1}]", NULL},
+        {"[12]", NULL},
+        {"[{\"a\":1,\"a\":2}]", "not valid JSON at byte 8: the object has two members of this name"},
+        {"[ [1,]]", "not valid JSON at byte 5: expected a value"},
+        {"[[1}]", "not valid JSON at byte 3: expected ',' or ']' after an element"},
+        {"[[[]", "not valid JSON at byte 4: the text ends before its value does"},
+    };
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct json_reader *reader = json_reader_new(arena, bytes_of_text(rows[i].text));
+        struct json_token token;
+        struct bytes value;
+        assert_status_ok(json_next(reader, &token));
+        assert_status_ok(json_next(reader, &token));
+        struct status status = json_skip_embedded(reader, &token, &value);
+        if (rows[i].message == NULL) {
+            assert_status_ok(status);
+            assert_status_ok(json_next(reader, &token));
+            assert_int_equal(token.kind, JSON_ARRAY_END);
+            continue;
+        }
+        assert_string_equal(status.message, rows[i].message);
+        status = json_next(reader, &token); /* the outer one is spent too */
+        assert_string_equal(status.message, rows[i].message);
+    }
 }
 
 static void test_escapes_are_replaced(void **state)
@@ -551,6 +630,8 @@ int main(void)
         cmocka_unit_test(test_tokens_come_in_order_with_their_places),
         cmocka_unit_test(test_a_spent_reader_repeats_its_error),
         cmocka_unit_test(test_whole_values_are_skipped),
+        cmocka_unit_test(test_an_embedded_text_has_its_own_depth),
+        cmocka_unit_test(test_an_embedded_text_is_read_as_strictly),
         cmocka_unit_test(test_escapes_are_replaced),
         cmocka_unit_test(test_any_content_survives_being_written_as_a_string),
         cmocka_unit_test(test_duplicates_are_found_at_every_size),

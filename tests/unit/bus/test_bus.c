@@ -1,123 +1,6 @@
-#include "support/cmocka.h"
-#include "support/manual_clock.h"
+#include "unit/bus/bench.h"
 
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include "base/entropy.h"
-#include "bus/bus.h"
-#include "store/event_store.h"
-#include "store/memory/memory_store.h"
-#include "store/writer.h"
-
-#define WAIT_MAX_S 30
-
-struct bench {
-    struct manual_clock clock;
-    struct event_store *store;
-    struct bus *bus;
-    struct writer *writer;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int64_t seen[8192]; /* positions that a cursor or handler took */
-    size_t seen_count;
-    size_t turns;
-    bool closing;
-    bool closed;
-    size_t batch_max; /* events taken a turn */
-    int answered;
-    bool reached;
-    struct status failure;
-};
-
-static void on_commit(void *context, const struct store_head *head)
-{
-    bus_committed(((struct bench *)context)->bus, head);
-}
-
-static void bench_open(struct bench *bench)
-{
-    memset(bench, 0, sizeof *bench);
-    bench->clock = manual_clock_at_us(INT64_C(1700000000000000));
-    bench->batch_max = 1000;
-    bench->failure = status_ok();
-    pthread_mutex_init(&bench->lock, NULL);
-    pthread_cond_init(&bench->changed, NULL);
-    assert_status_ok(memory_store_open(&bench->clock.clock, &bench->store));
-    assert_status_ok(bus_new(bench->store, &bench->clock.clock, NULL, &bench->bus));
-    const struct writer_options options = {.on_commit = on_commit, .on_commit_context = bench};
-    assert_status_ok(
-        writer_start(bench->store, &options, &bench->clock.clock, &system_entropy, &bench->writer));
-}
-
-static void bench_close(struct bench *bench)
-{
-    writer_stop(bench->writer);
-    bus_free(bench->bus);
-    event_store_close(bench->store);
-    pthread_cond_destroy(&bench->changed);
-    pthread_mutex_destroy(&bench->lock);
-}
-
-static void told(struct bench *bench)
-{
-    pthread_cond_broadcast(&bench->changed);
-    pthread_mutex_unlock(&bench->lock);
-}
-
-#define wait_until(bench, condition)                                                                         \
-    do {                                                                                                     \
-        pthread_mutex_lock(&(bench)->lock);                                                                  \
-        struct timespec at_;                                                                                 \
-        clock_gettime(CLOCK_REALTIME, &at_);                                                                 \
-        at_.tv_sec += WAIT_MAX_S;                                                                            \
-        int late_ = 0;                                                                                       \
-        while (!(condition) && late_ == 0)                                                                   \
-            late_ = pthread_cond_timedwait(&(bench)->changed, &(bench)->lock, &at_);                         \
-        pthread_mutex_unlock(&(bench)->lock);                                                                \
-        assert_int_equal(late_, 0);                                                                          \
-    } while (0)
-
-/* --- appending --- */
-
-struct sent {
-    struct append append;
-    struct append_event event;
-    struct bench *bench;
-    bool done;
-};
-
-static void sent_done(struct append *append, const struct append_outcome *outcome)
-{
-    struct sent *sent = (struct sent *)append;
-    pthread_mutex_lock(&sent->bench->lock);
-    sent->done = outcome->kind == APPEND_ACCEPTED;
-    told(sent->bench);
-}
-
-static void append_one(struct bench *bench, const char *aggregate_id)
-{
-    char id[UUID_TEXT_BYTES];
-    uuid_v7(clock_now_us(&bench->clock.clock), &system_entropy, id);
-    struct sent sent = {
-        .event = {.id = bytes_of_text(id),
-                  .type = BYTES_LITERAL("custom"),
-                  .aggregate_id = bytes_of_text(aggregate_id),
-                  .aggregate_type = BYTES_LITERAL("custom"),
-                  .data = BYTES_LITERAL("{}")},
-        .bench = bench,
-    };
-    sent.append.append_id = sent.event.id;
-    sent.append.ids_server_made = true;
-    sent.append.events = &sent.event;
-    sent.append.event_count = 1;
-    sent.append.encoded_bytes = 300;
-    sent.append.on_done = sent_done;
-    assert_status_ok(writer_submit(bench->writer, &sent.append));
-    wait_until(bench, sent.done);
-}
 
 /* --- a cursor that notes what it gets --- */
 
@@ -190,10 +73,10 @@ static void test_a_cursor_goes_from_the_past_to_live_without_gap_or_repetition(v
     bench.batch_max = 7;
     assert_status_ok(bus_start(bench.bus));
     for (int i = 0; i < 100; i++)
-        append_one(&bench, "a");
+        bench_append(&bench, "custom", "a");
     struct cursor *cursor = cursor_begin(&bench, 10, NULL);
     for (int i = 0; i < 100; i++)
-        append_one(&bench, "a");
+        bench_append(&bench, "custom", "a");
     wait_until(&bench, bench.seen_count >= 190);
     assert_seen(&bench, 11, 190);
     struct bus_stats stats;
@@ -213,11 +96,11 @@ static void test_a_filtered_cursor_skips_and_still_advances(void **state)
     const struct bytes id = BYTES_LITERAL("b");
     const struct query_item item = {.aggregate_ids = {&id, 1}};
     const struct event_query query = {&item, 1};
-    append_one(&bench, "a");
-    append_one(&bench, "b");
+    bench_append(&bench, "custom", "a");
+    bench_append(&bench, "custom", "b");
     struct cursor *cursor = cursor_begin(&bench, 0, &query);
-    append_one(&bench, "a");
-    append_one(&bench, "b");
+    bench_append(&bench, "custom", "a");
+    bench_append(&bench, "custom", "b");
     wait_until(&bench, bench.seen_count == 2);
     assert_int_equal(bench.seen[0], 2);
     assert_int_equal(bench.seen[1], 4);
@@ -249,8 +132,8 @@ static void test_a_waiter_is_told_of_the_position_or_of_the_deadline(void **stat
     assert_status_ok(bus_start(bench.bus));
     struct waiting waiting = {{.position = 2, .deadline_us = 5000000, .done = waited}, &bench};
     bus_wait(bench.bus, &waiting.waiter);
-    append_one(&bench, "a");
-    append_one(&bench, "a");
+    bench_append(&bench, "custom", "a");
+    bench_append(&bench, "custom", "a");
     wait_until(&bench, bench.answered == 1);
     assert_true(bench.reached);
     waiting.waiter.position = 3;
@@ -271,13 +154,14 @@ static void test_a_waiter_is_told_of_the_position_or_of_the_deadline(void **stat
 
 /* --- handlers and what is processed --- */
 
-static void note_event(void *context, int64_t position, const struct event_fields *event)
+static enum bus_answer note_event(void *context, const struct bus_delivery *delivery)
 {
     struct bench *bench = context;
-    assert_int_equal(event->position, position);
+    assert_int_equal(delivery->event->position, delivery->position);
     pthread_mutex_lock(&bench->lock);
-    bench->seen[bench->seen_count++] = position;
+    bench->seen[bench->seen_count++] = delivery->position;
     told(bench);
+    return BUS_HANDLED;
 }
 
 static bool is_processed(struct bench *bench, int64_t position)
@@ -291,9 +175,11 @@ static void test_the_checkpoint_moves_once_a_second_and_survives(void **state)
     (void)state;
     static struct bench bench;
     bench_open(&bench);
-    assert_status_ok(bus_handler_add(bench.bus, "notes", NULL, note_event, &bench));
+    const struct bus_subscribe_options notes = {.name = "notes", .handler = note_event, .context = &bench};
+    int64_t id = 0;
+    assert_status_ok(bus_subscribe(bench.bus, &notes, &id));
     assert_status_ok(bus_start(bench.bus));
-    append_one(&bench, "a");
+    bench_append(&bench, "custom", "a");
     wait_until(&bench, bench.seen_count == 1);
     assert_int_equal(bus_processed_at_us(bench.bus, 1), 0);
     manual_clock_advance_ms(&bench.clock, 1500);
@@ -301,7 +187,7 @@ static void test_the_checkpoint_moves_once_a_second_and_survives(void **state)
         ;
     const int64_t at_us = bus_processed_at_us(bench.bus, 1);
     assert_int_equal(at_us, clock_now_us(&bench.clock.clock));
-    append_one(&bench, "a");
+    bench_append(&bench, "custom", "a");
     wait_until(&bench, bench.seen_count == 2);
     assert_int_equal(bus_checkpoint(bench.bus), 1);
     manual_clock_advance_ms(&bench.clock, 100);
@@ -321,7 +207,7 @@ static void test_a_long_journal_stays_ordered_and_bounded(void **state)
     assert_status_ok(bus_start(bench.bus));
     int64_t last_us = 0;
     for (int i = 1; i <= 1200; i++) { /* more seconds than the journal has entries */
-        append_one(&bench, "a");
+        bench_append(&bench, "custom", "a");
         manual_clock_advance_ms(&bench.clock, 1100);
         while (!is_processed(&bench, i))
             ;
@@ -359,8 +245,8 @@ static void test_a_missing_position_is_waited_for_and_then_reported(void **state
     whole_ops = bench.store->ops;
     struct event_store_ops gap = *whole_ops;
     gap.read = read_without_the_last;
-    append_one(&bench, "a");
-    append_one(&bench, "a");
+    bench_append(&bench, "custom", "a");
+    bench_append(&bench, "custom", "a");
     bench.store->ops = &gap; /* before the bus's thread begins */
     assert_status_ok(bus_start(bench.bus));
     struct cursor *cursor = cursor_begin(&bench, 0, NULL);

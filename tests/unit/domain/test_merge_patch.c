@@ -75,6 +75,18 @@ static const struct example rfc_examples[] = {
     {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"},
 };
 
+/* RFC 7396, the documents of sections 1 and 3. */
+static const struct example rfc_documents[] = {
+    {"{\n\"a\": \"b\",\n\"c\": {\n\"d\": \"e\",\n\"f\": \"g\"\n}\n}",
+     "{\n\"a\":\"z\",\n\"c\": {\n\"f\": null\n}\n}", "{\"a\":\"z\",\"c\":{\"d\":\"e\"}}"},
+    {"{\"title\":\"Goodbye!\",\"author\":{\"givenName\":\"John\",\"familyName\":\"Doe\"},"
+     "\"tags\":[\"example\",\"sample\"],\"content\":\"This will be unchanged\"}",
+     "{\"title\":\"Hello!\",\"phoneNumber\":\"+01-123-456-7890\",\"author\":{\"familyName\":null},"
+     "\"tags\":[\"example\"]}",
+     "{\"title\":\"Hello!\",\"author\":{\"givenName\":\"John\"},\"tags\":[\"example\"],"
+     "\"content\":\"This will be unchanged\",\"phoneNumber\":\"+01-123-456-7890\"}"},
+};
+
 /* What the RFC leaves open and a store of money may not: bytes and order. */
 static const struct example token_examples[] = {
     /* numbers and escapes stay as written */
@@ -111,6 +123,7 @@ static void test_every_example_of_rfc_7396_holds(void **state)
 {
     (void)state;
     check_examples(rfc_examples, ARRAY_SIZE(rfc_examples));
+    check_examples(rfc_documents, ARRAY_SIZE(rfc_documents));
 }
 
 static void test_tokens_and_order_are_kept(void **state)

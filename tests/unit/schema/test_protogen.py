@@ -120,7 +120,11 @@ class Refuses(unittest.TestCase):
                                  ("bytes a = 1 [(field) = {decimal: true}];", "decimal is for strings"),
                                  ("int32 a = 1 [(field) = {json_number: true}];", "json_number is for int64"),
                                  ("repeated string a = 1 [(field) = {http_header: \"X\"}];", "http_header is for one"),
-                                 ("string a = 1 [(field) = {http_header: \"X Y\"}];", "not a header name")):
+                                 ("string a = 1 [(field) = {http_header: \"X Y\"}];", "not a header name"),
+                                 ("int32 a = 1 [(field) = {shape: SHAPE_ID}];", "shape is for strings"),
+                                 ("string a = 1 [(field) = {may_be_empty: true}];", "strings with a shape"),
+                                 ("string a = 1 [(field) = {minimum: 0}];", "minimum is for int32 and int64"),
+                                 ("string a = 1 [(field) = {max_items: 3}];", "are for lists")):
             self.refused(why, method, None, request=declaration)
 
     def test_a_message_that_contains_itself(self):
@@ -189,7 +193,7 @@ class OpenApi(unittest.TestCase):
     def test_publish(self):
         operation = self.document["paths"]["/api/v1/events/publish"]["post"]
         self.assertEqual(operation["requestBody"]["content"]["application/json"]["schema"],
-                         {"$ref": "#/components/schemas/PublishEventRequest"})
+                         {"$ref": "#/components/schemas/PublishEventRequestBody"})
         reply = operation["responses"]["201"]
         self.assertEqual(reply["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Event")
         self.assertIn("Location", reply["headers"])
@@ -207,11 +211,30 @@ class OpenApi(unittest.TestCase):
         self.assertEqual(self.schema("Snapshot")["properties"]["state"]["enum"][1], "VERIFIED")
 
     def test_a_request_names_its_members_and_no_others(self):
-        self.assertIs(self.schema("PublishEventRequest")["additionalProperties"], False)
+        self.assertIs(self.schema("PublishEventRequestBody")["additionalProperties"], False)
         self.assertIs(self.schema("NewEvent")["additionalProperties"], False)
         self.assertNotIn("additionalProperties", self.schema("Event"))
 
-    def test_a_member_that_the_path_gives_is_not_in_the_body(self):
+    def test_what_a_field_must_be(self):
+        publish = self.schema("PublishEventRequestBody")
+        self.assertEqual(publish["required"], ["type", "aggregate_id"])
+        self.assertEqual(publish["properties"]["version"]["minimum"], 1)
+        self.assertEqual(publish["properties"]["tags"]["maxItems"], 16)
+        given = publish["properties"]["aggregate_id"]
+        for text, fits in (("a", True), ("a/b", True), (".a", True), ("..a", True), ("...", True), ("é", True), ("a" * 255, True),
+                           ("", False), (".", False), ("..", False), ("$a", False), ("a b", False), ("a\u2003", False),
+                           ("\x7f", False)):
+            self.assertEqual(bool(re.search(given["pattern"], text)), fits, repr(text))
+        self.assertFalse(re.search(publish["properties"]["type"]["pattern"], "a/b"))
+        self.assertTrue(re.search(publish["properties"]["id"]["pattern"], ""))
+
+    def test_a_dry_run_has_an_answer_of_its_own(self):
+        responses = self.document["paths"]["/api/v1/events/publish"]["post"]["responses"]
+        self.assertEqual(responses["200"]["content"], responses["201"]["content"])
+        self.assertNotIn("Location", responses["200"].get("headers", {}))
+
+    def test_a_member_that_path_or_header_give_is_not_in_the_body(self):
+        self.assertNotIn("idempotency_key", self.schema("PublishEventRequestBody")["properties"])
         operation = self.document["paths"]["/api/v1/aggregates/{id}"]["put"]
         body = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
         self.assertNotIn("id", self.schema(body)["properties"])

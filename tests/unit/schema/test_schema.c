@@ -155,6 +155,10 @@ static void test_documented_routes_are_in_the_table(void **state)
         {"GET", "/api/v1/stats", METHOD_SYSTEM_SERVICE_GET_STATS},
         {"GET", "/api/v1/info", METHOD_SYSTEM_SERVICE_GET_INFO},
         {"GET", "/health", METHOD_SYSTEM_SERVICE_GET_HEALTH},
+        {"POST", "/api/v1/operations", METHOD_SYSTEM_SERVICE_START_OPERATION},
+        {"GET", "/api/v1/operations", METHOD_SYSTEM_SERVICE_LIST_OPERATIONS},
+        {"GET", "/api/v1/operations/{id}", METHOD_SYSTEM_SERVICE_GET_OPERATION},
+        {"POST", "/api/v1/operations/{id}/cancel", METHOD_SYSTEM_SERVICE_CANCEL_OPERATION},
     };
     assert_int_equal(schema_route_count, ARRAY_SIZE(documented));
     for (size_t i = 0; i < ARRAY_SIZE(documented); i++) {

@@ -15,6 +15,16 @@ void world_open(struct world *world, const struct service_options *options)
 
 void world_open_at(struct world *world, const struct service_options *options, const struct clock *clock)
 {
+    struct world_stores stores;
+    assert_status_ok(memory_store_open(clock, &stores.store));
+    assert_status_ok(memory_snapshots_open(0, &stores.snapshots));
+    assert_status_ok(memory_snapshots_open(1000, &stores.cache));
+    world_open_over(world, options, clock, &stores);
+}
+
+void world_open_over(struct world *world, const struct service_options *options, const struct clock *clock,
+                     const struct world_stores *stores)
+{
     static const struct domain_options domain = {.validation_enabled = true};
     const struct service_options plain = {.name = "test",
                                           .version = "1",
@@ -23,10 +33,7 @@ void world_open_at(struct world *world, const struct service_options *options, c
                                           .cache_kind = "memory"};
     if (options == NULL)
         options = &plain;
-    *world = (struct world){0};
-    assert_status_ok(memory_store_open(clock, &world->store));
-    assert_status_ok(memory_snapshots_open(0, &world->snapshots));
-    assert_status_ok(memory_snapshots_open(1000, &world->cache));
+    *world = (struct world){.store = stores->store, .snapshots = stores->snapshots, .cache = stores->cache};
     assert_status_ok(domain_new(&domain, &world->domain));
     assert_status_ok(bus_new(world->store, clock, NULL, &world->bus));
     assert_status_ok(bus_start(world->bus));
@@ -50,7 +57,7 @@ void world_open_at(struct world *world, const struct service_options *options, c
     assert_status_ok(rpc_table_check(world->table));
 }
 
-void world_close(struct world *world)
+static void stop_all_but_stores(struct world *world)
 {
     service_stop(world->service);
     writer_stop(world->writer);
@@ -58,6 +65,18 @@ void world_close(struct world *world)
     bus_free(world->bus);
     rpc_table_free(world->table);
     domain_free(world->domain);
+}
+
+void world_restart(struct world *world, const struct service_options *options, const struct clock *clock)
+{
+    stop_all_but_stores(world);
+    const struct world_stores stores = {world->store, world->snapshots, world->cache};
+    world_open_over(world, options, clock, &stores);
+}
+
+void world_close(struct world *world)
+{
+    stop_all_but_stores(world);
     snapshot_store_close(world->cache);
     snapshot_store_close(world->snapshots);
     event_store_close(world->store);

@@ -35,6 +35,16 @@ struct world {
 void world_open(struct world *world, const struct service_options *options);
 /* The same with a clock of the test's. */
 void world_open_at(struct world *world, const struct service_options *options, const struct clock *clock);
+/* The same over stores of the test's, which world_close closes; `cache` NULL = none. */
+struct world_stores {
+    struct event_store *store;
+    struct snapshot_store *snapshots;
+    struct snapshot_store *cache;
+};
+void world_open_over(struct world *world, const struct service_options *options, const struct clock *clock,
+                     const struct world_stores *stores);
+/* Another service over the same stores. */
+void world_restart(struct world *world, const struct service_options *options, const struct clock *clock);
 void world_close(struct world *world);
 
 /* --- requests --- */

@@ -40,8 +40,9 @@ static int close_store(void **state)
 
 /* What the store could not read when it was asked; both may be absent. */
 struct trouble {
-    struct bytes damaged_id; /* of an event that is there */
+    struct bytes id; /* of an event that is there: either unreadable or erased */
     const struct status *of_id;
+    const struct record *erased;                    /* what is left of it */
     const struct status *of_condition[APPENDS_MAX]; /* one an append */
 };
 
@@ -59,8 +60,8 @@ static struct decision decide_troubled(struct fixture *fixture, const struct app
     assert_true(names.request.aggregate_count <= ARRAY_SIZE(heads));
     assert_true(names.request.event_id_count <= ARRAY_SIZE(earlier));
     for (size_t i = 0; i < names.request.event_id_count; i++)
-        if (bytes_equal(names.request.event_ids[i], trouble->damaged_id))
-            earlier[i].unreadable = trouble->of_id;
+        if (bytes_equal(names.request.event_ids[i], trouble->id))
+            earlier[i] = (struct earlier_append){trouble->erased, trouble->erased != NULL, trouble->of_id};
     const struct facts facts = {.heads = heads, .earlier = earlier};
     struct condition_fact conditions[APPENDS_MAX] = {{0}};
     for (size_t i = 0; i < count; i++)
@@ -259,7 +260,7 @@ static void test_a_damaged_earlier_append_refuses_who_repeats_it_alone(void **st
 {
     struct fixture *fixture = *state;
     const struct status damaged = status_reason(REASON_DAMAGED, "position 7 is damaged");
-    const struct trouble trouble = {.damaged_id = BYTES_LITERAL("e1"), .of_id = &damaged};
+    const struct trouble trouble = {.id = BYTES_LITERAL("e1"), .of_id = &damaged};
     const struct append_event events[] = {
         sample_event("e1", "a", "changed", "user"), /* perhaps a repetition: nobody can tell */
         sample_event("e2", "a", "changed", "user"),
@@ -277,6 +278,25 @@ static void test_a_damaged_earlier_append_refuses_who_repeats_it_alone(void **st
     assert_int_equal(decision.outcomes[1].heads[0].version, 1);
     assert_int_equal(decision.outcomes[2].status.reason, REASON_EVENT_ID_USED);
     assert_int_equal(decision.batch.append_count, 1);
+}
+
+/* Of an erased event the payload is gone and with it the salt: whether a repetition says the same cannot be known. */
+static void test_a_repetition_of_an_erased_event_is_refused_by_name(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct append_event events[] = {sample_event("e1", "a", "changed", "user"),
+                                          sample_event("e2", "a", "changed", "user")};
+    const struct append appends[] = {sample_append(&events[0], 1), sample_append(&events[1], 1)};
+    const struct append *const list[] = {&appends[0], &appends[1]};
+    const struct record whole = decide_beside(fixture, list, 1, NULL).batch.appends[0].records[0];
+    const struct record erased = {record_header(whole), whole.header_bytes};
+    const struct trouble trouble = {.id = BYTES_LITERAL("e1"), .erased = &erased};
+    const struct decision decision = decide_troubled(fixture, list, 2, NULL, &trouble);
+    assert_int_equal(decision.outcomes[0].kind, APPEND_REFUSED);
+    assert_int_equal(decision.outcomes[0].status.code, STATUS_ALREADY_EXISTS);
+    assert_int_equal(decision.outcomes[0].status.reason, REASON_EVENT_ERASED);
+    assert_non_null(strstr(decision.outcomes[0].status.message, "\"e1\""));
+    assert_int_equal(decision.outcomes[1].kind, APPEND_ACCEPTED);
 }
 
 /* A match that is known settles the condition; what could not be read matters only without one. */
@@ -345,6 +365,7 @@ int main(void)
         TEST(test_the_batch_in_flight_is_seen_before_the_facts_know_it),
         TEST(test_a_condition_looks_at_the_batch_and_the_one_in_flight),
         TEST(test_a_damaged_earlier_append_refuses_who_repeats_it_alone),
+        TEST(test_a_repetition_of_an_erased_event_is_refused_by_name),
         TEST(test_a_condition_that_could_not_be_read_refuses_its_append_alone),
         TEST(test_the_chain_has_a_link_for_each_append),
     };

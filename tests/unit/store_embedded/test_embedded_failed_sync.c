@@ -102,6 +102,34 @@ static void test_a_failed_sync_of_state_is_not_taken_for_a_full_disk(void **stat
     const unsigned syncs = world.faulty.fit_count;
     assert_reason(store->ops->state_put(store, BYTES_LITERAL("k"), BYTES_LITERAL("v")), REASON_STORE_FAILED);
     assert_int_equal(world.faulty.fit_count, syncs);
+    assert_status_ok(driver_append(&world.driver, 1, 10)); /* the log is well, and so health says degraded */
+    const struct status health = store->ops->health(store);
+    assert_int_equal(health.code, STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(health.message, "state/ takes no writes"));
+    assert_non_null(strstr(health.message, "restart strata"));
+    world_done(&world);
+}
+
+/* Nobody has to put anything for health to find out: the store tries each second. */
+static void test_a_state_that_takes_writes_again_is_well_again(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 0);
+    struct event_store *store = world.driver.store;
+    assert_status_ok(driver_append(&world.driver, 1, 10));
+    for (int i = 0; i < 3; i++) /* sealed and remembered: there is nothing left to write */
+        driver_step(&world.driver, 1001);
+    assert_status_ok(store->ops->health(store));
+    world.faulty.kind = FAULT_NO_SPACE;
+    world.faulty.sticky = true;
+    world.faulty.fail_at = 1;
+    assert_reason(driver_put_state(&world.driver), REASON_STORE_UNREACHABLE);
+    world.faulty.fail_at = 0;
+    world.faulty.sticky = false;
+    assert_non_null(strstr(store->ops->health(store).message, "state/ takes no writes"));
+    driver_step(&world.driver, 1001);
+    assert_status_ok(store->ops->health(store));
     world_done(&world);
 }
 
@@ -110,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_failed_sync_ends_the_appends),
         cmocka_unit_test(test_a_failed_sync_of_state_is_not_taken_for_a_full_disk),
+        cmocka_unit_test(test_a_state_that_takes_writes_again_is_well_again),
     };
     return cmocka_run_group_tests_name("embedded_failed_sync", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
  * The index is a projection: whatever happens to its files, the store answers the same or says what is wrong, never something
- * else; and the next start makes a new one.
+ * else; and makes a new one, at the next start or while it runs.
  */
 #include "support/cmocka.h"
 
@@ -163,6 +163,23 @@ static void test_a_file_that_was_cut_drops_the_whole_index(void **state)
  */
 enum flip { FLIP_UNSEEN, FLIP_AT_START, FLIP_AT_QUESTION };
 
+static void check_made_anew_while_open(struct fixture *fixture)
+{
+    struct index_bench *bench = &fixture->bench;
+    assert_int_equal(bench->store->ops->health(bench->store).code, STATUS_RESOURCE_EXHAUSTED);
+    embedded_store_step(bench->store);
+    assert_status_ok(bench->store->ops->health(bench->store));
+    index_bench_check(bench, &fixture->expected);
+    const struct index_view *view = index_bench_view(bench);
+    assert_int_equal(view->part_count, EVENTS / 4);
+    assert_in_range(view->run_count, 2, 7); /* and merged */
+    index_bench_close(bench);
+    const int64_t log_bytes = index_bench_log_bytes(bench);
+    assert_status_ok(index_bench_open(bench));
+    assert_int_equal(index_bench_log_bytes(bench), log_bytes); /* nothing to tell: the start found it whole */
+    index_bench_check(bench, &fixture->expected);
+}
+
 static enum flip check_flip(struct fixture *fixture, const char *path, uint64_t offset, bool under_way)
 {
     struct index_bench *bench = &fixture->bench;
@@ -178,11 +195,13 @@ static enum flip check_flip(struct fixture *fixture, const char *path, uint64_t 
     if (status.code != STATUS_OK) {
         flip = FLIP_AT_QUESTION;
         assert_int_equal(status.reason, REASON_STORE_FAILED);
-        if (strstr(status.message, "restart strata") == NULL || strstr(status.message, path + 11) == NULL)
+        if (strstr(status.message, "try again later") == NULL || strstr(status.message, path + 11) == NULL)
             fail_msg("%s flipped at %d: \"%s\"", path, (int)offset, status.message);
         char line[2000];
         index_bench_last_line(bench, line, sizeof line);
         assert_non_null(strstr(line, "nothing is lost"));
+        if (under_way)
+            check_made_anew_while_open(fixture);
         index_bench_close(bench);
         assert_status_ok(index_bench_open(bench));
     } else if (answers.size_bytes != fixture->expected.size_bytes ||
@@ -422,6 +441,84 @@ static void test_appends_go_on_for_a_while_without_an_index(void **state)
     index_bench_done(&bench);
 }
 
+/* ---- damaged while the store runs ---- */
+
+/* A page of the index that questions need is not what was written; found by asking. */
+static void damage_and_ask(struct fixture *fixture)
+{
+    struct index_bench *bench = &fixture->bench;
+    struct file_entry *files = NULL;
+    const size_t count = index_bench_files(bench, &files);
+    for (size_t i = 0; i < count; i++) {
+        char path[PATH_MAX_BYTES];
+        path_of(files[i].name, path);
+        if (strcmp(files[i].name, "MANIFEST") != 0)
+            assert_true(memory_files_damage(&bench->disk, path, 4096 + 10, 0x10));
+    }
+    struct buffer answers = buffer_make(0);
+    assert_reason(index_bench_answers(bench, &answers), REASON_STORE_FAILED);
+    buffer_done(&answers);
+}
+
+static void test_appends_go_on_beside_a_damaged_index_and_when_it_is_made_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    struct index_bench *bench = &fixture->bench;
+    struct event_store *store = bench->store;
+    int accepted = 0;
+    damage_and_ask(fixture);
+    embedded_of(store)->builder.renewal_wait_ms = 1; /* not yet: as while it is being made */
+    embedded_of(store)->builder.renewal_at_us = INT64_MAX;
+    const struct status refused = append_more(bench, &accepted);
+    assert_in_range(accepted, BUILDER_WAITING_MAX * 4, (BUILDER_WAITING_MAX + 1) * 4);
+    assert_int_equal(refused.reason, REASON_STORE_FAILED);
+    assert_true(refused.retry_after_ms > 0);
+    assert_non_null(strstr(refused.message, "try again later"));
+    const struct status health = store->ops->health(store);
+    assert_int_equal(health.code, STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(health.message, "a new one is being made"));
+    embedded_of(store)->builder.renewal_wait_ms = 0;
+    embedded_store_step(store); /* the new index, then the tables that wait */
+    assert_status_ok(store->ops->health(store));
+    assert_int_equal(index_bench_view(bench)->table_count, 1);
+    int more = 0;
+    assert_status_ok(append_more(bench, &more));
+    assert_int_equal(store_driver_head(&bench->driver).position, EVENTS + accepted + more);
+    struct buffer answers = buffer_make(0);
+    assert_status_ok(index_bench_answers(bench, &answers));
+    index_bench_close(bench);
+    assert_status_ok(index_bench_open(bench));
+    index_bench_check(bench, &answers); /* nothing of the store that saw the damage is left */
+    buffer_done(&answers);
+}
+
+/* A log that cannot be read either: told, and tried again after 1 s, 2 s, 4 s … */
+static void test_an_index_that_cannot_be_made_anew_is_tried_again_ever_later(void **state)
+{
+    struct fixture *fixture = *state;
+    struct index_bench *bench = &fixture->bench;
+    static const char segment[] = "main/log/00000000000000000041.seg";
+    damage_and_ask(fixture);
+    assert_true(memory_files_damage(&bench->disk, segment, SEGMENT_HEADER_BYTES + 5, 0x01));
+    int64_t told = index_bench_log_bytes(bench);
+    for (int64_t wait_ms = 1000; wait_ms <= 8000; wait_ms *= 2) {
+        embedded_store_step(bench->store);
+        assert_true(index_bench_log_bytes(bench) > told);
+        told = index_bench_log_bytes(bench);
+        const struct status health = bench->store->ops->health(bench->store);
+        assert_int_equal(health.code, STATUS_RESOURCE_EXHAUSTED);
+        assert_non_null(strstr(health.message, segment));
+        manual_clock_advance_ms(&bench->driver.clock, wait_ms - 1);
+        embedded_store_step(bench->store);
+        assert_int_equal(index_bench_log_bytes(bench), told);
+        manual_clock_advance_ms(&bench->driver.clock, 1);
+    }
+    assert_true(memory_files_damage(&bench->disk, segment, SEGMENT_HEADER_BYTES + 5, 0x01)); /* as it was */
+    embedded_store_step(bench->store);
+    assert_status_ok(bench->store->ops->health(bench->store));
+    index_bench_check(bench, &fixture->expected);
+}
+
 static bool count_record(void *context, int64_t position, struct record record)
 {
     (void)position;
@@ -467,6 +564,8 @@ int main(void)
         TEST(test_an_index_of_what_the_log_lacks_is_refused),
         TEST(test_reading_only_changes_no_file),
         TEST(test_a_damaged_record_refuses_its_aggregate_alone),
+        TEST(test_appends_go_on_beside_a_damaged_index_and_when_it_is_made_anew),
+        TEST(test_an_index_that_cannot_be_made_anew_is_tried_again_ever_later),
         cmocka_unit_test(test_appends_go_on_for_a_while_without_an_index),
         cmocka_unit_test(test_a_tag_said_twice_finds_its_event_once),
     };

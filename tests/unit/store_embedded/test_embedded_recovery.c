@@ -212,6 +212,14 @@ static void test_a_missing_segment_in_the_middle_is_damage(void **state)
     world_done(&world);
 }
 
+static struct lease take_lease(struct world *world, const char *holder)
+{
+    struct event_store *store = world->driver.store;
+    struct lease lease;
+    assert_status_ok(store->ops->lease(store, BYTES_LITERAL("relay"), bytes_of_text(holder), 1000, &lease));
+    return lease;
+}
+
 static void test_missing_state_stops_the_start_and_can_be_accepted(void **state)
 {
     (void)state;
@@ -220,6 +228,7 @@ static void test_missing_state_stops_the_start_and_can_be_accepted(void **state)
     assert_status_ok(driver_open(&world.driver));
     append_some(&world, 3);
     assert_status_ok(driver_put_snapshot(&world.driver, 0, 100));
+    struct lease lease = take_lease(&world, "former");
     driver_close(&world.driver);
     assert_status_ok(files_remove(&world.disk.files, "main/state/state.db"));
     check_refused(&world, STATUS_FAILED_PRECONDITION, "--accept-state-loss");
@@ -227,6 +236,11 @@ static void test_missing_state_stops_the_start_and_can_be_accepted(void **state)
     memset(world.driver.snapshot, 0, sizeof world.driver.snapshot);
     assert_status_ok(driver_open(&world.driver));
     assert_status_ok(driver_check(&world.driver));
+    struct event_store *store =
+        world.driver.store; /* who held a lease before must not be taken for who holds it now */
+    assert_status(store->ops->checkpoint_put(store, BYTES_LITERAL("relay"), 1, lease.epoch),
+                  STATUS_FAILED_PRECONDITION);
+    assert_true(take_lease(&world, "next").epoch > lease.epoch);
     driver_close(&world.driver);
     world.driver.options.accept_state_loss = false;
     assert_status_ok(driver_open(&world.driver));

@@ -258,6 +258,14 @@ static void assert_no_space(struct status status)
     assert_non_null(strstr(status.message, "free some and try again"));
 }
 
+static void assert_takes_no_writes(struct state_bench *bench, const char *why)
+{
+    const struct status health = state_db_health(bench->db);
+    assert_int_equal(health.code, STATUS_RESOURCE_EXHAUSTED); /* appends go on */
+    assert_non_null(strstr(health.message, "state/ takes no writes"));
+    assert_non_null(strstr(health.message, why));
+}
+
 static void test_a_full_disk_refuses_and_heals(void **state)
 {
     (void)state;
@@ -278,11 +286,13 @@ static void test_a_full_disk_refuses_and_heals(void **state)
         assert_no_space(state_db_checkpoint_put(bench.db, BYTES_LITERAL("mail"), 2, 0, 100));
         assert_no_space(state_db_lease(bench.db, BYTES_LITERAL("other"), BYTES_LITERAL("a"), 60000, &lease));
         assert_no_space(state_db_head_put(bench.db, &head));
+        assert_takes_no_writes(&bench, "found no space");
         assert_status_ok(value_of(&bench, 1));
         assert_int_equal(snapshot_count(&bench), 1);
         bench.faulty.fail_at = 0;
         bench.faulty.sticky = false;
         assert_status_ok(put_each_kind(&bench, 3));
+        assert_status_ok(state_db_health(bench.db));
         assert_status_ok(state_db_lease(bench.db, BYTES_LITERAL("other"), BYTES_LITERAL("a"), 60000, &lease));
         assert_int_equal(lease.epoch, 1); /* the refused one was not taken */
         state_bench_crash(&bench);
@@ -365,6 +375,84 @@ static void test_whatever_fails_epochs_and_checkpoints_never_go_back(void **stat
     }
 }
 
+/* ---- a state that was lost ---- */
+
+static int64_t take_epoch(struct state_bench *bench)
+{
+    struct lease lease = {0};
+    manual_clock_advance_ms(&bench->clock, 100); /* the former lease has ended */
+    assert_status_ok(state_db_lease(bench->db, BYTES_LITERAL("relay"), BYTES_LITERAL("a"), 50, &lease));
+    return lease.epoch;
+}
+
+static void lose(struct state_bench *bench)
+{
+    state_bench_close(bench);
+    assert_status_ok(files_remove(&bench->disk.files, "main/state/state.db"));
+    assert_status_ok(files_sync_dir(&bench->disk.files, "main/state"));
+}
+
+static void test_a_holder_of_before_a_loss_is_refused_after_it(void **state)
+{
+    (void)state;
+    struct state_bench bench;
+    const struct bytes relay = BYTES_LITERAL("relay");
+    int64_t former = 0;
+    state_bench_init(&bench, FAULT_NONE, 0);
+    assert_status_ok(state_bench_open(&bench, STATE_CREATE));
+    for (int round = 0; round < 3; round++) { /* lost again and again */
+        for (int i = 0; i < 5; i++)
+            former = take_epoch(&bench);
+        assert_status_ok(state_db_checkpoint_put(bench.db, relay, 10, former, 100));
+        lose(&bench);
+        assert_status_ok(state_bench_open(&bench, STATE_ANEW));
+        for (int i = 0; i < 2; i++) { /* also before anybody took the lease, and after a restart */
+            assert_status(state_db_checkpoint_put(bench.db, relay, 11, former, 100),
+                          STATUS_FAILED_PRECONDITION);
+            state_bench_close(&bench);
+            assert_status_ok(state_bench_open(&bench, STATE_EXISTING));
+        }
+        assert_status_ok(state_db_checkpoint_put(bench.db, BYTES_LITERAL("mail"), 10, 0, 100)); /* no lease */
+        const int64_t next = take_epoch(&bench);
+        assert_true(next > former);
+        assert_status_ok(state_db_checkpoint_put(bench.db, relay, 5, next, 100));
+        assert_status(state_db_checkpoint_put(bench.db, relay, 11, former, 100), STATUS_FAILED_PRECONDITION);
+        assert_int_equal(take_epoch(&bench), next + 1); /* and on as ever */
+    }
+    state_bench_done(&bench);
+}
+
+/* A state that is not whole is no state: the operator is asked again. */
+static void test_a_loss_is_accepted_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    static const enum fault_kind kinds[] = {FAULT_IO, FAULT_IO_AFTER, FAULT_TORN_WRITE, FAULT_NO_SPACE,
+                                            FAULT_SYNC_LOST};
+    for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+        bool hit = true;
+        unsigned fail_at = 1;
+        for (; hit && fail_at < CALLS_MAX; fail_at++) {
+            struct state_bench bench;
+            state_bench_init(&bench, kinds[k], 0);
+            assert_status_ok(state_bench_open(&bench, STATE_CREATE));
+            const int64_t former = take_epoch(&bench);
+            lose(&bench);
+            bench.faulty.fail_at = bench.faulty.fit_count + fail_at;
+            const struct status accepted = state_bench_open(&bench, STATE_ANEW);
+            hit = bench.faulty.hit;
+            state_bench_crash(&bench);
+            const struct status found = state_bench_open(&bench, STATE_EXISTING);
+            if (accepted.code == STATUS_OK || found.code != STATUS_NOT_FOUND)
+                assert_status_ok(found);
+            if (found.code == STATUS_NOT_FOUND)
+                assert_status_ok(state_bench_open(&bench, STATE_ANEW));
+            assert_true(take_epoch(&bench) > former);
+            state_bench_done(&bench);
+        }
+        assert_in_range(fail_at, 3, CALLS_MAX - 1);
+    }
+}
+
 /* ---- checkpoints ahead of the history; the former format ---- */
 
 static void test_checkpoints_beyond_the_head_are_set_back(void **state)
@@ -430,6 +518,8 @@ int main(void)
         cmocka_unit_test(test_a_refusal_is_for_its_caller_alone),
         cmocka_unit_test(test_a_full_disk_refuses_and_heals),
         cmocka_unit_test(test_whatever_fails_epochs_and_checkpoints_never_go_back),
+        cmocka_unit_test(test_a_holder_of_before_a_loss_is_refused_after_it),
+        cmocka_unit_test(test_a_loss_is_accepted_whole_or_not_at_all),
         cmocka_unit_test(test_checkpoints_beyond_the_head_are_set_back),
         cmocka_unit_test(test_the_former_format_is_brought_up_to_date),
     };

@@ -6,9 +6,11 @@
 #include "part_format_internal.h"
 #include "posting_codec_internal.h"
 
-#define PLACES_AT_ONCE  256U /* decoded in pieces of so many */
-#define TERMS_AT_ONCE   64U  /* read at once */
+#define PLACES_AT_ONCE  PART_PAGE_PLACES /* decoded in pieces of so many */
+#define TERMS_AT_ONCE   64U              /* read at once */
 #define SAMPLES_AT_ONCE 256U
+
+static_assert(PART_PAGE_PLACES == INDEX_PAGE_DATA_BYTES / PLACE_BYTES, "a page is full of places");
 
 struct part {
     struct index_reader *reader;

@@ -91,6 +91,9 @@ DEFINE_CLEANUP(struct part, part_close);
 
 const struct part_facts *part_facts(const struct part *part);
 
+/* A page holds so many places, counted from the segment's first position; no place lies in two. */
+#define PART_PAGE_PLACES 511U
+
 /*
  * Places of `count` consecutive positions by one pread, unchecked: `header_crc` is itself the check, and who finds
  * that a record does not fit asks part_places_checked() before calling the log damaged.

@@ -7,7 +7,7 @@
 
 #include "store/embedded/index/index_part.h"
 
-#define PIECE_PAGES 256U /* written at once: 1 MiB */
+#define PIECE_PAGES 64U /* written at once: 256 KiB */
 #define PATH_BYTES  512U
 
 struct index_writer {

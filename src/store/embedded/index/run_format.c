@@ -17,33 +17,64 @@ uint64_t index_hash(uint64_t seed, enum index_key_kind kind, struct bytes text)
     return XXH3_64bits_withSeed(text.data, text.size_bytes, seed + (uint64_t)kind * GOLDEN);
 }
 
-static int hex_value(uint8_t c)
+#define NO_DIGIT 0x80U
+
+/* Of the characters up to 'f'; a branch for each digit would be guessed wrong every other time. */
+static const uint8_t hex_values[256] = {
+    [0 ... '0' - 1] = NO_DIGIT,
+    ['0'] = 0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    ['9' + 1 ... 'A' - 1] = NO_DIGIT,
+    ['A'] = 10,
+    11,
+    12,
+    13,
+    14,
+    15,
+    ['F' + 1 ... 'a' - 1] = NO_DIGIT,
+    ['a'] = 10,
+    11,
+    12,
+    13,
+    14,
+    15,
+    ['f' + 1 ... 255] = NO_DIGIT,
+};
+
+/* Appends the digits [begin, end) to *value; what is no digit shows in the result. */
+static uint8_t take_digits(const uint8_t *text, size_t begin, size_t end, uint64_t *value)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    uint8_t all = 0;
+    for (size_t i = begin; i < end; i++) {
+        const uint8_t digit = hex_values[text[i]];
+        all |= digit;
+        *value = *value << 4 | digit;
+    }
+    return all;
 }
 
 int64_t index_uuid7_ms(struct bytes id)
 {
-    int64_t ms = 0;
-    if (id.size_bytes != 36 || id.data[14] != '7')
+    uint64_t ms = 0;
+    uint64_t rest = 0;
+    const uint8_t *text = id.data;
+    if (id.size_bytes != 36 || text[14] != '7' || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
+        text[23] != '-')
         return -1;
-    for (size_t i = 0; i < 36; i++) {
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (id.data[i] != '-')
-                return -1;
-            continue;
-        }
-        const int digit = hex_value(id.data[i]);
-        if (digit < 0)
-            return -1;
-        if (i < 13)
-            ms = ms << 4 | digit;
-    }
-    return ms;
+    uint8_t all = take_digits(text, 0, 8, &ms);
+    all |= take_digits(text, 9, 13, &ms);
+    all |= take_digits(text, 14, 18, &rest);
+    all |= take_digits(text, 19, 23, &rest);
+    all |= take_digits(text, 24, 36, &rest);
+    return (all & NO_DIGIT) != 0 ? -1 : (int64_t)ms;
 }
 
 uint32_t run_radix_for(uint32_t entry_count)

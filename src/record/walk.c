@@ -1,4 +1,4 @@
-#include "record_walk_internal.h"
+#include "record/walk.h"
 
 #include <inttypes.h>
 

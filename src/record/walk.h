@@ -1,6 +1,6 @@
 /*
- * Follows records in the order of their positions from the first event of a store on: whole appends, rising times, and
- * the chain that they make. What export writes and what import checks.
+ * Follows records in the order of their positions from the first event of an append on: whole appends, rising times, and
+ * the chain that they make. What export writes, what import checks and what a verification of a running store reads.
  *
  * Ownership  record_walk_done() frees.
  * Threads    One.

@@ -1,0 +1,1 @@
+"""The rules of the store as tables: what is sent, and what must come back."""

@@ -1,0 +1,146 @@
+/* How much space is kept ready ahead of the frames. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/cmocka.h"
+#include "support/manual_clock.h"
+#include "support/memory_files.h"
+#include "support/seeded_entropy.h"
+
+#include "store/embedded/segment_log_internal.h"
+
+#define KIB         1024U
+#define MAX_BYTES   (4096U * KIB)
+#define STEP_BYTES  (64U * KIB)
+#define FRAME_BYTES (32U * KIB)
+
+struct world {
+    struct memory_files disk;
+    struct manual_clock clock;
+    struct seeded_entropy entropy;
+    struct store_identity identity;
+    struct segment_log *log;
+    struct log_point head;
+    uint8_t frame[FRAME_BYTES];
+};
+
+static void world_init(struct world *world, uint64_t disk_bytes, uint32_t max_events)
+{
+    memset(world, 0, sizeof *world);
+    world->disk = memory_files_empty();
+    memory_files_limit(&world->disk, disk_bytes);
+    world->clock = manual_clock_at_us(INT64_C(1700000000000000));
+    world->entropy = seeded_entropy_from(5);
+    assert_status_ok(files_mkdir(&world->disk.files, "main"));
+    assert_status_ok(files_mkdir(&world->disk.files, "main/log"));
+    const struct segment_log_options options = {
+        .files = &world->disk.files,
+        .store_id = "main",
+        .identity = &world->identity,
+        .clock = &world->clock.clock,
+        .entropy = &world->entropy.entropy,
+        .segment_max_bytes = MAX_BYTES,
+        .segment_max_events = max_events,
+        .step_bytes = STEP_BYTES,
+        .segments_max = SEGMENTS_MAX,
+    };
+    assert_status_ok(segment_log_new(&options, &world->log));
+}
+
+static void world_done(struct world *world)
+{
+    segment_log_free(world->log);
+    memory_files_done(&world->disk);
+}
+
+/* One event in a frame, then the rounds that the preparing thread would make beside the next. */
+static void append(struct world *world)
+{
+    struct frame_header header = {
+        .kind = FRAME_EVENTS,
+        .entries_bytes = FRAME_BYTES - FRAME_HEADER_BYTES,
+        .count = 1,
+        .first_position = world->head.position + 1,
+    };
+    enum append_fate fate = FRAME_NOT_WRITTEN;
+    uint32_t segment = 0;
+    uint64_t offset = 0;
+    assert_status_ok(segment_log_append(world->log, &header, world->frame, sizeof world->frame, &world->head,
+                                        &fate, &segment, &offset));
+    world->head.position++;
+    for (int i = 0; i < 3; i++)
+        segment_log_prepare(world->log);
+}
+
+static uint64_t last_file_bytes(const struct world *world)
+{
+    uint64_t bytes = 0;
+    assert_status_ok(file_size(segment_log_at(world->log, segment_log_count(world->log) - 1)->file, &bytes));
+    return bytes;
+}
+
+static void fill_segment(struct world *world)
+{
+    const uint32_t count = segment_log_count(world->log);
+    while (segment_log_count(world->log) == count)
+        append(world);
+}
+
+/* Zeros that are added to the file that is appended to would hold up its syncs. */
+static void test_only_the_first_segment_grows_beside_its_frames(void **state)
+{
+    (void)state;
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_init(world, 0, 1000);
+    append(world);
+    for (int i = 0; i < 3; i++) {
+        fill_segment(world);
+        const uint64_t bytes = last_file_bytes(world);
+        assert_in_range(bytes, MAX_BYTES - STEP_BYTES, MAX_BYTES);
+        for (size_t n = 0; n + 2 < MAX_BYTES / FRAME_BYTES; n++) {
+            append(world);
+            assert_int_equal(last_file_bytes(world), bytes);
+        }
+    }
+    world_done(world);
+    free(world);
+}
+
+/* Segments that end by their events do not need space for the bytes that others could have. */
+static void test_it_is_as_large_as_the_former_seems_to_become(void **state)
+{
+    (void)state;
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_init(world, 0, 40);
+    append(world);
+    fill_segment(world);
+    assert_in_range(last_file_bytes(world), 40 * FRAME_BYTES + SEGMENT_HEADER_BYTES, 48 * FRAME_BYTES);
+    world_done(world);
+    free(world);
+}
+
+static void test_a_short_disk_is_not_taken_ahead_of_need(void **state)
+{
+    (void)state;
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_init(world, UINT64_C(40) * KIB * KIB, 1000);
+    append(world);
+    fill_segment(world);
+    assert_in_range(last_file_bytes(world), STEP_BYTES, 3 * STEP_BYTES);
+    assert_status_ok(segment_log_health(world->log));
+    world_done(world);
+    free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_the_first_segment_grows_beside_its_frames),
+        cmocka_unit_test(test_it_is_as_large_as_the_former_seems_to_become),
+        cmocka_unit_test(test_a_short_disk_is_not_taken_ahead_of_need),
+    };
+    return cmocka_run_group_tests_name("segment_space", tests, NULL, NULL);
+}
