@@ -29,8 +29,10 @@ tsan: ## the suite under ThreadSanitizer
 	@$(MAKE) --no-print-directory test PRESET=tsan
 
 coverage: ## the suite instrumented; report in build/coverage/report
+	@mkdir -p build/coverage/report && find build/coverage -name '*.gcda' -delete
 	@$(MAKE) --no-print-directory test PRESET=coverage
-	@mkdir -p build/coverage/report && gcovr -r . --object-directory build/coverage -f src -f gateway --html-details build/coverage/report/index.html --print-summary
+	@gcovr -r . --object-directory build/coverage -j $(JOBS) -f src -f gateway -e build/ \
+	    --txt build/coverage/report/files.txt --html-details build/coverage/report/index.html --print-summary
 
 lint: ## formatting, clang-tidy, cppcheck, buf, stale generated code
 	@scripts/lint

@@ -16,7 +16,7 @@ elseif(STRATA_SANITIZE STREQUAL "thread")
     add_link_options(-fsanitize=thread)
 endif()
 if(STRATA_COVERAGE)
-    add_compile_options(--coverage -g)
+    add_compile_options(--coverage -fprofile-update=atomic -g) # threads count without losing any; gcovr refuses nonsense
     add_link_options(--coverage)
 endif()
 

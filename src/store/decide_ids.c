@@ -53,8 +53,16 @@ static bool same_content(const struct append_event *event, const struct event_fi
            bytes_equal(bytes_of(digest.bytes, sizeof digest.bytes), stored->payload_digest);
 }
 
-static struct status id_used(struct bytes id, const char *how)
+/* Who gave a key has never seen the ids that follow from it. */
+static struct status id_used(const struct append *append, size_t index, const char *how)
 {
+    const struct bytes id = append->events[index].id;
+    if (!bytes_equal(append->append_id, append->events[0].id))
+        return status_reason(
+            REASON_EVENT_ID_USED,
+            "event id \"%.*s\", which follows from the append_id (Idempotency-Key) \"%.*s\", is recorded "
+            "already%s; give a new append a new key, or repeat the first exactly as it was to get its answer",
+            BYTES_FORMAT(id), BYTES_FORMAT(append->append_id), how);
     return status_reason(
         REASON_EVENT_ID_USED,
         "event id \"%.*s\" is recorded already%s; give a new event a new id, or repeat the first "
@@ -143,7 +151,7 @@ static struct status replay(struct deciding *deciding, const struct append *appe
         same = same_content(&append->events[i], &fields[i]);
     if (!same) {
         outcome->kind = APPEND_REFUSED;
-        outcome->status = id_used(append->events[0].id, " with other content");
+        outcome->status = id_used(append, 0, " with other content");
         return status_ok();
     }
     outcome->kind = APPEND_REPLAYED;
@@ -180,7 +188,7 @@ struct status decide_ids(struct deciding *deciding, const struct append *append,
         if (i == 0)
             return replay(deciding, append, &earlier, outcome);
         outcome->kind = APPEND_REFUSED;
-        outcome->status = id_used(append->events[i].id, used ? "" : " by this very append");
+        outcome->status = id_used(append, i, used ? "" : " by this very append");
         return status_ok();
     }
     return status_ok();

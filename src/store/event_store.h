@@ -141,7 +141,7 @@ typedef bool (*state_sink)(void *context, struct bytes key, struct bytes value);
 
 /* That one holder does something alone for a while. */
 struct lease {
-    int64_t epoch;      /* grows by one whenever the lease is taken anew, never comes twice; from 1, or higher */
+    int64_t epoch; /* grows by one whenever the lease is taken anew, never comes twice; from 1, or higher */
     int64_t ends_at_us; /* by the store's clock */
 };
 

@@ -14,6 +14,8 @@
 #define BATCH_BYTES_MAX   (4U * 1024U * 1024U)
 #define QUEUE_APPENDS_MAX 8192U
 #define QUEUE_BYTES_MAX   (64U * 1024U * 1024U)
+#define RATE_SECONDS      60
+#define SECOND_US         INT64_C(1000000)
 
 /*
  * A batch goes through: filled and decided by the writer's thread → committed (the engine's thread reports) → answered →
@@ -31,6 +33,13 @@ struct batch {
     bool committed; /* guarded by the writer's lock: the commit took place */
 };
 
+/* Accepted appends of the last minute: those of second s are in slot s % RATE_SECONDS. */
+struct rate {
+    int64_t begun_us; /* monotonic, as all here */
+    int64_t second;   /* the latest one that was counted in; older slots than a minute are empty */
+    int64_t appends[RATE_SECONDS];
+};
+
 struct writer {
     struct event_store *store;
     struct writer_options options;
@@ -38,7 +47,7 @@ struct writer {
     const struct entropy *entropy;
     pthread_t thread;
 
-    pthread_mutex_t lock;    /* guards all down to `stats`; a leaf: no callback is made under it */
+    pthread_mutex_t lock;    /* guards all down to `rate`; a leaf: no callback is made under it */
     pthread_cond_t queued;   /* the queue was empty, or stopping */
     pthread_cond_t finished; /* a batch is no longer under way */
     struct append *first;
@@ -49,6 +58,7 @@ struct writer {
     bool stopping;
     bool failed; /* a commit failed: read-only until the store is opened again */
     struct writer_stats stats;
+    struct rate rate;
 
     /* The writer's thread only. */
     struct append *taken; /* from the queue, not yet in a batch */
@@ -201,6 +211,31 @@ static struct status look_for_conditions(struct writer *writer, struct batch *ba
     return status_ok();
 }
 
+/* --- counting --- */
+
+static void rate_forward(struct rate *rate, int64_t now_us)
+{
+    const int64_t second = now_us / SECOND_US;
+    for (int64_t i = 0; rate->second < second && i < RATE_SECONDS; i++)
+        rate->appends[++rate->second % RATE_SECONDS] = 0;
+    if (rate->second < second) /* all slots are empty by now */
+        rate->second = second;
+}
+
+static double rate_per_second(struct rate *rate, int64_t now_us)
+{
+    int64_t appends = 0;
+    rate_forward(rate, now_us);
+    for (size_t i = 0; i < RATE_SECONDS; i++)
+        appends += rate->appends[i];
+    /* The slots cover whole seconds before the one that is under way, and what has passed of that. */
+    const int64_t begun_us = rate->begun_us > (rate->second - RATE_SECONDS + 1) * SECOND_US
+                                 ? rate->begun_us
+                                 : (rate->second - RATE_SECONDS + 1) * SECOND_US;
+    const int64_t elapsed_us = now_us - begun_us > SECOND_US ? now_us - begun_us : SECOND_US;
+    return (double)appends * (double)SECOND_US / (double)elapsed_us;
+}
+
 /* --- answers --- */
 
 static void count_outcome(struct writer_stats *stats, const struct append_outcome *outcome)
@@ -215,11 +250,15 @@ static void count_outcome(struct writer_stats *stats, const struct append_outcom
 static void answer_all(struct batch *batch)
 {
     struct writer *writer = batch->writer;
+    const int64_t now_us = clock_monotonic_us(writer->clock);
     pthread_mutex_lock(&writer->lock);
+    const int64_t before = writer->stats.appends;
     for (size_t i = 0; i < batch->append_count; i++)
         if (!batch->appends[i]->validate_only)
             count_outcome(&writer->stats, &batch->decision.outcomes[i]);
     writer->stats.batches += batch->decision.batch.append_count > 0;
+    rate_forward(&writer->rate, now_us);
+    writer->rate.appends[writer->rate.second % RATE_SECONDS] += writer->stats.appends - before;
     pthread_mutex_unlock(&writer->lock);
     for (size_t i = 0; i < batch->append_count; i++)
         batch->appends[i]->on_done(batch->appends[i], &batch->decision.outcomes[i]);
@@ -407,6 +446,8 @@ struct status writer_start(struct event_store *store, const struct writer_option
     writer->clock = clock;
     writer->entropy = entropy;
     writer->last = &writer->first;
+    writer->rate.begun_us = clock_monotonic_us(clock);
+    writer->rate.second = writer->rate.begun_us / SECOND_US;
     (void)pthread_mutex_init(&writer->lock, NULL); /* these fail only for attributes that are not used */
     (void)pthread_cond_init(&writer->queued, NULL);
     (void)pthread_cond_init(&writer->finished, NULL);
@@ -443,8 +484,10 @@ void writer_stop(struct writer *writer)
 
 void writer_stats(struct writer *writer, struct writer_stats *ret)
 {
+    const int64_t now_us = clock_monotonic_us(writer->clock);
     pthread_mutex_lock(&writer->lock);
     *ret = writer->stats;
     ret->queue_depth = (int64_t)writer->queue_appends;
+    ret->appends_per_second = rate_per_second(&writer->rate, now_us);
     pthread_mutex_unlock(&writer->lock);
 }

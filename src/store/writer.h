@@ -35,7 +35,8 @@ struct writer_stats {
     int64_t conflicts; /* refused with ABORTED */
     int64_t refused;   /* all refusals */
     int64_t batches;
-    int64_t queue_depth; /* now */
+    int64_t queue_depth;       /* now */
+    double appends_per_second; /* accepted, over the last minute; over the whole time where that is less */
 };
 
 STATUS_MUST_CHECK struct status writer_start(struct event_store *store, const struct writer_options *options,
