@@ -116,6 +116,31 @@ static void test_the_shipped_file_has_every_key_and_is_good(void **state)
     }
 }
 
+static const struct {
+    const char *yaml;
+    int http_port, websocket_port;
+} ports[] = {
+    {"server:\n  bind: localhost\n", 8080, 8080},
+    {"server:\n  http_port: 8081\n", 8081, 8081},
+    {"websocket:\n  port: 8082\n", 8082, 8082},
+    {"websocket:\n  port: 8082\nserver:\n  http_port: 8080\n", 8080, 8082},
+    {"websocket:\n  port: 8080\nserver:\n  http_port: 8083\n", 8083, 8080},
+};
+
+static void test_one_port_serves_both_unless_two_are_given(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
+        CLEANUP(config_free_at) struct config *config = config_new();
+        assert_status_ok(read_text(config, ports[i].yaml));
+        config_settle(config);
+        assert_status_ok(config_check(config));
+        assert_status_ok(config_check_built(config, false));
+        assert_int_equal(config_int(config, CONFIG_SERVER_HTTP_PORT), ports[i].http_port);
+        assert_int_equal(config_int(config, CONFIG_WEBSOCKET_PORT), ports[i].websocket_port);
+    }
+}
+
 static void test_the_environment_overrides_the_file(void **state)
 {
     (void)state;
@@ -306,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_aliases_are_refused),
         cmocka_unit_test(test_values_are_read_in_their_units),
         cmocka_unit_test(test_the_shipped_file_has_every_key_and_is_good),
+        cmocka_unit_test(test_one_port_serves_both_unless_two_are_given),
         cmocka_unit_test(test_the_environment_overrides_the_file),
         cmocka_unit_test(test_an_unknown_variable_is_refused_by_name),
         cmocka_unit_test(test_a_name_that_maps_to_two_keys_sets_both),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bus/subscribers.h"
 #include "service/operation_store_internal.h"
 
 static int set_up(void **state)
@@ -458,6 +459,36 @@ static void test_an_ended_one_is_forgotten_after_a_day(void **state)
     world_close(&world);
 }
 
+static enum bus_answer handle(void *context, const struct bus_delivery *delivery)
+{
+    (void)context;
+    (void)delivery;
+    return BUS_HANDLED;
+}
+
+static void test_abandoned_handlers_are_forgotten_with_the_time(void **state)
+{
+    (void)state;
+    struct world world;
+    struct manual_clock clock = manual_clock_at_us(INT64_C(1700000000000000));
+    const struct service_options options = {.store_id = "main", .cleanup_interval_us = 1000000};
+    world_open_at(&world, &options, &clock.clock);
+    const struct bus_subscribe_options left = {.owner = 7, .handler = handle};
+    const struct bus_subscribe_options kept = {.owner = 8, .handler = handle};
+    int64_t id = 0;
+    assert_status_ok(bus_subscribe(world.bus, &left, &id));
+    assert_status_ok(bus_subscribe(world.bus, &kept, &id));
+    assert_int_equal(bus_abandon(world.bus, 7), 1);
+    struct bus_stats stats;
+    bus_stats(world.bus, &stats);
+    assert_int_equal(stats.ended, 1);
+    pass_cleanup(&world, &clock);
+    bus_stats(world.bus, &stats);
+    assert_int_equal(stats.ended, 0);
+    assert_status_ok(bus_unsubscribe(world.bus, id));
+    world_close(&world);
+}
+
 /* --- watching --- */
 
 static struct test_stream *watch(struct world *world, const char *id)
@@ -554,6 +585,7 @@ int main(void)
         CASE(test_a_list_shows_the_newest_first_in_pages),
         CASE(test_the_oldest_goes_when_there_are_too_many),
         cmocka_unit_test(test_an_ended_one_is_forgotten_after_a_day),
+        cmocka_unit_test(test_abandoned_handlers_are_forgotten_with_the_time),
         CASE(test_a_watch_sees_the_end_and_ends),
         CASE(test_a_watcher_that_goes_ends_nothing_but_his_watch),
         CASE(test_a_watch_is_told_when_the_service_stops),

@@ -147,6 +147,8 @@ static const struct {
     {"an id of dots", "custom", "..", "custom", "{}", NULL, "", "", "", REASON_INVALID_ID, "aggregate_id"},
     {"a type nobody knows", "surprise", "a", "custom", "{}", NULL, "", "", "", REASON_TYPE_NOT_ALLOWED,
      "type"},
+    {"an aggregate type nobody knows", "custom", "a", "cart", "{}", NULL, "", "", "", REASON_TYPE_NOT_ALLOWED,
+     "aggregate_type"},
     {"a type for others", "user_created", "a", "order",
      "{\"user_id\":\"a\",\"email\":\"a@b.de\",\"first_name\":\"A\",\"last_name\":\"B\",\"role\":\"user\"}",
      NULL, "", "", "", REASON_TYPE_MISMATCH, "type"},

@@ -1,5 +1,9 @@
 #include "world.h"
 
+#include <time.h>
+
+#include "bus/subscribers.h"
+
 static void test_health_is_degraded_near_a_limit(void **state)
 {
     (void)state;
@@ -123,6 +127,7 @@ static void test_stats_count_events_apart_from_the_systems(void **state)
     assert_int_equal(stats->events_by_type[0]->value, 2);
     assert_int_equal(stats->event_store->appends, 3);
     assert_int_equal(stats->bus->handlers, 1);
+    assert_true(stats->event_store->appends_per_second > 0);
     test_message_free(stats);
     request.exact = 1; /* counted, with the same outcome */
     stats = call_method_of(&world, METHOD_SYSTEM_SERVICE_GET_STATS, &request.base,
@@ -133,6 +138,50 @@ static void test_stats_count_events_apart_from_the_systems(void **state)
     assert_int_equal(stats->events_by_type[0]->value, 2);
     assert_int_equal(stats->n_aggregates_by_type, 1);
     assert_int_equal(stats->aggregates_by_type[0]->value, 2);
+    test_message_free(stats);
+    world_close(&world);
+}
+
+static enum bus_answer answer_of(void *context, const struct bus_delivery *delivery)
+{
+    (void)delivery;
+    return *(const enum bus_answer *)context;
+}
+
+static Strata__V1__Stats *stats_of(struct world *world)
+{
+    Strata__V1__GetStatsRequest request = STRATA__V1__GET_STATS_REQUEST__INIT;
+    return call_method_of(world, METHOD_SYSTEM_SERVICE_GET_STATS, &request.base,
+                          &strata__v1__stats__descriptor, NULL);
+}
+
+/* An operator sees that a handler fails, how far behind it is and what it keeps from being processed. */
+static void test_stats_tell_of_the_handlers_in_the_process(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, NULL);
+    enum bus_answer failing = BUS_FAILED;
+    enum bus_answer done = BUS_DONE;
+    int64_t id = 0;
+    const struct bus_subscribe_options durable = {
+        .name = "ledger", .handler = answer_of, .context = &failing};
+    const struct bus_subscribe_options once = {.handler = answer_of, .context = &done};
+    assert_status_ok(bus_subscribe(world.bus, &durable, &id));
+    assert_status_ok(bus_subscribe(world.bus, &once, &id));
+    (void)publish_custom(&world, "a", "{}");
+    (void)publish_custom(&world, "a", "{}");
+    const struct timespec pause = {0, 1000000};
+    Strata__V1__Stats *stats = stats_of(&world);
+    while (stats->bus->failures == 0 || stats->bus->ended == 0) {
+        nanosleep(&pause, NULL);
+        test_message_free(stats);
+        stats = stats_of(&world);
+    }
+    assert_int_equal(stats->bus->ended, 1);
+    assert_int_equal(stats->bus->handlers, 2); /* the failing one, and the keeper of the checkpoint */
+    assert_int_equal(stats->bus->handler_lag, 2);
+    assert_int_equal(stats->bus->processed_position, 0);
     test_message_free(stats);
     world_close(&world);
 }
@@ -158,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_health_is_degraded_while_space_runs_out),
         cmocka_unit_test(test_info_shows_the_configuration),
         cmocka_unit_test(test_stats_count_events_apart_from_the_systems),
+        cmocka_unit_test(test_stats_tell_of_the_handlers_in_the_process),
         cmocka_unit_test(test_a_stopped_service_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

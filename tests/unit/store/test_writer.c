@@ -1,5 +1,6 @@
 /* The writer's promises about order, failure and bounds, on an engine that the test holds. */
 #include "support/cmocka.h"
+#include "support/manual_clock.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -473,6 +474,46 @@ static void test_outcomes_are_counted(void **state)
     assert_int_equal(stats.queue_depth, 0);
 }
 
+/* Whole seconds are counted, so a minute is what of the current second has passed and the 59 before it. */
+static void test_the_rate_is_of_the_last_minute(void **state)
+{
+    struct fixture *fixture = *state;
+    struct manual_clock clock = manual_clock_at_us(0);
+    struct writer_options options = {.on_commit = on_commit, .on_commit_context = fixture};
+    writer_stop(fixture->writer);
+    assert_status_ok(
+        writer_start(&fixture->held.store, &options, &clock.clock, &system_entropy, &fixture->writer));
+    const struct {
+        const char *why;
+        int64_t step_ms;
+        int appends;
+        double rate;
+    } story[] = {
+        {"nothing yet", 0, 0, 0},
+        {"less than a second counts as one", 100, 6, 6},
+        {"over the whole time, while it is less than a minute", 11900, 0, 0.5},
+        {"appends of two moments", 18000, 6, 0.4},
+        {"just not a minute", 29999, 0, 12 / 59.999},
+        {"the first ones are a minute old", 1001, 0, 6 / 59.0},
+        {"all are", 30000, 0, 0},
+        {"a day without a look", INT64_C(86400000), 0, 0},
+        {"a new one after it", 0, 6, 6 / 59.0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(story); i++) {
+        manual_clock_advance_ms(&clock, story[i].step_ms);
+        for (int j = 0; j < story[i].appends; j++) {
+            char id[24];
+            snprintf(id, sizeof id, "r%zu-%d", i, j);
+            await_answer(submit(fixture, id, ANY));
+        }
+        struct writer_stats stats;
+        writer_stats(fixture->writer, &stats);
+        if (stats.appends_per_second < story[i].rate - 1e-9 ||
+            stats.appends_per_second > story[i].rate + 1e-9)
+            fail_msg("%s: %f a second, not %f", story[i].why, stats.appends_per_second, story[i].rate);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_store, close_store)
 int main(void)
 {
@@ -492,6 +533,7 @@ int main(void)
         TEST(test_a_condition_that_cannot_be_read_refuses_its_append_alone),
         TEST(test_validate_only_writes_and_counts_nothing),
         TEST(test_outcomes_are_counted),
+        TEST(test_the_rate_is_of_the_last_minute),
     };
     return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
 }

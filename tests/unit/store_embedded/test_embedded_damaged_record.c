@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support/cmocka.h"
 #include "support/memory_files.h"
@@ -18,6 +19,18 @@ struct fixture {
     struct event_store *store;
     struct store_driver driver;
 };
+
+/* The segment gets its name beside the commits: waited for, for a minute at most. */
+static uint8_t *segment_content(struct memory_files *disk, size_t *ret_size)
+{
+    uint8_t *content = NULL;
+    for (int tries = 0; tries < 60000 && content == NULL; tries++) {
+        content = memory_files_content(disk, SEGMENT, ret_size);
+        if (content == NULL)
+            (void)usleep(1000);
+    }
+    return content;
+}
 
 /* Position 1, id "e1", is damaged; position 2, id "e2", is not. */
 static int open_damaged(void **state)
@@ -37,7 +50,7 @@ static int open_damaged(void **state)
         assert_int_equal(store_driver_append(&fixture->driver, &append).kind, APPEND_ACCEPTED);
     }
     size_t size = 0;
-    uint8_t *content = memory_files_content(&fixture->disk, SEGMENT, &size);
+    uint8_t *content = segment_content(&fixture->disk, &size);
     const uint8_t *found = memmem(content, size, "{\"here\":1}", 10);
     assert_non_null(found);
     assert_true(memory_files_damage(&fixture->disk, SEGMENT, (uint64_t)(found - content) + 3, 0x01));

@@ -319,6 +319,43 @@ static void test_the_gateway_stops_while_events_flow(void **state)
         ws_client_close(&clients[i]);
 }
 
+/* The service goes on, as behind a gateway that is a process of its own. */
+static void test_each_subscription_is_told_where_to_go_on_when_the_gateway_stops(void **state)
+{
+    (void)state;
+    struct ws_client client;
+    fixture_start(NULL);
+    feed_serve(&(struct feed_options){.first = 3, .last = 7, .batch = 1});
+    open_socket(&client, "/ws");
+    ws_client_expect(&client, "\"position\":\"3\"");
+    for (unsigned i = 0; i < 4; i++)
+        ws_client_expect(&client, "\"event\"");
+    ws_client_expect(&client, "caught_up");
+    feed_serve(&(struct feed_options){.first = 1, .last = 2, .batch = 2});
+    ws_client_send(&client, "{\"action\":\"subscribe\",\"id\":\"x\"}");
+    while (strstr(ws_client_next(&client), "caught_up") == NULL)
+        continue;
+    fixture_stop();
+    bool told[2] = {false, false};
+    for (unsigned i = 0; i < 2; i++) {
+        const char *text = ws_client_next(&client);
+        assert_non_null(text);
+        if (strcmp(text, "{\"type\":\"closing\",\"subscription\":\"default\","
+                         "\"closing\":{\"reason\":\"SHUTTING_DOWN\",\"position\":\"7\"}}") == 0)
+            told[0] = true;
+        else if (strcmp(text, "{\"type\":\"closing\",\"subscription\":\"x\","
+                              "\"closing\":{\"reason\":\"SHUTTING_DOWN\",\"position\":\"2\"}}") == 0)
+            told[1] = true;
+        else
+            fail_msg("%s", text);
+    }
+    assert_true(told[0]);
+    assert_true(told[1]);
+    assert_null(ws_client_next(&client));
+    assert_int_equal(client.close_code, 1001);
+    ws_client_close(&client);
+}
+
 static void test_an_idle_connection_is_told_that_the_gateway_stops(void **state)
 {
     (void)state;
@@ -339,22 +376,106 @@ static char authorization[64];
 
 static void note_authorization(struct call *call, const ProtobufCMessage *request)
 {
-    const struct status status = status_reason(REASON_UNAUTHENTICATED, "no");
+    const struct status status = status_reason(REASON_RATE_LIMITED, "no");
     (void)request;
     snprintf(authorization, sizeof authorization, "%.*s on %s", BYTES_FORMAT(call_authorization(call)),
              call_transport(call));
     call_finish(call, &status);
 }
 
+/* What the interceptors of the service do: the verdict on a token. */
+static void judge(void *context)
+{
+    struct call *call = context;
+    const struct status status = status_reason(REASON_UNAUTHENTICATED, "the token is not known");
+    if (bytes_equal(call_authorization(call), BYTES_LITERAL("Bearer good")) &&
+        strcmp(call_transport(call), "websocket") == 0)
+        call_reply_bytes(call, BYTES_NONE);
+    else
+        call_finish(call, &status);
+}
+
+static void judge_now(struct call *call, const ProtobufCMessage *request)
+{
+    (void)request;
+    judge(call);
+}
+
+static void judge_later(struct call *call, const ProtobufCMessage *request)
+{
+    (void)request;
+    fixture_later(judge, call);
+}
+
 static void test_the_handshakes_authorization_reaches_the_call(void **state)
 {
     (void)state;
     struct ws_client client;
+    fixture_handle(METHOD_SYSTEM_SERVICE_GET_INFO, judge_now);
     fixture_handle(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE, note_authorization);
-    assert_int_equal(ws_client_open(&client, fixture_port(), "/ws", "Authorization: Bearer x\r\n"), 101);
-    ws_client_expect(&client, "\"code\":\"UNAUTHENTICATED\"");
-    assert_string_equal(authorization, "Bearer x on websocket");
+    assert_int_equal(ws_client_open(&client, fixture_port(), "/ws", "Authorization: Bearer good\r\n"), 101);
+    ws_client_expect(&client, "\"code\":\"RESOURCE_EXHAUSTED\"");
+    assert_string_equal(authorization, "Bearer good on websocket");
     ws_client_close(&client);
+}
+
+static void test_a_token_that_is_not_accepted_is_refused_before_the_upgrade(void **state)
+{
+    (void)state;
+    fixture_handler *const judges[] = {judge_now, judge_later};
+    for (size_t i = 0; i < ARRAY_SIZE(judges); i++) {
+        struct ws_client client;
+        feed_serve(&(struct feed_options){.first = 1, .last = 1, .batch = 1});
+        fixture_handle(METHOD_SYSTEM_SERVICE_GET_INFO, judges[i]);
+        assert_int_equal(ws_client_open(&client, fixture_port(), "/ws", "Authorization: Bearer bad\r\n"),
+                         401);
+        const char *answer = raw_receive_until(client.fd, &client.in, "\"request_id\"");
+        assert_non_null(strstr(answer, "\r\nWWW-Authenticate: Bearer\r\n"));
+        assert_non_null(strstr(answer, "\r\nContent-Type: application/problem+json\r\n"));
+        assert_non_null(strstr(answer, "\"detail\":\"the token is not known\""));
+        ws_client_close(&client);
+        assert_int_equal(feed_count(), i);
+        assert_int_equal(ws_client_open(&client, fixture_port(), "/ws", "Authorization: Bearer good\r\n"),
+                         101);
+        ws_client_expect(&client, "\"position\":\"1\"");
+        ws_client_close(&client);
+    }
+}
+
+/* What is asked to judge a token must ask for no other role than what the socket is for. */
+static void test_the_verdict_is_of_the_role_that_subscribing_needs(void **state)
+{
+    (void)state;
+    assert_int_equal(schema_method(METHOD_SYSTEM_SERVICE_GET_INFO)->role,
+                     schema_method(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE)->role);
+}
+
+static void test_an_upstream_that_cannot_judge_lets_nobody_in(void **state)
+{
+    (void)state;
+    struct ws_client client; /* the fixture's methods are UNAVAILABLE */
+    assert_int_equal(ws_client_open(&client, fixture_port(), "/ws", "Authorization: Bearer good\r\n"), 503);
+    ws_client_close(&client);
+}
+
+/* Handshakes whose clients leave, and whose gateway stops, before the verdict has come. */
+static void test_clients_leave_before_the_verdict(void **state)
+{
+    (void)state;
+    fixture_start(NULL);
+    fixture_handle(METHOD_SYSTEM_SERVICE_GET_INFO, judge_later);
+    for (unsigned i = 0; i < 60; i++) {
+        const int fd = raw_connect(fixture_port());
+        raw_send_text(fd,
+                      "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                      "Authorization: Bearer good\r\n\r\n");
+        if (i % 2 == 0)
+            raw_reset(fd);
+        else
+            close(fd);
+    }
+    fixture_stop();
 }
 
 static void test_ws_can_have_a_port_of_its_own(void **state)
@@ -412,8 +533,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_large_event_goes_through, start, stop),
         cmocka_unit_test_setup_teardown(test_connections_close_while_events_flow, start, stop),
         cmocka_unit_test(test_the_gateway_stops_while_events_flow),
+        cmocka_unit_test(test_each_subscription_is_told_where_to_go_on_when_the_gateway_stops),
         cmocka_unit_test(test_an_idle_connection_is_told_that_the_gateway_stops),
         cmocka_unit_test_setup_teardown(test_the_handshakes_authorization_reaches_the_call, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_token_that_is_not_accepted_is_refused_before_the_upgrade,
+                                        start, stop),
+        cmocka_unit_test(test_the_verdict_is_of_the_role_that_subscribing_needs),
+        cmocka_unit_test_setup_teardown(test_an_upstream_that_cannot_judge_lets_nobody_in, start, stop),
+        cmocka_unit_test(test_clients_leave_before_the_verdict),
         cmocka_unit_test(test_ws_can_have_a_port_of_its_own),
         cmocka_unit_test(test_ws_can_be_off),
     };

@@ -197,8 +197,19 @@ static struct status on_upgrade(void *context, const struct http_request *reques
     return status_ok();
 }
 
+/* The test judges it. */
+static void on_handshake(void *context, struct http_exchange *exchange)
+{
+    (void)context;
+    exchange_listen(exchange, &watching, NULL);
+    hold(exchange);
+    count(&stage.requests);
+}
+
 static const struct front_handler_ops plain = {.on_request = on_request};
 static const struct front_handler_ops upgrading = {.on_request = on_request, .on_upgrade = on_upgrade};
+static const struct front_handler_ops judging = {
+    .on_request = on_request, .on_handshake = on_handshake, .on_upgrade = on_upgrade};
 
 static void start(const struct front_options *options)
 {
@@ -666,6 +677,61 @@ static void test_a_good_handshake_hands_the_socket_over(void **state)
     close(fd);
 }
 
+#define GOOD_HANDSHAKE "GET /ws HTTP/1.1\r\n" WS_HEAD WS_13 WS_KEY "\r\n"
+
+static void test_a_handshake_waits_for_its_verdict(void **state)
+{
+    (void)state;
+    start(&(struct front_options){.development = true, .handler = &judging});
+    struct buffer answer = buffer_make(0);
+    const int fd = raw_connect(front_port(front));
+    raw_send_text(fd, GOOD_HANDSHAKE);
+    wait_for(&stage.requests, 1);
+    exchange_respond(stage.held, 401, NULL, 0, BYTES_LITERAL("who is it?"));
+    assert_has(raw_receive_until(fd, &answer, "who is it?"), "HTTP/1.1 401 Unauthorized\r\n");
+    assert_int_equal(stage.upgraded_fd, -1);
+    raw_send_text(fd, GOOD_HANDSHAKE); /* a refusal leaves the connection as it was */
+    wait_for(&stage.requests, 2);
+    exchange_upgrade(stage.held);
+    assert_has(raw_receive_until(fd, &answer, "handed over"), "handed over");
+    wait_for(&stage.done, 2);
+    buffer_done(&answer);
+    close(stage.upgraded_fd);
+    close(fd);
+}
+
+static void test_data_while_a_handshake_waits_is_refused(void **state)
+{
+    (void)state;
+    start(&(struct front_options){.development = true, .handler = &judging});
+    struct buffer answer = buffer_make(0);
+    const int fd = raw_connect(front_port(front));
+    raw_send_text(fd, GOOD_HANDSHAKE "\x81");
+    wait_for(&stage.requests, 1);
+    exchange_upgrade(stage.held);
+    assert_has(raw_receive_until(fd, &answer, "wait for it"), "HTTP/1.1 400 Bad Request\r\n");
+    wait_for(&stage.done, 1);
+    assert_int_equal(stage.upgraded_fd, -1);
+    buffer_done(&answer);
+    close(fd);
+}
+
+static void test_a_client_that_leaves_while_its_handshake_waits(void **state)
+{
+    (void)state;
+    start(&(struct front_options){.development = true, .handler = &judging});
+    const int fd = raw_connect(front_port(front));
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    raw_send_text(fd, GOOD_HANDSHAKE);
+    wait_for(&stage.requests, 1);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    close(fd);
+    wait_for(&stage.closed, 1);
+    exchange_upgrade(stage.held);
+    wait_for(&stage.done, 1);
+    assert_int_equal(stage.upgraded_fd, -1);
+}
+
 #define WITH_PLAIN(test) cmocka_unit_test_setup_teardown(test, start_plain, stop)
 #define WITH_OWN(test)   cmocka_unit_test_teardown(test, stop)
 
@@ -696,6 +762,9 @@ int main(void)
         WITH_OWN(test_start_says_what_is_wrong_with_the_address),
         WITH_OWN(test_bad_handshakes_are_refused_by_http),
         WITH_OWN(test_a_good_handshake_hands_the_socket_over),
+        WITH_OWN(test_a_handshake_waits_for_its_verdict),
+        WITH_OWN(test_data_while_a_handshake_waits_is_refused),
+        WITH_OWN(test_a_client_that_leaves_while_its_handshake_waits),
     };
     return cmocka_run_group_tests_name("front", tests, NULL, NULL);
 }
