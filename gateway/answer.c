@@ -3,10 +3,37 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/compress.h"
 #include "gateway/fault_pointers_internal.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/http/problem.h"
 #include "gateway/transcode/transcode.h"
+
+/* --- bodies --- */
+
+/* A strong ETag names the bytes of one representation and comes back in If-Match, so what has one stays as it is. */
+static bool has_tag(const struct answer_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++)
+        if (bytes_equal(headers->items[i].name, BYTES_LITERAL("ETag")))
+            return true;
+    return false;
+}
+
+void respond_body(struct http_exchange *exchange, int http_status, struct answer_headers *headers,
+                  struct bytes body)
+{
+    struct buffer packed = buffer_make(0);
+    if (body.size_bytes >= COMPRESS_LEAST_BYTES && !has_tag(headers)) {
+        add_header(headers, "Vary", BYTES_LITERAL("Accept-Encoding"));
+        if (wants_gzip(exchange_request(exchange)) && gzip_whole(body, &packed)) {
+            add_header(headers, "Content-Encoding", BYTES_LITERAL("gzip"));
+            body = buffer_bytes(&packed);
+        }
+    }
+    exchange_respond(exchange, http_status, headers->items, headers->count, body);
+    buffer_done(&packed);
+}
 
 /* --- failures --- */
 
@@ -27,6 +54,10 @@ void respond_problem_at(struct http_exchange *exchange, const struct schema_rout
     add_cors(&headers, http);
     if (allow != NULL)
         add_header(&headers, "Allow", bytes_of_text(allow));
+    if (code == 401) /* RFC 9110 11.6.1 */
+        add_header(&headers, "WWW-Authenticate", BYTES_LITERAL("Bearer"));
+    if (code == 415 && !body_is_plain(http)) /* RFC 9110 12.5.3 */
+        add_header(&headers, "Accept-Encoding", BYTES_LITERAL("identity"));
     if (status->retry_after_ms > 0) {
         (void)snprintf(seconds, sizeof seconds, "%d", (status->retry_after_ms - 1) / 1000 + 1); /* fits */
         add_header(&headers, "Retry-After", bytes_of_text(seconds));
@@ -34,8 +65,7 @@ void respond_problem_at(struct http_exchange *exchange, const struct schema_rout
     struct buffer body = buffer_make(0);
     problem_write_at(&body, status, code, http->request_id,
                      fault_pointers(http->arena, http, route, status->faults));
-    exchange_respond(exchange, code, headers.items, headers.count,
-                     body.failed ? BYTES_NONE : buffer_bytes(&body));
+    respond_body(exchange, code, &headers, body.failed ? BYTES_NONE : buffer_bytes(&body));
     buffer_done(&body);
 }
 
@@ -141,7 +171,7 @@ void answer_reply(struct gateway_call *call, struct bytes reply, int http_status
         add_location(&headers, http->arena, call->method, reply);
     if (status.code == STATUS_OK) {
         call->answered = true;
-        exchange_respond(call->exchange, code, headers.items, headers.count, buffer_bytes(&json));
+        respond_body(call->exchange, code, &headers, buffer_bytes(&json));
     } else {
         answer_problem(call, &status, 0);
     }

@@ -60,6 +60,11 @@ static void serve_route(struct gateway *gateway, struct http_exchange *exchange,
                "the body must be JSON; send Content-Type: application/json");
         return;
     }
+    if (http->body.size_bytes > 0 && !body_is_plain(http)) {
+        refuse(exchange, 415, STATUS_INVALID_ARGUMENT,
+               "the body is compressed; send it as it is, without Content-Encoding");
+        return;
+    }
     if (!choose_form(http, method, &form)) {
         refuse(
             exchange, 406, STATUS_INVALID_ARGUMENT,
@@ -81,7 +86,16 @@ static void serve_route(struct gateway *gateway, struct http_exchange *exchange,
         return;
     }
     call->first_request_bytes = call->wire.size_bytes;
-    gateway_call_start(call);
+    if (!method->server_stream) {
+        gateway_call_start(call);
+        return;
+    }
+    if (!gateway->draining)
+        link_append(&gateway->streams, &call->stream);
+    gateway_call_start(
+        call); /* what it answers is told to the call on this thread only, so it is still there */
+    if (gateway->draining)
+        gateway_call_stop(call);
 }
 
 /* --- paths of the gateway itself --- */
@@ -93,7 +107,7 @@ static void serve_text(struct gateway *gateway, struct http_exchange *exchange, 
     (void)gateway; /* the same for all */
     add_header(&headers, "Content-Type", bytes_of_text(type));
     add_cors(&headers, exchange_request(exchange));
-    exchange_respond(exchange, 200, headers.items, headers.count, body);
+    respond_body(exchange, 200, &headers, body);
 }
 
 static void serve_live(struct gateway *gateway, struct http_exchange *exchange)
@@ -177,14 +191,58 @@ static void on_request(void *context, struct http_exchange *exchange)
         serve_route(gateway, exchange, &match);
 }
 
+/*
+ * A WebSocket's first subscription is answered by frames, so a token that is not accepted must be found before. Who
+ * may read may subscribe, and GetInfo is the cheapest call that asks for no more: its end is the verdict on the token.
+ */
+static void on_handshake(void *context, struct http_exchange *exchange)
+{
+    struct gateway *gateway = context;
+    const struct http_request *http = exchange_request(exchange);
+    const struct status status = gateway_ws_check(http);
+    if (status.code != STATUS_OK) {
+        respond_problem(exchange, &status, 0, NULL);
+        return;
+    }
+    if (http_request_header_count(http, "authorization", NULL) == 0) {
+        exchange_upgrade(exchange);
+        return;
+    }
+    struct gateway_call *call =
+        gateway_call_make(gateway, exchange, schema_method(METHOD_SYSTEM_SERVICE_GET_INFO));
+    if (call == NULL) {
+        refuse_memory(exchange);
+        return;
+    }
+    call->form = ANSWER_SOCKET;
+    call->request.transport = "websocket";
+    gateway_call_start(call);
+}
+
 static struct status on_upgrade(void *context, const struct http_request *request, int fd)
 {
     struct gateway *gateway = context;
     return gateway_ws_adopt(gateway, request, fd);
 }
 
-static const struct front_handler_ops handler_with_websocket = {on_request, on_upgrade};
-static const struct front_handler_ops handler_without_websocket = {on_request, NULL};
+/* Afterwards none is in the ring: their ends may come when the gateway is gone. */
+static void on_drain(void *context)
+{
+    struct gateway *gateway = context;
+    gateway->draining = true;
+    while (!link_is_alone(&gateway->streams)) {
+        struct gateway_call *call = LINK_OWNER(gateway->streams.next, struct gateway_call, stream);
+        link_remove(&call->stream);
+        gateway_call_stop(call);
+    }
+}
+
+static const struct front_handler_ops handler_of_all = {
+    .on_request = on_request, .on_handshake = on_handshake, .on_upgrade = on_upgrade, .on_drain = on_drain};
+static const struct front_handler_ops handler_without_websocket = {.on_request = on_request,
+                                                                   .on_drain = on_drain};
+static const struct front_handler_ops handler_of_websocket = {
+    .on_request = on_request, .on_handshake = on_handshake, .on_upgrade = on_upgrade};
 
 /* --- life --- */
 
@@ -199,7 +257,7 @@ static struct status start_parts(struct gateway *gateway, const struct gateway_o
         .development = options->development,
         .allowed_origins = options->allowed_origins,
         .allowed_origin_count = options->allowed_origin_count,
-        .handler = here ? &handler_with_websocket : &handler_without_websocket,
+        .handler = here ? &handler_of_all : &handler_without_websocket,
         .context = gateway,
     };
     if (options->websocket)
@@ -208,7 +266,7 @@ static struct status start_parts(struct gateway *gateway, const struct gateway_o
     if (!options->websocket || here)
         return status_ok();
     front.port = options->websocket_port;
-    front.handler = &handler_with_websocket;
+    front.handler = &handler_of_websocket;
     front.websocket_only = true;
     return front_start(&front, gateway->log, gateway->clock, entropy, &gateway->websocket_front);
 }
@@ -222,6 +280,7 @@ struct status gateway_start(const struct gateway_options *options, struct upstre
     gateway->upstream = upstream;
     gateway->log = log;
     gateway->clock = clock;
+    link_init(&gateway->streams);
     struct status status = start_parts(gateway, options, entropy);
     if (status.code != STATUS_OK) {
         gateway_stop(gateway, 0);

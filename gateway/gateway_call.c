@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "gateway/compress.h"
 #include "gateway/gateway_internal.h"
 
 /* Longer than any handler waits by itself (min_position: 5 s). */
@@ -30,6 +31,7 @@ static void call_unref(struct gateway_call *call)
     if (atomic_fetch_sub(&call->references, 1) != 1)
         return;
     (void)pthread_mutex_destroy(&call->lock); /* nobody is left to hold it */
+    gzip_free(call->gzip);
     free(call);
 }
 
@@ -49,8 +51,39 @@ void answer_reset(struct gateway_call *call)
 
 void answer_end(struct gateway_call *call)
 {
+    struct buffer trailer = buffer_make(0);
+    const bool whole = call->gzip == NULL || gzip_end(call->gzip, &trailer);
+    if (whole && trailer.size_bytes > 0)
+        (void)exchange_write(call->exchange, buffer_bytes(&trailer)); /* nothing follows that would wait */
+    buffer_done(&trailer);
     call->answered = true;
-    exchange_end(call->exchange);
+    if (whole)
+        exchange_end(call->exchange);
+    else
+        exchange_reset(call->exchange);
+}
+
+/* --- content coding of streams --- */
+
+void answer_begin(struct gateway_call *call, struct answer_headers *headers)
+{
+    add_header(headers, "Vary", BYTES_LITERAL("Accept-Encoding"));
+    if (wants_gzip(exchange_request(call->exchange)))
+        call->gzip = gzip_new(); /* without memory for it, it goes as it is */
+    if (call->gzip != NULL)
+        add_header(headers, "Content-Encoding", BYTES_LITERAL("gzip"));
+    exchange_begin(call->exchange, 200, headers->items, headers->count);
+}
+
+bool answer_encode(struct gateway_call *call, struct buffer *piece)
+{
+    if (call->gzip == NULL)
+        return true;
+    struct buffer packed = buffer_make(0);
+    const bool good = gzip_add(call->gzip, buffer_bytes(piece), &packed);
+    buffer_done(piece);
+    *piece = packed;
+    return good;
 }
 
 /* --- the upstream's events, on any thread --- */
@@ -77,6 +110,16 @@ static void answer_ready(struct gateway_call *call, const struct status *status,
     answer_problem(call, &why, 503);
 }
 
+static void answer_handshake(struct gateway_call *call, const struct status *status, int http_status)
+{
+    if (status->code != STATUS_OK) {
+        answer_problem(call, status, http_status);
+        return;
+    }
+    call->answered = true;
+    exchange_upgrade(call->exchange);
+}
+
 static void on_end(void *context, const struct status *status, struct bytes reply, int http_status)
 {
     struct gateway_call *call = context;
@@ -89,6 +132,8 @@ static void on_end(void *context, const struct status *status, struct bytes repl
         answer_stream_end(call, status);
     else if (call->form == ANSWER_READY)
         answer_ready(call, status, http_status);
+    else if (call->form == ANSWER_SOCKET)
+        answer_handshake(call, status, http_status);
     else if (status->code != STATUS_OK && call->begun)
         answer_reset(call); /* in the middle of the pages: never ended as if complete */
     else if (status->code != STATUS_OK)
@@ -213,9 +258,21 @@ static void on_closed(void *context)
     upstream_release(current);
 }
 
+void gateway_call_stop(struct gateway_call *call)
+{
+    atomic_store(&call->stopping, true);
+    pthread_mutex_lock(&call->lock);
+    struct upstream_call *current = current_ref(call);
+    pthread_mutex_unlock(&call->lock);
+    if (current != NULL)
+        upstream_cancel(current);
+    upstream_release(current);
+}
+
 static void on_done(void *context)
 {
     struct gateway_call *call = context;
+    link_remove(&call->stream);
     pthread_mutex_lock(&call->lock);
     call->closed = true;
     struct upstream_call *current = current_ref(call); /* a stream that was reset in its middle */
@@ -239,6 +296,9 @@ struct gateway_call *gateway_call_make(struct gateway *gateway, struct http_exch
     call->gateway = gateway;
     call->exchange = exchange;
     call->method = method;
+    link_init(&call->stream);
+    atomic_init(&call->stopping, false);
+    call->told_position = -1;
     call->wire = buffer_in(http->arena, 0);
     call->request = (struct upstream_request){
         .method = (enum schema_method_id)(method - schema_methods),

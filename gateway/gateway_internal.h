@@ -3,7 +3,8 @@
  *
  *     gateway.c       start and stop; where a request goes
  *     router.c        path and verb → route
- *     negotiate.c     Accept → form of the answer; CORS
+ *     negotiate.c     Accept → form of the answer; content codings; CORS
+ *     compress.c      gzip
  *     query.c         query string → packed fields
  *     request.c       body, path, query and headers → the packed request
  *     gateway_call.c  the request's way through the upstream; its cancellation; the walk over pages
@@ -17,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/list.h"
 #include "gateway/gateway.h"
 #include "gateway/http/exchange.h"
 #include "gateway/router_internal.h"
@@ -29,6 +31,10 @@ struct gateway {
     struct front *front;
     struct front *websocket_front;       /* NULL: /ws is on `front` or off */
     struct websocket_server *websockets; /* NULL = off */
+
+    /* The thread of `front` only. */
+    struct link streams; /* SSE and NDJSON that go on until their client, or the gateway, ends them */
+    bool draining;
 };
 
 /* --- headers, negotiation --- */
@@ -45,6 +51,9 @@ void add_header(struct answer_headers *headers, const char *name, struct bytes v
 void add_cors(struct answer_headers *headers, const struct http_request *http);
 /* The answer to OPTIONS, also to a browser's preflight. */
 void respond_options(struct http_exchange *exchange, const char *allow);
+/* exchange_respond; a large body is compressed for who wants it. */
+void respond_body(struct http_exchange *exchange, int http_status, struct answer_headers *headers,
+                  struct bytes body);
 /* A failure as problem+json; http_status 0 = the status' own. `allow` NULL = no such header. */
 void respond_problem(struct http_exchange *exchange, const struct status *status, int http_status,
                      const char *allow);
@@ -58,10 +67,16 @@ enum answer_form {
     ANSWER_SSE,    /* a stream as Server-Sent Events */
     ANSWER_NDJSON, /* a stream as NDJSON */
     ANSWER_READY,  /* /readyz over GetHealth */
+    ANSWER_SOCKET, /* a WebSocket handshake, let through when GetInfo is answered */
 };
 
 /* False: nothing that the client accepts can be given. */
 bool choose_form(const struct http_request *http, const struct schema_method *method, enum answer_form *ret);
+
+/* Does Accept-Encoding prefer gzip? */
+bool wants_gzip(const struct http_request *http);
+/* False: the request's Content-Encoding says that its body is compressed. */
+bool body_is_plain(const struct http_request *http);
 
 /* --- a request on its way --- */
 
@@ -75,13 +90,18 @@ struct gateway_call {
     atomic_uint references; /* the exchange's, one of an upstream call under way, one of a walk */
     struct gateway *gateway;
     struct http_exchange *exchange;   /* not touched once `answered` */
-    const struct schema_route *route; /* NULL for ANSWER_READY */
+    const struct schema_route *route; /* NULL for ANSWER_READY and ANSWER_SOCKET */
     const struct schema_method *method;
     enum answer_form form;
     struct upstream_request request;
     struct buffer wire;         /* the packed request, in the exchange's arena */
     size_t first_request_bytes; /* ANSWER_PAGES: of `wire` without the token of a later page */
+    struct link stream;         /* in gateway->streams, until on_done or on_drain; the front's thread only */
     bool begun;                 /* the stream's head is out */
+    struct gzip *gzip;          /* of a stream or of pages whose client wants it; else NULL */
+    bool told_closing;          /* its client knows that the stream ends, and why */
+    int64_t told_position;      /* the last one that its client knows; -1: none */
+    atomic_bool stopping;       /* the gateway has cancelled it and its client is still to be told */
     bool answered;              /* the finishing call was made */
 
     pthread_mutex_t lock;          /* guards what follows; a leaf */
@@ -98,11 +118,18 @@ struct gateway_call *gateway_call_make(struct gateway *gateway, struct http_exch
                                        const struct schema_method *method);
 /* Starts the upstream call of `call->wire`. Any thread. */
 void gateway_call_start(struct gateway_call *call);
+/* The gateway stops: ends a stream so that its client is told. On the front's thread. */
+void gateway_call_stop(struct gateway_call *call);
 
 /* Finishing calls. */
 void answer_problem(struct gateway_call *call, const struct status *status, int http_status);
 void answer_reset(struct gateway_call *call);
 void answer_end(struct gateway_call *call);
+
+/* The head of a stream or of pages; all of it is compressed, when the client wants that. */
+void answer_begin(struct gateway_call *call, struct answer_headers *headers);
+/* Compresses a piece in place, if need be. False when out of memory: the answer cannot go on. */
+bool answer_encode(struct gateway_call *call, struct buffer *piece);
 
 /* answer.c */
 void answer_reply(struct gateway_call *call, struct bytes reply, int http_status); /* a unary reply as JSON */

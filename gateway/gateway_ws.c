@@ -14,6 +14,7 @@
  */
 #include "gateway/gateway_ws_internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,10 @@ struct subscription {
     struct subscription *next; /* guarded by the socket's lock */
     char id[SUBSCRIPTION_ID_MAX + 1];
     struct upstream_call *call; /* one reference, given back when the subscription is freed */
-    bool stopping;              /* guarded by the socket's lock: unsubscribe was asked for */
+    /* Guarded by the socket's lock. */
+    bool stopping;    /* unsubscribe was asked for */
+    bool told_end;    /* "closing" was sent: nothing follows it */
+    int64_t position; /* of the last frame sent; -1: none was */
 };
 
 struct socket {
@@ -53,8 +57,8 @@ struct socket {
     struct buffer texts;
 
     /*
-     * Guards the list and `closed`. Frames that say whether a name is taken are sent under it, so that they
-     * go out in the order of what they tell: ws_send only copies, and takes but its own lock.
+     * Guards the list and `closed`. Frames are sent under it, so that they go out in the order of what they tell:
+     * that a name is taken, how far a subscription has come. ws_send only copies, and takes but its own lock.
      */
     pthread_mutex_t lock;
     struct subscription *subscriptions;
@@ -111,9 +115,26 @@ static void send_error(struct socket *socket, const char *subscription, const st
     (void)frame_send(socket, &frame); /* as above */
 }
 
+/* Takes the frame. False also when the subscription has ended for the client. */
+static bool send_item_frame(struct subscription *subscription, const struct stream_item *item,
+                            struct buffer *frame)
+{
+    struct socket *socket = subscription->socket;
+    bool room = false;
+    pthread_mutex_lock(&socket->lock);
+    if (!subscription->told_end) {
+        room = frame_send(socket, frame);
+        subscription->position = item->position;
+        subscription->told_end = item->part == PART_CLOSING;
+    }
+    pthread_mutex_unlock(&socket->lock);
+    buffer_done(frame);
+    return room;
+}
+
 static bool send_item(void *context, const struct stream_item *item)
 {
-    const struct subscription *subscription = context;
+    struct subscription *subscription = context;
     struct buffer frame = buffer_make(0);
     frame_begin(&frame, item->name, subscription->id);
     buffer_add_text(&frame, item->part == PART_EVENT     ? ",\"event\":"
@@ -121,12 +142,26 @@ static bool send_item(void *context, const struct stream_item *item)
                                                          : ",\"checkpoint\":");
     struct status status = transcode_to_json(item->message, item->wire, &frame);
     if (status.code == STATUS_OK)
-        return frame_send(subscription->socket, &frame);
+        return send_item_frame(subscription, item, &frame);
     /* What cannot be shown must not be stepped over. */
     buffer_done(&frame);
     send_error(subscription->socket, subscription->id, &status);
     ws_close(subscription->socket->connection, CLOSE_OUR_FAULT, "an event cannot be shown");
     return false;
+}
+
+/* Under the lock. What the service says when it stops, said by the gateway, which may stop alone. */
+static void send_closing(struct subscription *subscription)
+{
+    /* Who was told of no position goes on from where he began. */
+    if (subscription->told_end || subscription->position < 0)
+        return;
+    subscription->told_end = true;
+    struct buffer frame = buffer_make(0);
+    frame_begin(&frame, "closing", subscription->id);
+    buffer_printf(&frame, ",\"closing\":{\"reason\":\"SHUTTING_DOWN\",\"position\":\"%" PRId64 "\"}",
+                  subscription->position);
+    (void)frame_send(subscription->socket, &frame); /* the last one: nobody waits for room */
 }
 
 /* --- a subscription's call, on any thread --- */
@@ -157,9 +192,9 @@ static void on_end(void *context, const struct status *status, struct bytes repl
     const bool last = socket->subscription_count == 0;
     if (socket->closed) {
         /* nobody is there to be told */
-    } else if (subscription->stopping) {
+    } else if (subscription->stopping && !subscription->told_end) {
         send_simple(socket, "unsubscribed", subscription->id);
-    } else if (status->code != STATUS_OK) {
+    } else if (status->code != STATUS_OK && !subscription->told_end) {
         send_error(socket, subscription->id, status);
     } else if (last) {
         ws_close(socket->connection, CLOSE_GOING_AWAY, "the service ended the last subscription");
@@ -174,10 +209,11 @@ static const struct upstream_events subscription_events = {on_message, on_end};
 
 /* --- subscribing, on the WebSocket thread --- */
 
+/* Under the lock. A name is free as soon as the client was told of the end, which the call's own may follow late. */
 static struct subscription *find(const struct socket *socket, const char *id)
 {
     for (struct subscription *at = socket->subscriptions; at != NULL; at = at->next)
-        if (strcmp(at->id, id) == 0)
+        if (!at->told_end && strcmp(at->id, id) == 0)
             return at;
     return NULL;
 }
@@ -233,6 +269,7 @@ static struct status subscribe(struct socket *socket, struct bytes id, struct by
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for another subscription");
     memcpy(subscription->id, id.data, id.size_bytes);
     subscription->socket = socket;
+    subscription->position = -1;
     subscription->call = call_make(socket, subscription);
     struct status status = subscription->call == NULL
                                ? status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for another subscription")
@@ -400,6 +437,17 @@ static void on_writable(void *socket_context)
         each_call(socket_context, upstream_writable);
 }
 
+static void on_stopping(void *socket_context)
+{
+    struct socket *socket = socket_context;
+    if (socket == NULL)
+        return;
+    pthread_mutex_lock(&socket->lock);
+    for (struct subscription *at = socket->subscriptions; at != NULL; at = at->next)
+        send_closing(at);
+    pthread_mutex_unlock(&socket->lock);
+}
+
 static void on_closed(void *socket_context)
 {
     struct socket *socket = socket_context;
@@ -412,7 +460,7 @@ static void on_closed(void *socket_context)
     socket_release(socket);
 }
 
-static const struct websocket_ops websocket_ops = {on_open, on_text, on_writable, on_closed};
+static const struct websocket_ops websocket_ops = {on_open, on_text, on_writable, on_stopping, on_closed};
 
 /* --- life --- */
 
@@ -433,11 +481,15 @@ void gateway_ws_stop(struct gateway *gateway, int64_t drain_ms)
     websocket_server_stop(gateway->websockets, drain_ms);
 }
 
-struct status gateway_ws_adopt(struct gateway *gateway, const struct http_request *request, int fd)
+struct status gateway_ws_check(const struct http_request *request)
 {
     struct buffer wire = buffer_in(request->arena, 0);
     bool wanted = false;
-    STATUS_TRY(default_filter(request->arena, request->query, &wire, &wanted));
+    return default_filter(request->arena, request->query, &wire, &wanted);
+}
+
+struct status gateway_ws_adopt(struct gateway *gateway, const struct http_request *request, int fd)
+{
     const struct websocket_handshake handshake = {
         .key = http_request_header(request, "sec-websocket-key"),
         .path = request->path,

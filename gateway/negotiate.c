@@ -1,4 +1,4 @@
-/* What the client accepts (RFC 9110 12.5.1), and what a browser of another origin may see (Fetch, CORS). */
+/* What the client accepts (RFC 9110 12.5), and what a browser of another origin may see (Fetch, CORS). */
 #include <string.h>
 #include <strings.h>
 
@@ -108,6 +108,35 @@ bool choose_form(const struct http_request *http, const struct schema_method *me
         return true;
     }
     return usual.quality > 0;
+}
+
+/* The weight of a content coding, -1 when nothing names it. */
+static int quality_of_coding(struct bytes accept, const char *coding)
+{
+    int quality = -1;
+    while (accept.size_bytes > 0) {
+        struct bytes entry = next_part(&accept, ',');
+        if (text_is(next_part(&entry, ';'), coding))
+            quality = quality_of(trim(entry));
+    }
+    return quality;
+}
+
+bool wants_gzip(const struct http_request *http)
+{
+    const struct bytes accept = http_request_header(http, "accept-encoding");
+    int quality = quality_of_coding(accept, "gzip");
+    if (quality < 0)
+        quality = quality_of_coding(accept, "x-gzip"); /* the same, RFC 9110 8.4.1.3 */
+    if (quality < 0)
+        quality = quality_of_coding(accept, "*");
+    return quality > 0 && quality >= quality_of_coding(accept, "identity");
+}
+
+bool body_is_plain(const struct http_request *http)
+{
+    const struct bytes codings = http_request_header(http, "content-encoding");
+    return codings.size_bytes == 0 || text_is(codings, "identity");
 }
 
 /* --- CORS --- */

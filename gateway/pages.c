@@ -45,7 +45,7 @@ static void begin(struct gateway_call *call, struct bytes reply)
     add_reply_headers(&headers, http->arena, call->method->reply, reply);
     add_cors(&headers, http);
     add_header(&headers, "Content-Type", BYTES_LITERAL("application/x-ndjson"));
-    exchange_begin(call->exchange, 200, headers.items, headers.count);
+    answer_begin(call, &headers);
 }
 
 /* The request again, with the token of the next page in place of the former. */
@@ -90,7 +90,9 @@ void answer_page(struct gateway_call *call, struct bytes reply)
         answer_problem(call, &status, 0);
     } else {
         begin(call, reply);
-        if (token.size_bytes > 0) {
+        if (!answer_encode(call, &lines)) {
+            answer_reset(call);
+        } else if (token.size_bytes > 0) {
             write_and_go_on(call, buffer_bytes(&lines));
         } else {
             (void)exchange_write(call->exchange, buffer_bytes(&lines)); /* nothing follows that would wait */

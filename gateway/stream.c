@@ -9,9 +9,11 @@
 /* Field numbers of strata.v1.SubscribeResponse, Event and Checkpoint that the stream's forms need. */
 enum {
     RESPONSE_BATCH = 1,
+    RESPONSE_CLOSING = 5,
     BATCH_EVENTS = 1,
     EVENT_POSITION = 6,
     CHECKPOINT_POSITION = 1,
+    CLOSING_REASON = 1,
     CLOSING_POSITION = 2
 };
 
@@ -23,7 +25,7 @@ static const struct {
     {2, PART_CAUGHT_UP, "caught_up"},
     {3, PART_CHECKPOINT, "checkpoint"},
     {4, PART_FELL_BEHIND, "fell_behind"},
-    {5, PART_CLOSING, "closing"},
+    {RESPONSE_CLOSING, PART_CLOSING, "closing"},
 };
 
 bool find_wire_field(struct bytes wire, uint32_t number, struct wire_field *ret)
@@ -102,6 +104,8 @@ struct writing {
     enum answer_form form;
     struct buffer text;
     struct status status;
+    int64_t position; /* of the last item */
+    bool closing;     /* the stream's end was among them */
 };
 
 /*
@@ -114,6 +118,8 @@ static bool write_item(void *context, const struct stream_item *item)
     struct buffer *text = &writing->text;
     if (writing->status.code != STATUS_OK)
         return false;
+    writing->position = item->position;
+    writing->closing |= item->part == PART_CLOSING;
     if (writing->form == ANSWER_SSE) {
         if (item->part != PART_EVENT)
             buffer_printf(text, "event: %s\n", item->name);
@@ -144,30 +150,52 @@ static void begin(struct gateway_call *call)
                                         : BYTES_LITERAL("application/x-ndjson"));
     add_header(&headers, "Cache-Control", BYTES_LITERAL("no-store"));
     add_header(&headers, "X-Accel-Buffering", BYTES_LITERAL("no")); /* a proxy must not hold events back */
-    exchange_begin(call->exchange, 200, headers.items, headers.count);
+    answer_begin(call, &headers);
 }
 
 bool answer_message(struct gateway_call *call, struct bytes message)
 {
-    struct writing writing = {call->form, buffer_make(0), status_ok()};
+    struct writing writing = {
+        .form = call->form, .text = buffer_make(0), .status = status_ok(), .position = call->told_position};
     assert(call->method == schema_method(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE)); /* no other has a route */
     if (call->answered)
         return false;
     begin(call);
     (void)stream_items(message, write_item, &writing); /* room is asked for once, below */
-    const bool whole = writing.status.code == STATUS_OK && !writing.text.failed;
+    const bool whole =
+        writing.status.code == STATUS_OK && !writing.text.failed && answer_encode(call, &writing.text);
     const bool room = whole && exchange_write(call->exchange, buffer_bytes(&writing.text));
     buffer_done(&writing.text);
+    call->told_position = writing.position;
+    call->told_closing |= writing.closing;
     if (!whole)
         answer_reset(call); /* what cannot be shown must not be stepped over; on_done cancels the call */
     return room;
 }
 
+/* What the service says when it stops, said by the gateway, which stops alone. */
+static void write_closing(struct gateway_call *call)
+{
+    uint8_t memory[2][64];
+    struct buffer closing = {
+        .data = memory[0], .capacity_bytes = sizeof memory[0], .limit_bytes = sizeof memory[0]};
+    struct buffer response = {
+        .data = memory[1], .capacity_bytes = sizeof memory[1], .limit_bytes = sizeof memory[1]};
+    wire_put_bytes(&closing, CLOSING_REASON, BYTES_LITERAL("SHUTTING_DOWN"));
+    wire_put_uint(&closing, CLOSING_POSITION, (uint64_t)call->told_position);
+    wire_put_bytes(&response, RESPONSE_CLOSING, buffer_bytes(&closing));
+    (void)answer_message(call, buffer_bytes(&response)); /* the last one: nobody waits for room */
+}
+
 void answer_stream_end(struct gateway_call *call, const struct status *status)
 {
+    /* A client that knows no position goes on from where it began. */
+    const bool stopped = atomic_load(&call->stopping) && status->code == STATUS_CANCELLED;
+    if (stopped && call->told_position >= 0 && !call->told_closing)
+        write_closing(call);
     if (call->answered)
         return;
-    if (status->code == STATUS_OK) {
+    if (status->code == STATUS_OK || stopped) {
         begin(call);
         answer_end(call);
     } else if (call->begun) {

@@ -233,6 +233,11 @@ void exchange_reset(struct http_exchange *exchange)
     finish(exchange, ANSWER_RESET);
 }
 
+void exchange_upgrade(struct http_exchange *exchange)
+{
+    finish(exchange, ANSWER_UPGRADE);
+}
+
 /* --- the front's side --- */
 
 bool exchange_process(struct http_exchange *exchange)

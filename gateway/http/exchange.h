@@ -7,9 +7,10 @@
  *     exchange_respond(…)                                        an answer that is all there, or
  *     exchange_begin(…) → exchange_write(…) … → exchange_end()   a stream, or at any time
  *     exchange_reset()                                           the answer cannot be completed
+ *     exchange_upgrade()                                         a WebSocket handshake is let through
  *
  * Life      Valid from on_request until the handler's finishing call: exactly one of exchange_respond,
- *           exchange_end, exchange_reset, made exactly once, also when the client is gone
+ *           exchange_end, exchange_reset, exchange_upgrade, made exactly once, also when the client is gone
  *           (it then has no effect on the wire). After it the handler must not touch the exchange, unless it
  *           holds a reference of its own (exchange_ref). The request and its arena live as long as the
  *           exchange. `on_done` is the last callback: after it nothing refers to the handler's context.
@@ -119,3 +120,9 @@ void exchange_end(struct http_exchange *exchange);
  * that ends as if it were whole; finishes the exchange. Before exchange_begin it sends nothing and closes.
  */
 void exchange_reset(struct http_exchange *exchange);
+
+/*
+ * Of an exchange that on_handshake was given: on_upgrade gets its socket, unless the client has gone; finishes
+ * the exchange.
+ */
+void exchange_upgrade(struct http_exchange *exchange);

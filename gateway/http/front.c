@@ -195,6 +195,8 @@ static void drain_begin(struct front *front)
     front->drain_due_us = front->now_us + atomic_load(&front->drain_ms) * 1000;
     front->abandon_due_us = front->drain_due_us + FRONT_ABANDON_MS * INT64_C(1000);
     listener_close(front);
+    if (front->options.handler->on_drain != NULL)
+        front->options.handler->on_drain(front->options.context);
     connections_each(front, connection_drain);
 }
 

@@ -33,12 +33,21 @@ struct front_handler_ops {
 
     /*
      * A well-formed WebSocket handshake on the WebSocket path: GET, HTTP/1.1, version 13, a valid key, Host
-     * and Origin allowed. `request` is borrowed for the call. OK: `fd` (non-blocking) is the callee's, which
-     * sends the 101. Anything else (401, 400 of a query, 503 when full …) is answered as a problem and the
-     * front keeps the socket. NULL: the path is an ordinary one. Bytes sent behind the handshake before its
-     * answer were refused (RFC 6455 4.1: a client must wait), so there is never a rest to hand over.
+     * and Origin allowed. Answered now or later like any request, either with a refusal (exchange_respond) or
+     * by exchange_upgrade, which lets it through to on_upgrade. NULL: all are let through.
+     */
+    void (*on_handshake)(void *context, struct http_exchange *exchange);
+
+    /*
+     * A handshake that was let through. `request` is borrowed for the call. OK: `fd` (non-blocking) is the
+     * callee's, which sends the 101. Anything else (503 when full …) is answered as a problem and the front
+     * keeps the socket. NULL: the path is an ordinary one. Bytes sent behind the handshake before its answer
+     * are refused (RFC 6455 4.1: a client must wait), so there is never a rest to hand over.
      */
     struct status (*on_upgrade)(void *context, const struct http_request *request, int fd);
+
+    /* front_stop has begun: streams that would go on for ever can still be told, and end. NULL: nothing to tell. */
+    void (*on_drain)(void *context);
 };
 
 /* 0 stands for the default in brackets. */

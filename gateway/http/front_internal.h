@@ -40,9 +40,10 @@
 enum answer {
     ANSWER_NONE,
     ANSWER_STREAM, /* begun */
-    ANSWER_WHOLE,  /* complete: these three */
+    ANSWER_WHOLE,  /* complete: these four */
     ANSWER_ENDED,
     ANSWER_RESET,
+    ANSWER_UPGRADE, /* HTTP/1.1 only */
 };
 
 /* How a protocol carries answers; on the front's thread. */
@@ -235,6 +236,8 @@ void listener_close(struct front *front);
 
 /* h1_connection.c */
 void h1_connection_open(struct front *front, int fd, const char *peer);
+/* The handshake of its exchange was let through: hands the socket over, or answers why not. Detaches the exchange. */
+void h1_connection_upgrade(struct h1_connection *connection);
 /* Goes as far as what was read and what could be sent allow. */
 void h1_connection_proceed(struct h1_connection *connection);
 extern const struct connection_ops h1_connection_ops;

@@ -94,55 +94,64 @@ static bool head_is_allowed(struct h1_connection *connection, const struct reque
     struct http_refusal refusal;
     const char *extra = "";
     bool allowed = request_is_allowed(front, request, has_body, &refusal);
-    if (allowed && request_is_for_websocket(front, request)) {
+    if (allowed && request_is_for_websocket(front, request))
         allowed = websocket_handshake_is_valid(request, head->minor_version, has_body, &refusal, &extra);
-        if (allowed && unread(connection).size_bytes > 0) {
-            refusal = (struct http_refusal){400, status_error(STATUS_INVALID_ARGUMENT,
-                                                              "data follows the WebSocket handshake before "
-                                                              "its answer; wait for it")};
-            has_body = true;
-            allowed = false;
-        }
-    }
     if (!allowed)
         refuse(connection, &refusal, extra, !has_body);
     return allowed;
 }
 
-/* Hands the socket over, or answers why not. */
-static void upgrade(struct h1_connection *connection)
-{
-    struct front *front = connection->base.front;
-    struct http_exchange *exchange = connection->exchange;
-    struct epoll_event none = {.events = 0};
-    (void)epoll_ctl(front->epoll_fd, EPOLL_CTL_DEL, connection->base.fd, &none); /* it is there */
-    const struct status status =
-        front->options.handler->on_upgrade(front->options.context, &exchange->request, connection->base.fd);
-    if (status_is_ok(&status)) {
-        connection_retire(&connection->base);
-        return;
-    }
-    struct epoll_event again = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = connection};
-    if (epoll_ctl(front->epoll_fd, EPOLL_CTL_ADD, connection->base.fd, &again) < 0) {
-        connection_close(&connection->base);
-        return;
-    }
-    connection->base.epoll_events = again.events;
-    const struct http_refusal refusal = {status_http(status.code, status.reason), status};
-    refuse(connection, &refusal, status.code == STATUS_UNAUTHENTICATED ? "WWW-Authenticate: Bearer\r\n" : "",
-           true);
-}
-
 static void dispatch(struct h1_connection *connection)
 {
-    struct http_exchange *exchange = connection->exchange;
     connection_timer(&connection->base, TIMER_NONE);
     connection->state = H1_STATE_BUSY;
     connection->answer_ended = false;
-    if (request_is_for_websocket(connection->base.front, &exchange->request))
-        upgrade(connection);
-    else
-        request_dispatch(exchange, &h1_connection_ops, connection);
+    request_dispatch(connection->exchange, &h1_connection_ops, connection);
+}
+
+/* Offers the socket to the handler. False: it is still the front's, or closed; *ret says why. */
+static bool socket_hand_over(struct h1_connection *connection, const struct http_request *request,
+                             struct http_refusal *ret)
+{
+    struct front *front = connection->base.front;
+    struct epoll_event none = {.events = 0};
+    (void)epoll_ctl(front->epoll_fd, EPOLL_CTL_DEL, connection->base.fd, &none); /* it is there */
+    const struct status status =
+        front->options.handler->on_upgrade(front->options.context, request, connection->base.fd);
+    if (status_is_ok(&status))
+        return true;
+    struct epoll_event again = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = connection};
+    if (epoll_ctl(front->epoll_fd, EPOLL_CTL_ADD, connection->base.fd, &again) < 0)
+        connection_close(&connection->base);
+    connection->base.epoll_events = again.events;
+    *ret = (struct http_refusal){status_http(status.code, status.reason), status};
+    return false;
+}
+
+void h1_connection_upgrade(struct h1_connection *connection)
+{
+    struct http_exchange *exchange = TAKE_PTR(connection->exchange);
+    struct http_refusal refusal;
+    const bool early = unread(connection).size_bytes > 0;
+    exchange_detach(exchange, false); /* it is finished, and referred to by the caller */
+    if (connection->half_closed) {
+        connection_close(&connection->base);
+        return;
+    }
+    if (early)
+        refusal = (struct http_refusal){
+            400, status_error(STATUS_INVALID_ARGUMENT,
+                              "data follows the WebSocket handshake before its answer; wait for it")};
+    else if (socket_hand_over(connection, &exchange->request, &refusal)) {
+        connection_retire(&connection->base);
+        return;
+    }
+    if (connection->base.fd < 0)
+        return;
+    exchange_ref(exchange);
+    connection->exchange = exchange; /* its id stands in the refusal */
+    refuse(connection, &refusal, "", !early);
+    h1_connection_proceed(connection);
 }
 
 /* The head is there: parse it, check it, and see whether a body follows. */

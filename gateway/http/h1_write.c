@@ -197,6 +197,10 @@ static void h1_answer(void *context, struct http_exchange *exchange)
     exchange->in_flight_bytes += part.size_bytes;
     pthread_mutex_unlock(&exchange->lock);
 
+    if (answer == ANSWER_UPGRADE) {
+        h1_connection_upgrade(connection);
+        return;
+    }
     /* A client that has finished sending may still want its answer, but
      * nobody is told to wait for a stream's end. */
     const bool abandoned = answer == ANSWER_STREAM && connection->half_closed;

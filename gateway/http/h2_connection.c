@@ -22,6 +22,8 @@
 #define RESETS_A_SECOND         33U   /* and for long */
 #define CONTINUATIONS_MAX       8U
 #define UNACKNOWLEDGED_MAX      1000U
+#define CUTS_BURST              RESETS_BURST /* requests cut off in any way, also by a client's protocol errors */
+#define CUT_COSTS_US            (INT64_C(1000000) / RESETS_A_SECOND)
 
 static struct h2_stream *stream_of(nghttp2_session *session, int32_t id)
 {
@@ -174,13 +176,23 @@ static void linger(struct h2_connection *connection)
     (void)connection_watch(&connection->base, EPOLLIN | EPOLLRDHUP);
 }
 
-static void timer_choose(struct h2_connection *connection, bool progress)
+/*
+ * BODY and WRITE both look at everything that is overdue, and one that runs goes on while anything could become so: a
+ * client that lets the reasons change can put off nothing.
+ */
+static void timer_choose(struct h2_connection *connection)
 {
-    const enum timer_kind kind = h2_output_waits(&connection->out) ? TIMER_WRITE
-                                 : connection->arriving_count > 0  ? TIMER_BODY
-                                 : connection->stream_count == 0   ? TIMER_IDLE
-                                                                   : TIMER_NONE;
-    if (kind != connection->base.timer_kind || (kind == TIMER_WRITE && progress))
+    const struct front *front = connection->base.front;
+    const enum timer_kind now = connection->base.timer_kind;
+    const bool leaving = h2_output_waits(&connection->out) || connection->unsent_count > 0;
+    const bool arriving = connection->arriving_count > 0;
+    enum timer_kind kind = connection->stream_count == 0 ? TIMER_IDLE : TIMER_NONE;
+    if (leaving)
+        kind = TIMER_WRITE;
+    if (arriving && (!leaving || front->timeout_us[TIMER_BODY] < front->timeout_us[TIMER_WRITE]))
+        kind = TIMER_BODY;
+    const bool goes_on = (leaving || arriving) && (now == TIMER_WRITE || now == TIMER_BODY);
+    if (kind != now && !goes_on)
         connection_timer(&connection->base, kind);
 }
 
@@ -191,13 +203,15 @@ void h2_connection_proceed(struct h2_connection *connection)
         return;
     h2_streams_sent(connection);
     const bool said = !h2_output_waits(&connection->out);
+    if (progress || said)
+        connection->sent_us = connection->base.front->now_us;
     const bool over =
         !nghttp2_session_want_read(connection->session) && !nghttp2_session_want_write(connection->session);
     if (said && (over || (connection->leaving && connection->stream_count == 0))) {
         linger(connection);
         return;
     }
-    timer_choose(connection, progress);
+    timer_choose(connection);
     (void)connection_watch(&connection->base, EPOLLIN | EPOLLRDHUP | (said ? 0U : (uint32_t)EPOLLOUT));
 }
 
@@ -244,17 +258,23 @@ static void leave(struct h2_connection *connection)
                                 NGHTTP2_NO_ERROR, NULL, 0);
 }
 
+/* What waits is given up after its time, or at most twice that. */
 static void overdue(struct h2_connection *connection)
 {
     struct front *front = connection->base.front;
-    const int64_t since_us = front->now_us - front->timeout_us[TIMER_BODY];
+    const int64_t arriving_us = front->now_us - front->timeout_us[TIMER_BODY];
+    const int64_t moved_us = front->now_us - front->timeout_us[TIMER_WRITE];
+    if (h2_output_waits(&connection->out) && connection->sent_us <= moved_us) {
+        connection_reset(&connection->base);
+        return;
+    }
     struct link *next;
     for (struct link *at = connection->streams.next; at != &connection->streams; at = next) {
         next = at->next;
-        h2_stream_overdue(LINK_OWNER(at, struct h2_stream, all), since_us);
+        h2_stream_overdue(LINK_OWNER(at, struct h2_stream, all), arriving_us, moved_us);
     }
-    connection_timer(&connection->base,
-                     TIMER_NONE); /* chosen anew; a request is given up after twice its time */
+    connection_timer(&connection->base, TIMER_NONE); /* chosen anew */
+    h2_connection_proceed(connection);
 }
 
 static void h2_timeout(struct connection *base)
@@ -266,16 +286,27 @@ static void h2_timeout(struct connection *base)
         h2_connection_proceed(connection);
         return;
     case TIMER_BODY:
-        overdue(connection);
-        h2_connection_proceed(connection);
-        return;
     case TIMER_WRITE:
-        connection_reset(base);
+        overdue(connection);
         return;
     default:
         connection_close(base);
         return;
     }
+}
+
+/* nghttp2 counts the client's resets, but not the ones that its errors make nghttp2 send. */
+void h2_connection_cut(struct h2_connection *connection)
+{
+    const int64_t now_us = connection->base.front->now_us;
+    const int64_t forgiven = (now_us - connection->cuts_us) / CUT_COSTS_US;
+    if (connection->base.fd < 0)
+        return; /* cut off together with their connection */
+    connection->cuts_us += forgiven * CUT_COSTS_US;
+    connection->cuts_count =
+        forgiven >= connection->cuts_count ? 1 : connection->cuts_count - (unsigned)forgiven + 1;
+    if (connection->cuts_count > CUTS_BURST)
+        (void)nghttp2_session_terminate_session(connection->session, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 static void h2_drain(struct connection *base)
@@ -316,6 +347,8 @@ void h2_connection_adopt(struct connection *from, struct bytes input)
         return;
     }
     link_init(&connection->streams);
+    connection->cuts_us = from->front->now_us;
+    connection->sent_us = from->front->now_us;
     if (!connection_replace(from, &connection->base, &h2_protocol)) {
         h2_free(&connection->base);
         return;

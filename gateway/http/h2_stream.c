@@ -34,6 +34,8 @@ int h2_stream_begin(struct h2_connection *connection, int32_t id)
     link_append(&connection->streams, &stream->all);
     connection->stream_count++;
     connection->arriving_count++;
+    if (connection->base.timer_kind == TIMER_IDLE)
+        connection_timer(&connection->base, TIMER_NONE); /* begins anew, however short the request is */
     return nghttp2_session_set_stream_user_data(connection->session, id, stream);
 }
 
@@ -173,9 +175,9 @@ static void respond(struct h2_stream *stream, const struct answer_head *head)
     if (head->has_length)
         fields[count++] = field(BYTES_LITERAL("content-length"), bytes_of_text(length_text));
     const nghttp2_data_provider body = {.source = {.ptr = stream}, .read_callback = answer_read};
-    /* What fails here, failed for memory: the stream then stays open until the connection is closed as stuck. */
-    (void)nghttp2_submit_response(connection->session, stream->id, fields, count,
-                                  head->has_body && !stream->head_only ? &body : NULL);
+    if (nghttp2_submit_response(connection->session, stream->id, fields, count,
+                                head->has_body && !stream->head_only ? &body : NULL) != 0)
+        reset(stream, NGHTTP2_INTERNAL_ERROR);
     free(fields);
 }
 
@@ -332,6 +334,11 @@ void h2_stream_head(struct h2_stream *stream, bool ended)
 {
     struct h2_connection *connection = stream->connection;
     struct http_refusal refusal;
+    if (stream->exchange == NULL) { /* its time was over within its fields: it was answered then */
+        if (ended)
+            arrived(stream);
+        return;
+    }
     stream->head_only = bytes_equal(stream->head.method, BYTES_LITERAL("HEAD"));
     if (!head_is_allowed(stream, ended, &refusal)) {
         refuse(stream, &refusal);
@@ -396,9 +403,13 @@ void h2_stream_ended(struct h2_stream *stream)
         arrived(stream);
 }
 
-void h2_stream_overdue(struct h2_stream *stream, int64_t since_us)
+void h2_stream_overdue(struct h2_stream *stream, int64_t arriving_us, int64_t moved_us)
 {
-    if (!stream->arriving || stream->began_us > since_us)
+    if (stream->moved_us != 0 && stream->moved_us <= moved_us) {
+        reset(stream, NGHTTP2_CANCEL);
+        return;
+    }
+    if (!stream->arriving || stream->began_us > arriving_us)
         return;
     const struct http_refusal refusal = {
         408, status_error(STATUS_DEADLINE_EXCEEDED, "the request did not arrive in time; send it again")};
@@ -414,22 +425,39 @@ void h2_stream_closed(struct h2_stream *stream)
 {
     arrived(stream);
     struct http_exchange *exchange = TAKE_PTR(stream->exchange);
-    if (exchange != NULL && stream->dispatched)
+    if (exchange != NULL && stream->dispatched) {
+        h2_connection_cut(stream->connection);
         exchange_detach(exchange, true);
-    else
+    } else {
         exchange_unref(exchange);
+    }
     stream->connection->stream_count--;
     link_remove(&stream->all);
     buffer_done(&stream->body);
     free(stream);
 }
 
+/* Since when its answer waits for the client to open its window. */
+static void note_moved(struct h2_stream *stream)
+{
+    struct h2_connection *connection = stream->connection;
+    if (stream->body.size_bytes == stream->body_at) {
+        stream->moved_us = 0;
+        return;
+    }
+    connection->unsent_count++;
+    if (stream->moved || stream->moved_us == 0)
+        stream->moved_us = connection->base.front->now_us;
+}
+
 void h2_streams_sent(struct h2_connection *connection)
 {
     struct link *next;
+    connection->unsent_count = 0;
     for (struct link *at = connection->streams.next; at != &connection->streams; at = next) {
         next = at->next;
         struct h2_stream *stream = LINK_OWNER(at, struct h2_stream, all);
+        note_moved(stream);
         if (!stream->moved)
             continue;
         stream->moved = false;

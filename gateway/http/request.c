@@ -65,7 +65,13 @@ void request_dispatch(struct http_exchange *exchange, const struct connection_op
     exchange->connection = connection;
     front->exchange_count++;
     atomic_fetch_add(&front->requests, 1);
-    front->options.handler->on_request(front->options.context, exchange);
+    const struct front_handler_ops *handler = front->options.handler;
+    if (!request_is_for_websocket(front, &exchange->request))
+        handler->on_request(front->options.context, exchange);
+    else if (handler->on_handshake != NULL)
+        handler->on_handshake(front->options.context, exchange);
+    else
+        exchange_upgrade(exchange);
 }
 
 struct bytes request_id_for(struct front *front, const struct http_exchange *exchange,

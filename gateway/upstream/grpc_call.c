@@ -44,6 +44,24 @@ void remote_call_fail(struct remote_call *call, const struct status *status)
     end(call, status, BYTES_NONE, 0);
 }
 
+/* A core that has not got the whole message cannot have done anything with it. */
+bool remote_call_in_doubt(const struct remote_call *call)
+{
+    return call->in_doubt || (call->state == CALL_SENT && call->sent_bytes == call->request.size_bytes);
+}
+
+void remote_call_give_up(struct remote_call *call, const struct status *status)
+{
+    if (!call->method->mutating || !remote_call_in_doubt(call)) {
+        remote_call_fail(call, status);
+        return;
+    }
+    const struct status unknown = status_reason(
+        REASON_OUTCOME_UNKNOWN, "%s; repeat the request with the same ids or the same idempotency key",
+        status->message);
+    remote_call_fail(call, &unknown);
+}
+
 /* --- the request --- */
 
 ssize_t remote_call_read(struct remote_call *call, uint8_t *to, size_t size_bytes, bool *ret_end)
@@ -59,21 +77,32 @@ ssize_t remote_call_read(struct remote_call *call, uint8_t *to, size_t size_byte
 
 /* --- the answer --- */
 
-void remote_call_header(struct remote_call *call, struct bytes name, struct bytes value)
+/* A field that comes twice counts once: what is kept of the fields is bounded. */
+static void take_trailer(struct remote_call *call, struct bytes name, struct bytes value)
+{
+    if (bytes_equal(name, BYTES_LITERAL("grpc-status"))) {
+        call->grpc_status = grpc_number(value);
+    } else if (bytes_equal(name, BYTES_LITERAL("strata-http-status"))) {
+        const int shown = grpc_number(value);
+        call->shown_status = shown >= 200 && shown <= 599 ? shown : 0;
+    } else if (bytes_equal(name, BYTES_LITERAL("grpc-message"))) {
+        buffer_clear(&call->text);
+        grpc_message_decode(value, &call->text);
+    } else if (bytes_equal(name, BYTES_LITERAL("grpc-status-details-bin"))) {
+        buffer_clear(&call->detail);
+        if (!base64_decode(value, &call->detail))
+            buffer_clear(&call->detail);
+    }
+}
+
+void remote_call_header(struct remote_call *call, struct bytes name, struct bytes value, bool last)
 {
     if (value.size_bytes > TRAILER_MAX_BYTES)
         return;
     if (bytes_equal(name, BYTES_LITERAL(":status")))
         call->http_status = grpc_number(value);
-    else if (bytes_equal(name, BYTES_LITERAL("grpc-status")))
-        call->grpc_status = grpc_number(value);
-    else if (bytes_equal(name, BYTES_LITERAL("strata-http-status")))
-        call->shown_status = grpc_number(value);
-    else if (bytes_equal(name, BYTES_LITERAL("grpc-message")))
-        grpc_message_decode(value, &call->text);
-    else if (bytes_equal(name, BYTES_LITERAL("grpc-status-details-bin")) &&
-             !base64_decode(value, &call->detail))
-        buffer_clear(&call->detail);
+    else if (last)
+        take_trailer(call, name, value);
 }
 
 static struct bytes undelivered(const struct remote_call *call)
@@ -139,7 +168,7 @@ void remote_call_data(struct remote_call *call, struct bytes data)
     buffer_add_bytes(&call->in, data);
     if (call->in.failed || undelivered(call).size_bytes > GRPC_MESSAGE_MAX_BYTES + SCRATCH_BYTES) {
         const struct status status = status_error(STATUS_RESOURCE_EXHAUSTED, "no room for the core's answer");
-        remote_call_fail(call, &status);
+        remote_call_give_up(call, &status);
         return;
     }
     call->held_bytes += data.size_bytes;
@@ -156,6 +185,13 @@ void remote_call_room(struct remote_call *call)
 
 /* --- the end of the stream --- */
 
+/* The core's own refusals have details. Without, these come from libraries and proxies, at any time of a call. */
+static bool says_nothing(enum status_code code)
+{
+    return code == STATUS_UNAVAILABLE || code == STATUS_CANCELLED || code == STATUS_UNKNOWN ||
+           code == STATUS_INTERNAL || code == STATUS_ABORTED;
+}
+
 static struct status failure_of(struct remote_call *call, struct arena *arena)
 {
     struct status status;
@@ -166,6 +202,12 @@ static struct status failure_of(struct remote_call *call, struct arena *arena)
     }
     const enum status_code code =
         call->grpc_status <= STATUS_UNAUTHENTICATED ? (enum status_code)call->grpc_status : STATUS_UNKNOWN;
+    if (call->method->mutating && says_nothing(code))
+        return status_reason(
+            REASON_OUTCOME_UNKNOWN,
+            "something between here and the core %s ended the request (%s: %.*s); repeat it with "
+            "the same ids or the same idempotency key",
+            call->link->authority, status_code_name(code), BYTES_FORMAT(buffer_bytes(&call->text)));
     return status_error(code, "%.*s", BYTES_FORMAT(buffer_bytes(&call->text)));
 }
 
@@ -185,8 +227,8 @@ static void end_answered(struct remote_call *call)
                            : grpc_frame_next(undelivered(call), &reply) == GRPC_FRAME_WHOLE;
     if (!whole) {
         const struct status status =
-            status_error(STATUS_INTERNAL, "the core's answer ended within a message; try again");
-        end(call, &status, BYTES_NONE, 0);
+            status_error(STATUS_INTERNAL, "the core's answer ended within a message");
+        remote_call_give_up(call, &status);
         return;
     }
     const struct status ok = status_ok();
@@ -212,15 +254,17 @@ static void again(struct remote_call *call)
 }
 
 /* The connection or the stream broke off before the answer was complete. */
-static void end_lost(struct remote_call *call, bool executed)
+static void end_lost(struct remote_call *call, bool refused)
 {
-    const bool may_repeat = !executed || (call->method->retry_safe && !call->delivered);
+    if (!refused)
+        call->in_doubt = remote_call_in_doubt(call);
+    const bool may_repeat = !call->in_doubt || (call->method->retry_safe && !call->delivered);
     if (may_repeat && call->tries < TRIES_MAX) {
         again(call);
         return;
     }
     const struct status status =
-        executed && call->method->mutating
+        call->in_doubt && call->method->mutating
             ? status_reason(
                   REASON_OUTCOME_UNKNOWN,
                   "the connection to the core %s was lost before it answered; repeat the request with the "
@@ -228,8 +272,20 @@ static void end_lost(struct remote_call *call, bool executed)
                   call->link->authority)
             : status_reason(REASON_STORE_UNREACHABLE,
                             "the connection to the core %s was lost (%s); try again", call->link->authority,
-                            call->link->trouble);
+                            call->link->state == LINK_UP ? "it ended the stream" : call->link->trouble);
     end(call, &status, BYTES_NONE, 0);
+}
+
+/* RFC 9110: below 500 nothing was done. Above, a proxy may have lost the core's answer. */
+static void end_not_grpc(struct remote_call *call)
+{
+    const struct status status = status_reason(
+        REASON_STORE_UNREACHABLE, "the core at %s answered HTTP %d instead of gRPC; is it a core?",
+        call->link->authority, call->http_status);
+    if (call->http_status >= 500)
+        remote_call_give_up(call, &status);
+    else
+        remote_call_fail(call, &status);
 }
 
 static void deliver_end(struct remote_call *call)
@@ -240,7 +296,7 @@ static void deliver_end(struct remote_call *call)
         end_failed(call);
 }
 
-void remote_call_closed(struct remote_call *call, bool executed)
+void remote_call_closed(struct remote_call *call, bool refused)
 {
     if (call->state != CALL_SENT)
         return;
@@ -250,12 +306,8 @@ void remote_call_closed(struct remote_call *call, bool executed)
             deliver_end(call);
         return;
     }
-    if (call->http_status > 0 && call->http_status != 200) {
-        const struct status status = status_reason(
-            REASON_STORE_UNREACHABLE, "the core at %s answered HTTP %d instead of gRPC; is it a core?",
-            call->link->authority, call->http_status);
-        end(call, &status, BYTES_NONE, 0);
-        return;
-    }
-    end_lost(call, executed);
+    if (call->http_status > 199 && call->http_status != 200)
+        end_not_grpc(call);
+    else
+        end_lost(call, refused);
 }

@@ -24,6 +24,7 @@
 #define CONNECT_WAIT_US INT64_C(1000000) /* a call waits so long for a connection */
 #define HOST_BYTES      256U
 #define SCRATCH_BYTES   ((size_t)64 * 1024)
+#define LOOKED_UP_MAX   8U
 
 struct remote;
 
@@ -58,6 +59,7 @@ struct remote_call {
     int32_t stream_id;
     size_t sent_bytes; /* of the request */
     unsigned tries;
+    bool in_doubt; /* a core that has not answered may have carried it out */
     int64_t wait_until_us;
 
     int http_status;      /* of the response's head; 0 = none came */
@@ -73,25 +75,36 @@ struct remote_call {
     bool closed;       /* the stream is closed; it ends when what came was delivered */
 };
 
-enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_UP };
+/* UP only when the core's first SETTINGS have come: something else may take connections in its place. */
+enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_GREETING, LINK_UP };
+
+struct grpc_address {
+    struct sockaddr_storage address;
+    socklen_t size_bytes;
+};
 
 struct grpc_link {
     struct remote *remote;
     char host[HOST_BYTES];
     char port[8];
     char authority[HOST_BYTES + 8];
-    struct sockaddr_storage address;
-    socklen_t address_bytes;
+    struct grpc_address addresses[LOOKED_UP_MAX]; /* of the name, tried one after the other */
+    size_t address_count;
+    size_t address_at;
     enum link_state state;
     int fd;
     uint32_t epoll_events;
     nghttp2_session *session;
     struct h2_output out;
     struct link calls;
-    bool leaving;      /* GOAWAY came: no new calls */
-    unsigned failures; /* in a row */
-    int64_t due_us;    /* DOWN: to connect; CONNECTING: to give up */
-    char trouble[128]; /* why it is not up */
+    size_t stream_count; /* of the session, also cancelled ones that are not closed yet */
+    bool leaving;        /* GOAWAY came: no new calls */
+    bool aside;          /* in remote->aside: another has its place, it ends with its last call */
+    struct link all;     /* in remote->aside */
+    unsigned failures;   /* in a row */
+    int64_t up_us;       /* when it came up */
+    int64_t due_us;      /* DOWN: to connect; CONNECTING and GREETING: to give up */
+    char trouble[128];   /* why it is not up */
 };
 
 struct remote {
@@ -109,8 +122,9 @@ struct remote {
     bool stopping;
 
     int64_t now_us;
-    struct grpc_link links[UPSTREAM_ADDRESSES_MAX];
+    struct grpc_link *links[UPSTREAM_ADDRESSES_MAX]; /* one for each address */
     size_t link_count;
+    struct link aside; /* links that were told to take no more calls, or can take none, and still have some */
     size_t next_link;
     struct link waiting;
     size_t timed_count; /* calls with a deadline, waiting or sent */
@@ -120,14 +134,16 @@ struct remote {
 /* --- upstream_grpc.c --- */
 /* Gives it to a connection, or lets it wait for one. */
 void remote_place(struct remote *remote, struct remote_call *call);
-/* A connection came up. */
-void remote_place_waiting(struct remote *remote);
 
 /* --- grpc_link.c --- */
-STATUS_MUST_CHECK struct status grpc_link_init(struct grpc_link *link, struct remote *remote,
-                                               const char *address);
-void grpc_link_done(struct grpc_link *link); /* no call is on it */
+STATUS_MUST_CHECK struct status grpc_link_new(struct remote *remote, const char *address,
+                                              struct grpc_link **ret);
+/* Another connection to the same core, not up yet; NULL when out of memory. */
+struct grpc_link *grpc_link_another(const struct grpc_link *link);
+void grpc_link_free(struct grpc_link *link); /* no call is on it */
 bool grpc_link_takes_calls(const struct grpc_link *link);
+/* It is up, but takes no more calls while it has those that it has. */
+bool grpc_link_is_spent(const struct grpc_link *link);
 void grpc_link_send(struct grpc_link *link, struct remote_call *call);
 void grpc_link_event(struct grpc_link *link, uint32_t epoll_events);
 void grpc_link_tick(struct grpc_link *link); /* connects, or gives up connecting, when it is time */
@@ -140,10 +156,14 @@ void grpc_link_cancel(struct grpc_link *link, const struct remote_call *call); /
 void remote_call_release(struct remote_call *call);
 ssize_t remote_call_read(struct remote_call *call, uint8_t *to, size_t size_bytes,
                          bool *ret_end); /* the request */
-void remote_call_header(struct remote_call *call, struct bytes name, struct bytes value);
+/* `last` in the fields that end the stream: the others can be no verdict. */
+void remote_call_header(struct remote_call *call, struct bytes name, struct bytes value, bool last);
 void remote_call_data(struct remote_call *call, struct bytes data);
 void remote_call_room(struct remote_call *call); /* the receiver has room again */
-/* Its stream was closed. `executed` false: the core says, or it is clear, that it did nothing. */
-void remote_call_closed(struct remote_call *call, bool executed);
+/* Its stream was closed. `refused`: the core says, or it is clear, that it did nothing. */
+void remote_call_closed(struct remote_call *call, bool refused);
 /* Ends it with a failure and its stream with it. */
 void remote_call_fail(struct remote_call *call, const struct status *status);
+/* The same, for a reason of this side: what the core may have carried out becomes OUTCOME_UNKNOWN. */
+void remote_call_give_up(struct remote_call *call, const struct status *status);
+bool remote_call_in_doubt(const struct remote_call *call); /* may the core have carried it out? */

@@ -3,6 +3,7 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -12,7 +13,8 @@
 #define CONNECT_TIMEOUT_US      INT64_C(5000000)
 #define BACKOFF_LEAST_US        INT64_C(50000)
 #define BACKOFF_MOST_US         INT64_C(5000000)
-#define UNACKNOWLEDGED_MS       15000U /* of TCP: a core that vanished is noticed after so long */
+#define STEADY_US               INT64_C(1000000) /* a connection that lasted so long is made again at once */
+#define UNACKNOWLEDGED_MS       15000U           /* of TCP: a core that vanished is noticed after so long */
 #define STREAM_WINDOW_BYTES     ((uint32_t)256 * 1024)
 #define CONNECTION_WINDOW_BYTES (4 * 1024 * 1024)
 #define HEADER_LIST_MAX_BYTES   ((uint32_t)64 * 1024)
@@ -28,8 +30,14 @@ static struct status look_up(struct grpc_link *link)
     if (error != 0)
         return status_error(STATUS_UNAVAILABLE, "the upstream's name \"%s\" cannot be looked up: %s",
                             link->host, gai_strerror(error));
-    memcpy(&link->address, found->ai_addr, found->ai_addrlen);
-    link->address_bytes = found->ai_addrlen;
+    link->address_count = 0;
+    link->address_at = 0;
+    for (const struct addrinfo *at = found; at != NULL && link->address_count < LOOKED_UP_MAX;
+         at = at->ai_next) {
+        struct grpc_address *kept = &link->addresses[link->address_count++];
+        memcpy(&kept->address, at->ai_addr, at->ai_addrlen);
+        kept->size_bytes = at->ai_addrlen;
+    }
     freeaddrinfo(found);
     return status_ok();
 }
@@ -53,17 +61,51 @@ static bool address_split(struct grpc_link *link, const char *address)
     return true;
 }
 
-struct status grpc_link_init(struct grpc_link *link, struct remote *remote, const char *address)
+static struct grpc_link *link_make(struct remote *remote)
 {
+    struct grpc_link *link = calloc(1, sizeof *link);
+    if (link == NULL)
+        return NULL;
     link->remote = remote;
     link->fd = -1;
     link_init(&link->calls);
+    link_init(&link->all);
     (void)snprintf(link->trouble, sizeof link->trouble, "not connected yet"); /* fits */
-    if (!address_split(link, address))
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "the upstream \"%s\" is not HOST:PORT, such as core:50051 or [::1]:50051",
-                            address);
-    return look_up(link);
+    return link;
+}
+
+struct status grpc_link_new(struct remote *remote, const char *address, struct grpc_link **ret)
+{
+    struct grpc_link *link = link_make(remote);
+    if (link == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the upstream");
+    const struct status status =
+        address_split(link, address)
+            ? look_up(link)
+            : status_error(STATUS_INVALID_ARGUMENT,
+                           "the upstream \"%s\" is not HOST:PORT, such as core:50051 or [::1]:50051",
+                           address);
+    if (!status_is_ok(&status)) {
+        grpc_link_free(link);
+        return status;
+    }
+    *ret = link;
+    return status_ok();
+}
+
+struct grpc_link *grpc_link_another(const struct grpc_link *link)
+{
+    struct grpc_link *another = link_make(link->remote);
+    if (another == NULL)
+        return NULL;
+    memcpy(another->host, link->host, sizeof another->host);
+    memcpy(another->port, link->port, sizeof another->port);
+    memcpy(another->authority, link->authority, sizeof another->authority);
+    memcpy(another->addresses, link->addresses, sizeof another->addresses);
+    another->address_count = link->address_count;
+    another->address_at = link->address_at;
+    another->failures = link->failures;
+    return another;
 }
 
 /* --- down --- */
@@ -72,7 +114,7 @@ static bool another_is_up(const struct grpc_link *link)
 {
     const struct remote *remote = link->remote;
     for (size_t i = 0; i < remote->link_count; i++)
-        if (grpc_link_takes_calls(&remote->links[i]))
+        if (grpc_link_takes_calls(remote->links[i]))
             return true;
     return false;
 }
@@ -101,39 +143,62 @@ static void calls_lost(struct grpc_link *link)
         link_remove(&call->all);
         link_append(&link->calls, &call->all);
         if (!call->closed)
-            remote_call_closed(call, call->sent_bytes > 0);
+            remote_call_closed(call, false);
     }
+}
+
+/*
+ * When to connect again: at once after a connection that worked, or to the name's next address. One that is taken and
+ * closed again, as proxies do whose core is away, counts as a failure.
+ */
+static void again_later(struct grpc_link *link, bool was_up)
+{
+    struct remote *remote = link->remote;
+    const bool steady = was_up && remote->now_us - link->up_us >= STEADY_US;
+    const bool next = !was_up && link->address_at + 1 < link->address_count;
+    if (steady)
+        link->failures = 0;
+    link->due_us = remote->now_us;
+    if (next)
+        link->address_at++;
+    else if (link->failures == 0 && !link->aside)
+        log_warn(remote->log, "the core cannot be reached, trying again", LOG_TEXT("core", link->authority),
+                 LOG_TEXT("reason", link->trouble));
+    if (steady || next)
+        return;
+    if (!was_up)
+        link->address_at = 0;
+    link->due_us += backoff_us(link);
+    link->failures++;
 }
 
 /* Closes what there is, ends or moves its calls, and tries again later. */
 static void down(struct grpc_link *link, const char *trouble)
 {
-    struct remote *remote = link->remote;
     const bool was_up = link->state == LINK_UP;
     if (link->state == LINK_DOWN)
         return;
     (void)snprintf(link->trouble, sizeof link->trouble, "%s", trouble); /* cut, if need be */
     link->state = LINK_DOWN;
     link->leaving = false;
-    close(link->fd);
+    link->stream_count = 0;
+    if (link->fd >= 0)
+        close(link->fd);
     link->fd = -1;
-    link->due_us =
-        remote->now_us + (was_up ? 0 : backoff_us(link)); /* at once after a connection that worked */
-    if (was_up || link->failures++ == 0)
-        log_warn(remote->log, "the core cannot be reached, trying again", LOG_TEXT("core", link->authority),
-                 LOG_TEXT("reason", link->trouble));
+    again_later(link, was_up);
     calls_lost(link);
     nghttp2_session_del(link->session);
     link->session = NULL;
     h2_output_done(&link->out);
 }
 
-void grpc_link_done(struct grpc_link *link)
+void grpc_link_free(struct grpc_link *link)
 {
     if (link->fd >= 0)
         close(link->fd);
     nghttp2_session_del(link->session);
     h2_output_done(&link->out);
+    free(link);
 }
 
 /* --- what the session tells --- */
@@ -150,7 +215,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)flags, (void)context;
     struct remote_call *call = call_of(session, frame->hd.stream_id);
     if (call != NULL)
-        remote_call_header(call, (struct bytes){name, name_bytes}, (struct bytes){value, value_bytes});
+        remote_call_header(call, (struct bytes){name, name_bytes}, (struct bytes){value, value_bytes},
+                           frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     return 0;
 }
 
@@ -168,22 +234,36 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
     return 0;
 }
 
+/* Calls that wait are placed at the end of the round. */
+static void greeted(struct grpc_link *link)
+{
+    if (link->failures > 0)
+        log_info(link->remote->log, "the core can be reached", LOG_TEXT("core", link->authority));
+    link->state = LINK_UP;
+    link->up_us = link->remote->now_us;
+}
+
 static int on_frame_received(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
+    struct grpc_link *link = context;
     (void)session;
     if (frame->hd.type == NGHTTP2_GOAWAY)
-        ((struct grpc_link *)context)->leaving = true;
+        link->leaving = true;
+    if (frame->hd.type == NGHTTP2_SETTINGS && link->state == LINK_GREETING &&
+        !(frame->hd.flags & NGHTTP2_FLAG_ACK))
+        greeted(link);
     return 0;
 }
 
 static int on_stream_closed(nghttp2_session *session, int32_t stream_id, uint32_t code, void *context)
 {
-    (void)context;
+    struct grpc_link *link = context;
     struct remote_call *call = call_of(session, stream_id);
+    link->stream_count--;
     if (call == NULL)
         return 0;
     (void)nghttp2_session_set_stream_user_data(session, stream_id, NULL);
-    remote_call_closed(call, code != NGHTTP2_REFUSED_STREAM);
+    remote_call_closed(call, code == NGHTTP2_REFUSED_STREAM);
     return 0;
 }
 
@@ -259,13 +339,14 @@ static void connect_begin(struct grpc_link *link)
 {
     struct remote *remote = link->remote;
     /* A name may mean another address by now. Looking it up may take a while, so not while others work. */
-    if (link->failures > 0 && !another_is_up(link)) {
+    if (link->failures > 0 && link->address_at == 0 && !another_is_up(link)) {
         const struct status status = look_up(link); /* else the old address is as good as any */
         (void)status;
     }
+    const struct grpc_address *to = &link->addresses[link->address_at];
     link->state = LINK_CONNECTING;
     link->due_us = remote->now_us + CONNECT_TIMEOUT_US;
-    link->fd = socket(link->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    link->fd = socket(to->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = link};
     if (link->fd < 0 || epoll_ctl(remote->epoll_fd, EPOLL_CTL_ADD, link->fd, &event) < 0) {
         down(link, strerror(errno));
@@ -273,8 +354,7 @@ static void connect_begin(struct grpc_link *link)
     }
     link->epoll_events = event.events;
     socket_configure(link->fd);
-    if (connect(link->fd, (const struct sockaddr *)&link->address, link->address_bytes) < 0 &&
-        errno != EINPROGRESS)
+    if (connect(link->fd, (const struct sockaddr *)&to->address, to->size_bytes) < 0 && errno != EINPROGRESS)
         down(link, strerror(errno));
 }
 
@@ -292,29 +372,35 @@ static void connect_finish(struct grpc_link *link)
         down(link, "no memory");
         return;
     }
-    if (link->failures > 0)
-        log_info(link->remote->log, "the core can be reached", LOG_TEXT("core", link->authority));
-    link->state = LINK_UP;
-    link->failures = 0;
-    remote_place_waiting(link->remote);
-    grpc_link_flush(link);
+    link->state = LINK_GREETING;
 }
 
 void grpc_link_tick(struct grpc_link *link)
 {
     if (link->state == LINK_UP || link->remote->now_us < link->due_us)
         return;
-    if (link->state == LINK_CONNECTING)
-        down(link, "no answer");
-    else
+    if (link->state == LINK_DOWN)
         connect_begin(link);
+    else
+        down(link, link->state == LINK_CONNECTING ? "no answer" : "it does not speak HTTP/2");
 }
 
 /* --- calls --- */
 
+static bool is_full(const struct grpc_link *link)
+{
+    return link->stream_count >=
+           nghttp2_session_get_remote_settings(link->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
 bool grpc_link_takes_calls(const struct grpc_link *link)
 {
-    return link->state == LINK_UP && !link->leaving;
+    return link->state == LINK_UP && !link->leaving && !is_full(link);
+}
+
+bool grpc_link_is_spent(const struct grpc_link *link)
+{
+    return link->state == LINK_UP && !link_is_alone(&link->calls) && (link->leaving || is_full(link));
 }
 
 static nghttp2_nv field(const char *name, struct bytes value)
@@ -353,10 +439,11 @@ void grpc_link_send(struct grpc_link *link, struct remote_call *call)
     call->state = CALL_SENT;
     call->tries++;
     call->stream_id = stream_id;
+    link->stream_count += stream_id > 0;
     if (stream_id < 0) { /* no memory, or its 2^30 streams are used up: a new connection has new ones */
         link->leaving = true;
         call->stream_id = 0;
-        remote_call_closed(call, false);
+        remote_call_closed(call, true);
     }
 }
 
@@ -380,7 +467,7 @@ void grpc_link_cancel(struct grpc_link *link, const struct remote_call *call)
 void grpc_link_flush(struct grpc_link *link)
 {
     bool progress = false;
-    if (link->state != LINK_UP)
+    if (link->session == NULL)
         return;
     switch (h2_output_flush(&link->out, link->session, link->fd, &progress)) {
     case H2_FLUSHED:
@@ -394,9 +481,10 @@ void grpc_link_flush(struct grpc_link *link)
         down(link, "closed while sending");
         return;
     }
-    const bool over = link->state == LINK_UP && !nghttp2_session_want_read(link->session) &&
-                      !nghttp2_session_want_write(link->session);
-    if (over || (link->leaving && link_is_alone(&link->calls)))
+    if (link->session == NULL)
+        return;
+    const bool over = !nghttp2_session_want_read(link->session) && !nghttp2_session_want_write(link->session);
+    if (over || ((link->leaving || link->aside) && link_is_alone(&link->calls)))
         down(link, "closed by the core");
 }
 
@@ -416,7 +504,7 @@ void grpc_link_event(struct grpc_link *link, uint32_t epoll_events)
 {
     if (link->state == LINK_CONNECTING)
         connect_finish(link);
-    else if (link->state == LINK_UP && (epoll_events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
+    else if (link->session != NULL && (epoll_events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
         receive(link);
     grpc_link_flush(link);
 }

@@ -128,10 +128,17 @@ static const struct upstream_ops remote_ops = {remote_make,   remote_begin, remo
 static bool place_now(struct remote *remote, struct remote_call *call)
 {
     for (size_t i = 0; i < remote->link_count; i++) {
-        struct grpc_link *link = &remote->links[(remote->next_link + i) % remote->link_count];
+        struct grpc_link *link = remote->links[(remote->next_link + i) % remote->link_count];
         if (!grpc_link_takes_calls(link))
             continue;
         remote->next_link = (remote->next_link + i + 1) % remote->link_count;
+        grpc_link_send(link, call);
+        return true;
+    }
+    for (struct link *at = remote->aside.next; at != &remote->aside; at = at->next) {
+        struct grpc_link *link = LINK_OWNER(at, struct grpc_link, all);
+        if (!grpc_link_takes_calls(link))
+            continue;
         grpc_link_send(link, call);
         return true;
     }
@@ -147,16 +154,12 @@ void remote_place(struct remote *remote, struct remote_call *call)
     link_append(&remote->waiting, &call->all);
 }
 
-void remote_place_waiting(struct remote *remote)
+/* Sending takes the call out of the ring, so one that finds no place keeps its own. */
+static void place_waiting(struct remote *remote)
 {
-    while (!link_is_alone(&remote->waiting)) {
-        struct remote_call *call = LINK_OWNER(remote->waiting.next, struct remote_call, all);
-        link_remove(&call->all);
-        if (!place_now(remote, call)) {
-            link_append(&remote->waiting, &call->all);
+    while (!link_is_alone(&remote->waiting))
+        if (!place_now(remote, LINK_OWNER(remote->waiting.next, struct remote_call, all)))
             return;
-        }
-    }
 }
 
 static void begin(struct remote *remote, struct remote_call *call)
@@ -216,8 +219,9 @@ static void overdue_fail(struct remote *remote, struct link *list)
         struct remote_call *call = LINK_OWNER(at, struct remote_call, all);
         if (call->deadline_us == 0 || remote->now_us < call->deadline_us)
             continue;
-        const struct status status = status_error(
-            STATUS_DEADLINE_EXCEEDED, "the core did not answer in time; what it did is not known");
+        const struct status status =
+            status_error(STATUS_DEADLINE_EXCEEDED, "the core did not answer in time; %s",
+                         remote_call_in_doubt(call) ? "what it did is not known" : "nothing was done");
         remote_call_fail(call, &status);
     }
 }
@@ -228,34 +232,97 @@ static void waiting_fail(struct remote *remote)
         struct remote_call *call = LINK_OWNER(remote->waiting.next, struct remote_call, all);
         if (remote->now_us < call->wait_until_us)
             return;
-        const struct grpc_link *link = &remote->links[remote->next_link % remote->link_count];
-        const struct status status = status_reason(
-            REASON_STORE_UNREACHABLE, "the core at %s cannot be reached (%s); the request was not executed",
-            link->authority, link->trouble);
-        remote_call_fail(call, &status);
+        const struct grpc_link *link = remote->links[remote->next_link % remote->link_count];
+        const struct status status =
+            status_reason(REASON_STORE_UNREACHABLE, "the core at %s cannot be reached (%s); try again",
+                          link->authority, link->state == LINK_UP ? "it takes no more calls" : link->trouble);
+        remote_call_give_up(call, &status);
+    }
+}
+
+/* --- links set aside --- */
+
+/*
+ * Calls may go on for days, so a connection that takes no more of them gets a successor at once, and stays beside it
+ * for as long as it has calls.
+ */
+static void spent_replace(struct remote *remote)
+{
+    for (size_t i = 0; i < remote->link_count; i++) {
+        struct grpc_link *link = remote->links[i];
+        const bool wanted = link->leaving || !link_is_alone(&remote->waiting);
+        struct grpc_link *another = wanted && grpc_link_is_spent(link) ? grpc_link_another(link) : NULL;
+        if (another == NULL)
+            continue;
+        remote->links[i] = another; /* connects in the next round */
+        link->aside = true;
+        link_append(&remote->aside, &link->all);
+    }
+}
+
+static void aside_flush(struct remote *remote)
+{
+    struct link *next;
+    for (struct link *at = remote->aside.next; at != &remote->aside; at = next) {
+        next = at->next;
+        struct grpc_link *link = LINK_OWNER(at, struct grpc_link, all);
+        grpc_link_flush(link);
+        if (link->state != LINK_DOWN || !link_is_alone(&link->calls))
+            continue;
+        link_remove(&link->all);
+        grpc_link_free(link);
     }
 }
 
 static void time_pass(struct remote *remote)
 {
+    place_waiting(remote);
     waiting_fail(remote);
     if (remote->timed_count > 0) {
         overdue_fail(remote, &remote->waiting);
         for (size_t i = 0; i < remote->link_count; i++)
-            overdue_fail(remote, &remote->links[i].calls);
+            overdue_fail(remote, &remote->links[i]->calls);
+        for (struct link *at = remote->aside.next; at != &remote->aside; at = at->next)
+            overdue_fail(remote, &LINK_OWNER(at, struct grpc_link, all)->calls);
     }
     for (size_t i = 0; i < remote->link_count; i++)
-        grpc_link_tick(&remote->links[i]);
+        grpc_link_tick(remote->links[i]);
+}
+
+static void list_end(struct link *list)
+{
+    while (!link_is_alone(list)) {
+        const struct status status = status_error(STATUS_CANCELLED, "the gateway has stopped");
+        remote_call_give_up(LINK_OWNER(list->next, struct remote_call, all), &status);
+    }
 }
 
 static int sleep_ms(struct remote *remote)
 {
+    pthread_mutex_lock(&remote->lock);
+    const bool asked = remote->first_posted != NULL; /* by an end of this round: without a wake-up */
+    pthread_mutex_unlock(&remote->lock);
+    if (asked)
+        return 0;
     if (remote->timed_count > 0 || !link_is_alone(&remote->waiting))
         return TICK_MS;
     for (size_t i = 0; i < remote->link_count; i++)
-        if (remote->links[i].state != LINK_UP)
+        if (remote->links[i]->state != LINK_UP)
             return TICK_MS;
     return IDLE_MS;
+}
+
+/* Stopping: whoever made a call gets its end. What the ends ask for, such as cancelling, is looked at too. */
+static void calls_end(struct remote *remote)
+{
+    for (int round = 0; round < 2; round++) {
+        inbox_process(remote);
+        list_end(&remote->waiting);
+        for (size_t i = 0; i < remote->link_count; i++)
+            list_end(&remote->links[i]->calls);
+        for (struct link *at = remote->aside.next; at != &remote->aside; at = at->next)
+            list_end(&LINK_OWNER(at, struct grpc_link, all)->calls);
+    }
 }
 
 /* --- the thread --- */
@@ -286,8 +353,11 @@ static void *run(void *context)
         inbox_process(remote);
         time_pass(remote);
         for (size_t i = 0; i < remote->link_count; i++)
-            grpc_link_flush(&remote->links[i]);
+            grpc_link_flush(remote->links[i]);
+        aside_flush(remote);
+        spent_replace(remote);
     }
+    calls_end(remote);
     return NULL;
 }
 
@@ -299,7 +369,7 @@ static struct status links_make(struct remote *remote, const struct upstream_grp
         return status_error(STATUS_INVALID_ARGUMENT, "%zu upstream addresses are given; give 1 to %u",
                             options->address_count, UPSTREAM_ADDRESSES_MAX);
     for (size_t i = 0; i < options->address_count; i++) {
-        STATUS_TRY(grpc_link_init(&remote->links[i], remote, options->addresses[i]));
+        STATUS_TRY(grpc_link_new(remote, options->addresses[i], &remote->links[i]));
         remote->link_count++;
     }
     return status_ok();
@@ -333,6 +403,7 @@ struct status upstream_grpc_new(const struct upstream_grpc_options *options, str
     remote->now_us = clock_monotonic_us(options->clock);
     pthread_mutex_init(&remote->lock, NULL);
     link_init(&remote->waiting);
+    link_init(&remote->aside);
     struct status status = links_make(remote, options);
     if (status_is_ok(&status))
         status = thread_start(remote);
@@ -357,7 +428,12 @@ void upstream_grpc_free(struct upstream *upstream)
     if (remote->thread_runs)
         pthread_join(remote->thread, NULL);
     for (size_t i = 0; i < remote->link_count; i++)
-        grpc_link_done(&remote->links[i]);
+        grpc_link_free(remote->links[i]);
+    while (!link_is_alone(&remote->aside)) {
+        struct grpc_link *link = LINK_OWNER(remote->aside.next, struct grpc_link, all);
+        link_remove(&link->all);
+        grpc_link_free(link);
+    }
     if (remote->epoll_fd >= 0)
         close(remote->epoll_fd);
     if (remote->wake_fd >= 0)

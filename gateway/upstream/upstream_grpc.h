@@ -1,17 +1,25 @@
 /*
- * The upstream that is a remote core: gRPC over cleartext HTTP/2, one multiplexed connection to each address.
+ * The upstream that is a remote core: gRPC over cleartext HTTP/2, one multiplexed connection to each address. It gets a
+ * second one beside it when the core asks calls to go elsewhere (GOAWAY), or takes no more of them at a time; the first
+ * one then stays for as long as it has calls.
  *
- * A call goes to a connection that is up, in turns. While none is, calls wait for one for up to CONNECT_WAIT_MS and end
- * with STORE_UNREACHABLE, not executed; the connection is tried again with a growing, random delay. A connection that is
- * lost with calls on it ends them: what may be repeated (retry_safe, unary) is, once; a mutating call that the core may
- * have carried out ends with OUTCOME_UNKNOWN, a stream with STORE_UNREACHABLE.
+ * A call goes to a connection that is up, which it is once the core's first SETTINGS have come, in turns. While none is,
+ * calls wait a second for one and end with STORE_UNREACHABLE, not executed; the addresses of a name are tried one after
+ * the other, then again with a growing, random delay.
+ *
+ * A call that is lost, with its connection or alone, is made once more if the core cannot have carried it out (refused, or
+ * not all of it was sent) or if it may be repeated (retry_safe, and nothing of a stream was delivered). Otherwise a
+ * mutating call ends with OUTCOME_UNKNOWN, any other with STORE_UNREACHABLE. OUTCOME_UNKNOWN is also what becomes of a
+ * mutating call whose answer cannot be read, or comes from something between here and the core.
  *
  * Deadlines travel as grpc-timeout and are kept here too. Authorization, traceparent and request id travel as metadata.
  * Flow control reaches from the receiver of a stream to the core: while it has no room its window is not opened.
  *
- * Ownership  Options are copied; clock, entropy and log are borrowed. Free it when no call is left.
+ * Ownership  Options are copied; clock, entropy and log are borrowed. Calls that are under way when it is freed get their
+ *            ends; afterwards they may only be released.
  * Threads    One of its own, on which all events come.
- * Blocking   upstream_grpc_free waits for the thread. Names are looked up when it is made.
+ * Blocking   upstream_grpc_free waits for the thread. Names are looked up when it is made, and by its thread when no core
+ *            can be reached: calls then wait for the resolver too.
  */
 #pragma once
 

@@ -9,15 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "gateway/websocket/websocket_internal.h"
 
 #define RECEIVE_BUFFER_BYTES 4096U
 #define WRITES_A_ROUND       32   /* messages to one connection before others have their turn */
 #define TICK_S               0.25 /* granularity of heartbeat and time-outs */
 #define FD_TABLE_MAX         ((rlim_t)1 << 20)
-#define CLOSE_BINARY         1003U
-#define CLOSE_NOT_UTF8       1007U
 #define CLOSE_POLICY         1008U
 #define CLOSE_TOO_LARGE      1009U
 #define CLOSE_GOING_AWAY     1001U
@@ -78,15 +75,28 @@ void ws_ended(struct ws_connection *connection)
         retire(connection);
 }
 
-void ws_fail(struct ws_connection *connection, uint16_t code, const char *reason)
+void ws_fail(struct ws_connection *connection, const struct ws_breach *breach)
 {
     if (connection->failing)
         return;
     connection->failing = true;
-    connection->fail_code = code;
-    connection->fail_reason = reason;
+    connection->breach = breach;
     connection->cut_due_us =
         clock_monotonic_us(connection->server->clock) + connection->server->options.close_timeout_ms * 1000;
+    if (connection->wsi != NULL)
+        lws_callback_on_writable(connection->wsi);
+}
+
+/* RFC 6455 5.5.3: when pings come faster than pongs can go, only the last one need be answered. */
+void ws_pinged(struct ws_connection *connection)
+{
+    const struct ws_guard *guard = &connection->guard;
+    if (connection->pongs.size_bytes + guard->ping_bytes >= WS_PONGS_MAX_BYTES) {
+        buffer_clear(&connection->pongs);
+        connection->pongs_at = 0;
+    }
+    buffer_add_byte(&connection->pongs, (uint8_t)guard->ping_bytes);
+    buffer_add(&connection->pongs, guard->ping, guard->ping_bytes);
     if (connection->wsi != NULL)
         lws_callback_on_writable(connection->wsi);
 }
@@ -174,24 +184,17 @@ static int close_with(struct ws_connection *connection, uint16_t code, const cha
     return -1; /* libwebsockets sends the close frame and waits for the client's */
 }
 
+/* ws_guard.c has seen to it that it is text, valid and not too large. */
 static int receive(struct ws_connection *connection, struct bytes part)
 {
     if (connection->failing)
         return 0;
-    if (lws_frame_is_binary(connection->wsi))
-        return close_with(connection, CLOSE_BINARY, "only text frames are understood");
-    const size_t most = connection->server->options.message_max_bytes;
-    if (connection->message.size_bytes + part.size_bytes > most)
-        return close_with(connection, CLOSE_TOO_LARGE, "the message is too large");
     buffer_add_bytes(&connection->message, part);
     if (connection->message.failed)
         return close_with(connection, CLOSE_TOO_LARGE, "no memory for the message");
     if (!lws_is_final_fragment(connection->wsi) || lws_remaining_packet_payload(connection->wsi) > 0)
         return 0;
-    const struct bytes text = buffer_bytes(&connection->message);
-    if (!utf8_is_valid(text))
-        return close_with(connection, CLOSE_NOT_UTF8, "the text is not valid UTF-8");
-    connection->server->options.ops->on_text(connection->context, text);
+    connection->server->options.ops->on_text(connection->context, buffer_bytes(&connection->message));
     buffer_done(&connection->message); /* most clients say little: an idle connection keeps none */
     return 0;
 }
@@ -201,6 +204,23 @@ static int ping(struct ws_connection *connection)
     unsigned char room[LWS_PRE];
     connection->ping_owed = false;
     if (lws_write(connection->wsi, room + LWS_PRE, 0, LWS_WRITE_PING) < 0)
+        return -1;
+    lws_callback_on_writable(connection->wsi);
+    return 0;
+}
+
+static int pong(struct ws_connection *connection)
+{
+    unsigned char room[LWS_PRE + WS_CONTROL_MAX_BYTES];
+    const uint8_t *owed = connection->pongs.data + connection->pongs_at;
+    const size_t size = owed[0];
+    memcpy(room + LWS_PRE, owed + 1, size);
+    connection->pongs_at += 1 + size;
+    if (connection->pongs_at == connection->pongs.size_bytes) {
+        buffer_done(&connection->pongs); /* an idle connection keeps none */
+        connection->pongs_at = 0;
+    }
+    if (lws_write(connection->wsi, room + LWS_PRE, size, LWS_WRITE_PONG) < 0)
         return -1;
     lws_callback_on_writable(connection->wsi);
     return 0;
@@ -218,12 +238,14 @@ static int settle(struct ws_connection *connection)
 
 static int writeable(struct ws_connection *connection)
 {
-    if (connection->failing && connection->fail_code != 0)
-        return close_with(connection, connection->fail_code, connection->fail_reason);
+    if (connection->failing && connection->breach != NULL)
+        return close_with(connection, connection->breach->code, connection->breach->reason);
     if (connection->failing)
         return 0;
     if (connection->ping_owed)
         return ping(connection);
+    if (connection->pongs.size_bytes > 0)
+        return pong(connection);
     pthread_mutex_lock(&connection->lock);
     const bool overflowed = connection->overflowed;
     pthread_mutex_unlock(&connection->lock);
@@ -324,8 +346,12 @@ static void drain_begin(struct websocket_server *server, int64_t now_us)
 {
     server->draining = true;
     server->cut_all_us = now_us + atomic_load(&server->drain_ms) * 1000;
-    for (struct ws_connection *at = server->open; at != NULL; at = at->next_open)
+    const struct websocket_ops *ops = server->options.ops;
+    for (struct ws_connection *at = server->open; at != NULL; at = at->next_open) {
+        if (at->opened && !at->closed_told && ops->on_stopping != NULL)
+            ops->on_stopping(at->context);
         ws_close(at, CLOSE_GOING_AWAY, "the server is stopping");
+    }
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)

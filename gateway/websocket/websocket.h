@@ -46,6 +46,8 @@ struct websocket_ops {
     void (*on_text)(void *socket_context, struct bytes text);
     /* ws_send said false before and there is room again. NULL: not interested. */
     void (*on_writable)(void *socket_context);
+    /* The server stops and closes the connection with 1001 behind what is sent now. NULL: no last words. */
+    void (*on_stopping)(void *socket_context);
     /* The connection has ended, by whichever side; ws_send drops from here on. Last and exactly once. Required. */
     void (*on_closed)(void *socket_context);
 };

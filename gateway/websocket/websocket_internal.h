@@ -3,7 +3,8 @@
  *
  *     websocket.c      the server: thread, loop, adoption, heartbeat, the callback of libwebsockets
  *     ws_connection.c  the calls of any thread
- *     ws_pump.c        between the client's socket and libwebsockets; refuses unmasked frames on the way
+ *     ws_pump.c        between the client's socket and libwebsockets
+ *     ws_guard.c       judges the client's frames on that way
  *
  * libwebsockets does not see the client's socket but one end of a socket pair. It would accept frames without
  * a mask (RFC 6455 5.1 has the server close), and nothing in its interface tells; so the bytes are looked at
@@ -29,6 +30,8 @@
 #define WS_SCRATCH_BYTES     ((size_t)64 * 1024)
 #define WS_PAIR_BUFFER_BYTES (64 * 1024) /* what libwebsockets may run ahead of the client */
 #define WS_KEY_BYTES         24U
+#define WS_CONTROL_MAX_BYTES 125U           /* RFC 6455 5.5: of a control frame's payload */
+#define WS_PONGS_MAX_BYTES   ((size_t)2048) /* of pings that wait for their pongs */
 
 /* A message on its way out; libwebsockets writes its frame header into the room before the text. */
 struct ws_message {
@@ -37,15 +40,34 @@ struct ws_message {
     uint8_t room[]; /* LWS_PRE, then the text */
 };
 
-/* Where the watcher of client frames is; see ws_guard_step. */
+/* A fault of the client's, and the close code for it. */
+struct ws_breach {
+    uint16_t code;
+    const char *reason;
+};
+
+/* Where a text is that is checked byte by byte: how much of its last character is to come, and what may come next. */
+struct ws_utf8 {
+    uint8_t left, low, high;
+};
+
+/* Where the judge of client frames is; see ws_guard_step. All zero but for message_max_bytes at first. */
 struct ws_guard {
     int state;
     unsigned length_left; /* bytes of an extended length to come */
-    unsigned mask_left;
-    uint64_t payload_left;
+    unsigned mask_at;
+    uint8_t mask[4];
     uint8_t first;
+    uint8_t close_high; /* first byte of a close code */
+    bool message_open;  /* a data frame without FIN came, its last one has not */
+    struct ws_utf8 text;
+    struct ws_utf8 reason; /* of a close frame, which may come in the middle of a message */
+    uint64_t payload_left, payload_at;
+    bool pinged; /* the last step ended behind a ping, whose payload this is */
+    size_t ping_bytes;
+    uint8_t ping[WS_CONTROL_MAX_BYTES];
+    size_t message_bytes; /* of the frames of the open message, the current one among them */
     size_t message_max_bytes;
-    bool message_open; /* a data frame without FIN came, its last one has not */
 };
 
 struct ws_connection {
@@ -68,10 +90,11 @@ struct ws_connection {
     struct ws_guard guard;
     bool opened;
     bool closed_told;
-    bool failing; /* a breach was found: nothing more is read, fail_code goes out */
-    uint16_t fail_code;
-    const char *fail_reason;
+    bool failing; /* a breach was found: nothing more is read, `breach` goes out */
+    const struct ws_breach *breach;
     bool ping_owed;
+    struct buffer pongs; /* owed: size and payload, one after the other, from pongs_at */
+    size_t pongs_at;
     int64_t heard_us; /* last bytes from the client */
     int64_t pinged_us;
     int64_t cut_due_us;    /* 0: not closing */
@@ -124,7 +147,9 @@ struct websocket_server {
 /* websocket.c */
 /* Any thread. False: the server has ended. */
 bool ws_post(struct ws_connection *connection);
-void ws_fail(struct ws_connection *connection, uint16_t code, const char *reason);
+void ws_fail(struct ws_connection *connection, const struct ws_breach *breach);
+/* The guard has seen a ping: its pong is owed. */
+void ws_pinged(struct ws_connection *connection);
 void ws_ended(struct ws_connection *connection); /* the pump has nothing left to carry */
 
 /* ws_connection.c */
@@ -140,8 +165,11 @@ void ws_queue_drop(struct ws_connection *connection); /* and all that comes */
 void ws_pump_start(struct ws_connection *connection);
 void ws_pump_cut(struct ws_connection *connection); /* closes the client's socket now */
 
+/* ws_guard.c */
 /*
- * Looks at bytes from the client. The number that may go on to libwebsockets; less than given: *ret_code is
- * the close code of the breach that follows them.
+ * Looks at bytes from the client, in which pings become pongs. The number that may go on to libwebsockets; less than given:
+ * *ret_breach is the fault of the next one. When that was left alone, either a ping has ended (guard->pinged) and the rest
+ * is still to be given, or the client has closed and nothing that follows counts.
  */
-size_t ws_guard_step(struct ws_guard *guard, struct bytes bytes, uint16_t *ret_code);
+size_t ws_guard_step(struct ws_guard *guard, uint8_t *bytes, size_t size_bytes,
+                     const struct ws_breach **ret_breach);

@@ -49,6 +49,7 @@ struct ws_connection *ws_connection_new(struct websocket_server *server, int fd,
     connection->pair_fd = -1;
     connection->lws_fd = -1;
     connection->message = buffer_make(0);
+    connection->pongs = buffer_make(0);
     connection->to_lws = buffer_make(0);
     connection->to_client = buffer_make(0);
     connection->guard.message_max_bytes = server->options.message_max_bytes;
@@ -76,6 +77,7 @@ void ws_unref(struct ws_connection *connection)
     ws_queue_drop(connection);
     buffer_done(&connection->texts);
     buffer_done(&connection->message);
+    buffer_done(&connection->pongs);
     buffer_done(&connection->to_lws);
     buffer_done(&connection->to_client);
     pthread_mutex_destroy(&connection->lock);

@@ -1,113 +1,9 @@
-/* Carries bytes between the client's socket and libwebsockets, and looks at the client's frames on the way. */
+/* Carries bytes between the client's socket and libwebsockets. */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "gateway/websocket/websocket_internal.h"
-
-/* --- the guard --- */
-
-/*
- * RFC 6455 5.2 and 5.4, client to server. What libwebsockets would refuse is refused here too: it cuts such connections, and
- * the close frame that says why is then lost now and then.
- *
- *     FIRST ─► SECOND ─► LENGTH (0, 2 or 8 bytes) ─► MASK (4) ─► PAYLOAD ─► FIRST
- */
-enum guard_state { GUARD_FIRST, GUARD_SECOND, GUARD_LENGTH, GUARD_MASK, GUARD_PAYLOAD };
-
-#define CLOSE_PROTOCOL_ERROR 1002U
-#define CLOSE_NOT_UNDERSTOOD 1003U
-#define CLOSE_TOO_LARGE      1009U
-#define CONTROL_MAX_BYTES    125U
-
-/* May a frame that begins with this byte come now? Remembers whether a message stays open behind it. */
-static bool guard_first_is_good(struct ws_guard *guard)
-{
-    const bool final = (guard->first & 0x80U) != 0;
-    const unsigned opcode = guard->first & 0x0fU;
-    if ((guard->first & 0x70U) != 0) /* reserved bits: no extension was agreed on */
-        return false;
-    if (opcode >= 0x8)
-        return final && opcode <= 0xa; /* close, ping, pong: never in pieces */
-    if (opcode > 2 || (opcode == 0) != guard->message_open)
-        return false;
-    guard->message_open = !final;
-    return true;
-}
-
-static uint16_t guard_second(struct ws_guard *guard, uint8_t byte)
-{
-    const unsigned length = byte & 0x7fU;
-    const bool control = (guard->first & 0x08U) != 0;
-    if ((byte & 0x80U) == 0) /* RFC 6455 5.1: the server must close */
-        return CLOSE_PROTOCOL_ERROR;
-    if (!guard_first_is_good(guard) || (control && length > CONTROL_MAX_BYTES))
-        return CLOSE_PROTOCOL_ERROR;
-    if ((guard->first & 0x0fU) == 2)
-        return CLOSE_NOT_UNDERSTOOD; /* binary */
-    guard->mask_left = 4;
-    guard->length_left = length == 127 ? 8 : length == 126 ? 2 : 0;
-    guard->payload_left = guard->length_left == 0 ? length : 0;
-    guard->state = guard->length_left == 0 ? GUARD_MASK : GUARD_LENGTH;
-    return 0;
-}
-
-static uint16_t guard_length(struct ws_guard *guard, uint8_t byte)
-{
-    guard->payload_left = guard->payload_left << 8 | byte;
-    /* Checked at each byte, so that it cannot overflow. */
-    if (guard->payload_left > guard->message_max_bytes)
-        return CLOSE_TOO_LARGE;
-    if (--guard->length_left == 0)
-        guard->state = GUARD_MASK;
-    return 0;
-}
-
-static uint16_t guard_byte(struct ws_guard *guard, uint8_t byte)
-{
-    switch ((enum guard_state)guard->state) {
-    case GUARD_FIRST:
-        guard->first = byte;
-        guard->state = GUARD_SECOND;
-        return 0;
-    case GUARD_SECOND:
-        return guard_second(guard, byte);
-    case GUARD_LENGTH:
-        return guard_length(guard, byte);
-    case GUARD_MASK:
-        if (--guard->mask_left == 0)
-            guard->state = guard->payload_left > 0 ? GUARD_PAYLOAD : GUARD_FIRST;
-        return 0;
-    case GUARD_PAYLOAD:
-        break;
-    }
-    return 0;
-}
-
-size_t ws_guard_step(struct ws_guard *guard, struct bytes bytes, uint16_t *ret_code)
-{
-    size_t at = 0;
-    while (at < bytes.size_bytes) {
-        if (guard->state == GUARD_PAYLOAD) {
-            const size_t there = bytes.size_bytes - at;
-            const size_t skip = there < guard->payload_left ? there : (size_t)guard->payload_left;
-            at += skip;
-            guard->payload_left -= skip;
-            if (guard->payload_left == 0)
-                guard->state = GUARD_FIRST;
-            continue;
-        }
-        const uint16_t code = guard_byte(guard, bytes.data[at]);
-        if (code != 0) {
-            *ret_code = code;
-            return at;
-        }
-        at++;
-    }
-    return at;
-}
-
-/* --- the pump --- */
 
 static void watch(struct ws_connection *connection, ev_io *watcher, bool on)
 {
@@ -214,19 +110,20 @@ static bool pump_in(struct ws_connection *connection)
     connection->heard_us = clock_monotonic_us(server->clock);
     /* Behind a breach nothing can be read; the answer to a close frame of ours must reach libwebsockets, which
      * ends then. */
-    if ((connection->failing && connection->fail_code != 0) || connection->lws_finished)
+    if ((connection->failing && connection->breach != NULL) || connection->lws_finished)
         return true; /* read and dropped */
-    uint16_t code = 0;
-    const struct bytes bytes = {server->scratch, (size_t)size};
-    const size_t good = ws_guard_step(&connection->guard, bytes, &code);
-    buffer_add(&connection->to_lws, bytes.data, good);
-    if (connection->to_lws.failed)
+    const struct ws_breach *breach = NULL;
+    size_t at = 0;
+    do {
+        at += ws_guard_step(&connection->guard, server->scratch + at, (size_t)size - at, &breach);
+        if (connection->guard.pinged)
+            ws_pinged(connection);
+    } while (connection->guard.pinged);
+    buffer_add(&connection->to_lws, server->scratch, at);
+    if (connection->to_lws.failed || connection->pongs.failed)
         return false;
-    if (code != 0)
-        ws_fail(connection, code,
-                code == CLOSE_TOO_LARGE        ? "the message is too large"
-                : code == CLOSE_NOT_UNDERSTOOD ? "binary is not understood; send text"
-                                               : "not a masked RFC 6455 frame");
+    if (breach != NULL)
+        ws_fail(connection, breach);
     drain_to_lws(connection);
     return true;
 }

@@ -1405,19 +1405,29 @@ static const struct schema_field fields_bus_stats[] = {
     {3, "handlers", "handlers", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
     {4, "relay_lag", "relayLag", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
     {5, "delivered", "delivered", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
+    {6, "ended", "ended", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
+    {7, "failures", "failures", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
+    {8, "handler_lag", "handlerLag", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
+    {9, "processed_position", "processedPosition", SCHEMA_INT64, 0, -1, NULL, NULL, NULL},
 };
-static const uint8_t places_bus_stats[] = {0, 1, 2, 3, 4, 5};
+static const uint8_t places_bus_stats[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
 static const struct schema_name names_bus_stats[] = {
+    {"ended", 5, 5},
     {"groups", 6, 1},
+    {"failures", 8, 6},
     {"handlers", 8, 2},
     {"relayLag", 8, 3},
     {"delivered", 9, 4},
     {"relay_lag", 9, 3},
+    {"handlerLag", 10, 7},
+    {"handler_lag", 11, 7},
     {"subscribers", 11, 0},
+    {"processedPosition", 17, 8},
+    {"processed_position", 18, 8},
 };
 static const struct schema_message message_bus_stats = {
-    "strata.v1.BusStats", SCHEMA_PLAIN, fields_bus_stats, 5, NULL, 0,
-    names_bus_stats, 6, places_bus_stats, 6, sizeof(Strata__V1__BusStats) + 16 * 0,
+    "strata.v1.BusStats", SCHEMA_PLAIN, fields_bus_stats, 9, NULL, 0,
+    names_bus_stats, 12, places_bus_stats, 10, sizeof(Strata__V1__BusStats) + 16 * 0,
 };
 
 static const struct schema_field fields_cache_stats[] = {

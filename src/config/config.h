@@ -59,6 +59,8 @@ STATUS_MUST_CHECK struct status config_read_file(struct config *config, const ch
 STATUS_MUST_CHECK struct status config_read_environment(struct config *config,
                                                         const char *const *environment);
 
+/* Values that follow others: of server.http_port and websocket.port, the one that is not given is the other one's. */
+void config_settle(struct config *config);
 /* What single keys cannot see: values that do not go together. */
 STATUS_MUST_CHECK struct status config_check(const struct config *config);
 /* UNIMPLEMENTED naming the first thing that is configured but not part of this build, and the remedy. */

@@ -23,6 +23,28 @@ static bool is_loopback(const char *address)
            strcmp(address, "::1") == 0;
 }
 
+void config_settle(struct config *config)
+{
+    struct config_value *http = &config->values[CONFIG_SERVER_HTTP_PORT];
+    struct config_value *websocket = &config->values[CONFIG_WEBSOCKET_PORT];
+    if (!http->set)
+        http->number = websocket->number;
+    else if (!websocket->set)
+        websocket->number = http->number;
+}
+
+static struct status check_ports(const struct config *config)
+{
+    const enum config_key keys[] = {CONFIG_SERVER_HTTP_PORT, CONFIG_WEBSOCKET_PORT};
+    const int64_t grpc_port = config_int(config, CONFIG_SERVER_GRPC_PORT);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (grpc_port != 0 && grpc_port == config_int(config, keys[i]))
+            return status_error(STATUS_INVALID_ARGUMENT,
+                                "server.grpc_port and %s are both %lld; give each a port of its own",
+                                config_key_path(keys[i]), (long long)grpc_port);
+    return status_ok();
+}
+
 struct status config_check(const struct config *config)
 {
     const char *bind = config_text(config, CONFIG_SERVER_BIND);
@@ -34,13 +56,7 @@ struct status config_check(const struct config *config)
             "security.enabled: true with a security.jwt_secret of at least %u bytes, bind 127.0.0.1, or set "
             "security.allow_insecure_bind: true",
             bind, SECRET_MIN_BYTES);
-    const int64_t grpc_port = config_int(config, CONFIG_SERVER_GRPC_PORT);
-    const int64_t http_port = config_int(config, CONFIG_SERVER_HTTP_PORT);
-    if (grpc_port != 0 && grpc_port == http_port)
-        return status_error(
-            STATUS_INVALID_ARGUMENT,
-            "server.grpc_port and server.http_port are both %lld; give each a port of its own",
-            (long long)grpc_port);
+    STATUS_TRY(check_ports(config));
     size_t brokers = 0;
     (void)config_list(config, CONFIG_MESSAGE_QUEUE_BROKERS, &brokers); /* only the count */
     if (config_bool(config, CONFIG_MESSAGE_QUEUE_ENABLED) && brokers == 0)
@@ -116,8 +132,5 @@ struct status config_check_built(const struct config *config, bool embedded)
         return not_built("monitoring.enabled", "set it or monitoring_enabled to false");
     if (config_bool(config, CONFIG_AUDITING_ENABLED))
         return not_built("auditing_enabled", "set it to false");
-    if (config_bool(config, CONFIG_WEBSOCKET_ENABLED) && config_is_set(config, CONFIG_WEBSOCKET_PORT) &&
-        config_int(config, CONFIG_WEBSOCKET_PORT) != config_int(config, CONFIG_SERVER_HTTP_PORT))
-        return not_built("a websocket.port that differs from server.http_port", "set both to the same port");
     return status_ok();
 }

@@ -313,7 +313,11 @@ static struct status start_gateway(struct running *running)
         .port = (uint16_t)config_int(config, CONFIG_SERVER_HTTP_PORT),
         .development = config_security(config) == CONFIG_SECURITY_DEVELOPMENT,
         .websocket = config_bool(config, CONFIG_WEBSOCKET_ENABLED),
+        .websocket_apart =
+            config_int(config, CONFIG_WEBSOCKET_PORT) != config_int(config, CONFIG_SERVER_HTTP_PORT),
+        .websocket_port = (uint16_t)config_int(config, CONFIG_WEBSOCKET_PORT),
         .websocket_read_max_bytes = (size_t)config_int(config, CONFIG_WEBSOCKET_READ_BUFFER_SIZE),
+        .websocket_write_high_bytes = (size_t)config_int(config, CONFIG_WEBSOCKET_WRITE_BUFFER_SIZE),
         .header_timeout_ms = config_duration_us(config, CONFIG_WEBSOCKET_HANDSHAKE_TIMEOUT) / 1000,
     };
     gateway.allowed_origins =
@@ -345,8 +349,13 @@ static struct status build(struct running *running)
 
 static void print_gateway(const struct running *running)
 {
-    (void)printf("  REST, SSE, WebSocket   http://%s:%d\n", config_text(running->config, CONFIG_SERVER_BIND),
-                 gateway_port(running->gateway));
+    const char *bind = config_text(running->config, CONFIG_SERVER_BIND);
+    const int port = gateway_port(running->gateway);
+    const int websocket_port = gateway_websocket_port(running->gateway);
+    (void)printf("  REST, SSE%s   http://%s:%d\n", websocket_port == port ? ", WebSocket" : "           ",
+                 bind, port);
+    if (websocket_port != port && websocket_port != 0)
+        (void)printf("  WebSocket              ws://%s:%d/ws\n", bind, websocket_port);
     for (size_t i = 0; i < running->options->upstream_count; i++)
         (void)printf("  core                   %s\n", running->options->upstreams[i]);
 }
@@ -421,11 +430,13 @@ struct status serve_run(const struct config *config, const struct serve_options 
         if (running.server != NULL)
             server_set_serving(running.server, true);
         print_banner(&running);
-        log_info(running.log, "serving",
-                 LOG_INT("http_port", running.gateway == NULL ? 0 : gateway_port(running.gateway)),
-                 LOG_INT("grpc_port", running.server == NULL ? 0 : server_port(running.server)),
-                 LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)),
-                 LOG_TEXT("security", security_mode(config)));
+        log_info(
+            running.log, "serving",
+            LOG_INT("http_port", running.gateway == NULL ? 0 : gateway_port(running.gateway)),
+            LOG_INT("websocket_port", running.gateway == NULL ? 0 : gateway_websocket_port(running.gateway)),
+            LOG_INT("grpc_port", running.server == NULL ? 0 : server_port(running.server)),
+            LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)),
+            LOG_TEXT("security", security_mode(config)));
         wait_for_signal(&signals, running.log);
     }
     stop_all(&running);

@@ -146,6 +146,7 @@ static struct status serve(const struct serve_arguments *arguments, struct confi
     if (arguments->config_file != NULL)
         STATUS_TRY(config_read_file(config, arguments->config_file));
     STATUS_TRY(config_read_environment(config, (const char *const *)environ));
+    config_settle(config);
     STATUS_TRY(config_check(config));
     if (arguments->check_only) {
         (void)printf("the configuration is good\n");

@@ -165,18 +165,26 @@ static struct status as_of_version_reached(const struct as_of *as_of, int32_t ve
                          as_of->load.version, BYTES_FORMAT(as_of->load.id), version);
 }
 
+/* Whether there is an event at the moment that was asked for; what takes effect when is not looked at. */
+static bool began_by(const struct as_of *as_of, const struct aggregate_head *head)
+{
+    if (!as_of->by_version)
+        return as_of->load.position >= head->first_position;
+    return as_of->load.version >= (head->event_count > head->version ? 0 : 1);
+}
+
 static struct status status_not_yet(const struct as_of *as_of, const struct loaded *loaded)
 {
+    if (as_of->load.has_effective_at && began_by(as_of, &loaded->head))
+        return status_reason(
+            REASON_AGGREGATE_UNKNOWN,
+            "nothing of aggregate \"%.*s\" had taken effect at that time; ask for a later effective_at",
+            BYTES_FORMAT(as_of->load.id));
     if (as_of->by_version)
         return status_reason(
             REASON_AGGREGATE_UNKNOWN,
             "aggregate \"%.*s\" has no version %d: it began with its first event, at version 1",
             BYTES_FORMAT(as_of->load.id), as_of->load.version);
-    if (as_of->load.has_effective_at)
-        return status_reason(
-            REASON_AGGREGATE_UNKNOWN,
-            "nothing of aggregate \"%.*s\" had taken effect at that time; ask for a later one",
-            BYTES_FORMAT(as_of->load.id));
     return status_reason(
         REASON_AGGREGATE_UNKNOWN,
         "aggregate \"%.*s\" was not there yet at position %lld; its first event has position %lld",

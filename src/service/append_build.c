@@ -165,13 +165,26 @@ static void take_tags(struct append_builder *builder, int index, const Strata__V
     }
     for (size_t i = 0; i < from->n_tags; i++) {
         const struct bytes tag = bytes_of_text(from->tags[i]);
-        EVENT_CHECK(builder, index, "tags", id_check("tags", tag, ID_REQUIRED));
+        const struct status status = id_check("tags", tag, ID_REQUIRED);
+        if (!status_is_ok(&status)) {
+            char field[32];
+            snprintf(field, sizeof field, "tags[%zu]", i);
+            event_fault(builder, index, field, &status);
+        }
         bool seen = false; /* a tag given twice says nothing more, and would be indexed twice */
         for (size_t j = 0; j < event->tag_count; j++)
             seen = seen || bytes_equal(event->tags[j], tag);
         if (!seen)
             event->tags[event->tag_count++] = tag;
     }
+}
+
+static struct status too_large(size_t size_bytes, size_t most)
+{
+    return status_reason(REASON_EVENT_TOO_LARGE,
+                         "data and metadata have %zu bytes and validation_rules.max_event_data_size is %zu; "
+                         "keep large content elsewhere and refer to it",
+                         size_bytes, most);
 }
 
 static void take_payload(struct append_builder *builder, int index, const Strata__V1__NewEvent *from,
@@ -183,12 +196,7 @@ static void take_payload(struct append_builder *builder, int index, const Strata
     event->metadata = BYTES_NONE;
     /* A text of twice the limit is not read for its white space. */
     if (given > 2 * most) {
-        EVENT_CHECK(builder, index, "data",
-                    status_reason(
-                        REASON_EVENT_TOO_LARGE,
-                        "data and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
-                        "elsewhere and refer to it",
-                        given, most));
+        EVENT_CHECK(builder, index, "data", too_large(given, most));
         return;
     }
     if (event->content_type.size_bytes > 0)
@@ -201,12 +209,7 @@ static void take_payload(struct append_builder *builder, int index, const Strata
     }
     const size_t size_bytes = event->data.size_bytes + event->metadata.size_bytes;
     if (size_bytes > most)
-        EVENT_CHECK(builder, index, "data",
-                    status_reason(
-                        REASON_EVENT_TOO_LARGE,
-                        "data and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
-                        "elsewhere and refer to it",
-                        size_bytes, most));
+        EVENT_CHECK(builder, index, "data", too_large(size_bytes, most));
 }
 
 static void check_payload(struct append_builder *builder, int index, const struct append_event *event)
@@ -246,6 +249,16 @@ static void take_ids(struct append_builder *builder, int index, const Strata__V1
         builder->given_ids++;
 }
 
+/* Which of its two types the lists do not have; a mismatch is a matter of both, and is told of the event's. */
+static __attribute__((cold, noinline)) void types_fault(struct append_builder *builder, int index,
+                                                        const struct append_event *event,
+                                                        const struct status *status)
+{
+    const struct status alone = domain_check_types(builder->service->parts.domain, event->type, BYTES_NONE);
+    const bool of_aggregate = status->reason == REASON_TYPE_NOT_ALLOWED && status_is_ok(&alone);
+    event_fault(builder, index, of_aggregate ? "aggregate_type" : "type", status);
+}
+
 static void take_types(struct append_builder *builder, int index, const Strata__V1__NewEvent *from,
                        struct append_event *event)
 {
@@ -256,9 +269,12 @@ static void take_types(struct append_builder *builder, int index, const Strata__
     EVENT_CHECK(builder, index, "aggregate_id", id_check("aggregate_id", event->aggregate_id, ID_REQUIRED));
     EVENT_CHECK(builder, index, "aggregate_type",
                 type_check("aggregate_type", event->aggregate_type, ID_OPTIONAL));
-    if (builder->faults.count == faults_before)
-        EVENT_CHECK(builder, index, "type",
-                    domain_check_types(builder->service->parts.domain, event->type, event->aggregate_type));
+    if (builder->faults.count > faults_before)
+        return;
+    const struct status status =
+        domain_check_types(builder->service->parts.domain, event->type, event->aggregate_type);
+    if (!status_is_ok(&status))
+        types_fault(builder, index, event, &status);
 }
 
 void append_builder_add(struct append_builder *builder, const Strata__V1__NewEvent *from, int index,
@@ -297,12 +313,13 @@ void append_builder_add_system(struct append_builder *builder, const char *field
 {
     const size_t most = builder->service->options.limits.event_data_max_bytes;
     if (data.size_bytes + metadata.size_bytes > most)
-        faults_add(
-            &builder->faults, field,
-            status_reason(REASON_EVENT_TOO_LARGE,
-                          "%s and metadata have %zu bytes and max_event_data_size is %zu; keep large content "
-                          "elsewhere and refer to it",
-                          field, data.size_bytes + metadata.size_bytes, most));
+        faults_add(&builder->faults, field,
+                   status_reason(
+                       REASON_EVENT_TOO_LARGE,
+                       "%s%s %zu bytes and validation_rules.max_event_data_size is %zu; keep large content "
+                       "elsewhere and refer to it",
+                       field, metadata.size_bytes > 0 ? " and metadata have" : " has",
+                       data.size_bytes + metadata.size_bytes, most));
     builder->events[builder->count++] = (struct append_event){
         .type = bytes_of_text(type),
         .aggregate_id = aggregate_id,

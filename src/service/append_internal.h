@@ -19,6 +19,7 @@ struct append_job {
     /* Exactly once, on the thread that completes the append: must not block. The job may be gone afterwards. */
     void (*answer)(struct append_job *job, const struct append_outcome *outcome);
     void *context;
+    bool flat;       /* one event, whose fields are the request's own: their paths have no prefix */
     bool needs_lane; /* a domain check or a condition looks at it first */
     struct lane_ticket ticket;
 };

@@ -1,12 +1,30 @@
 #include "service/append_internal.h"
+
+#include <stdio.h>
+
 #include "service/snapshots_internal.h"
+
+/* decide knows events, and not by which path a request calls them. */
+static void answer_in_field(struct append_job *job, const struct append_outcome *outcome)
+{
+    char field[64] = "aggregate_type";
+    if (!job->flat)
+        (void)snprintf(field, sizeof field, "events[%zu].aggregate_type",
+                       outcome->faulty_event - 1); /* fits */
+    struct append_outcome named = *outcome;
+    named.status = status_in_field(job->arena, field, &outcome->status);
+    job->answer(job, &named);
+}
 
 void append_job_answer(struct append_job *job, const struct append_outcome *outcome)
 {
     struct service *service = job->service;
     if (outcome->kind == APPEND_ACCEPTED && !job->append.validate_only)
         snapshots_appended(service, outcome);
-    job->answer(job, outcome);
+    if (outcome->faulty_event > 0)
+        answer_in_field(job, outcome);
+    else
+        job->answer(job, outcome);
 }
 
 void append_job_refuse(struct append_job *job, const struct status *status)

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define QUERY_ENTRIES_MAX 1000U /* of one list */
+#define QUERY_ENTRIES_MAX 64U /* of one list; the contract says so too */
 #define NANOS_OF_A_MICRO  1000
 
 /* --- faults --- */
@@ -26,6 +26,7 @@ void faults_add(struct faults *faults, const char *field, struct status status)
         return;
     if (faults->count == 0)
         faults->first = status;
+    faults->statuses++;
     if (status.faults == NULL || status.faults->count == 0) {
         add_item(faults, field, status.message);
         return;
@@ -47,8 +48,9 @@ struct status faults_status(const struct faults *faults)
         *all = (struct field_faults){items, listed};
         status.faults = all;
     }
-    return faults->count == 1 ? status
-                              : status_prefix(status, "%zu fields are faulty; the first", faults->count);
+    /* One that lists several says itself how many. */
+    return faults->statuses == 1 ? status
+                                 : status_prefix(status, "%zu fields are faulty; the first", faults->count);
 }
 
 struct status status_in_field(struct arena *arena, const char *field, const struct status *status)

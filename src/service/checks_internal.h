@@ -12,6 +12,7 @@
 struct faults {
     struct arena *arena;
     size_t count;
+    size_t statuses;     /* that brought them: one may list several */
     struct status first; /* set when count > 0 */
     struct field_fault items[FAULTS_MAX];
 };
@@ -20,6 +21,7 @@ static inline void faults_init(struct faults *faults, struct arena *arena)
 {
     faults->arena = arena; /* the items stay unset: a good request must cost nothing */
     faults->count = 0;
+    faults->statuses = 0;
 }
 /* Does nothing when `status` is OK. `field` is copied; a status that lists faults itself adds these. */
 void faults_add(struct faults *faults, const char *field, struct status status);

@@ -119,14 +119,15 @@ static struct status list_run(struct service *service, struct call *call, const 
     const Strata__V1__ListOperationsRequest *request = context;
     struct arena *arena = call_arena(call);
     size_t page_size = 0;
-    STATUS_TRY(page_size_check(request->page_size, &page_size));
+    FIELD_TRY(arena, "page_size", page_size_check(request->page_size, &page_size));
     Strata__V1__ListOperationsRequest same = STRATA__V1__LIST_OPERATIONS_REQUEST__INIT;
     uint64_t filter = 0;
     STATUS_TRY(page_filter(service, &same.base, arena, &filter));
     struct page_token token = {0};
     const char *before = "";
     if (request->page_token[0] != '\0') {
-        STATUS_TRY(page_token_read(request->page_token, filter, INT64_MAX, arena, &token));
+        FIELD_TRY(arena, "page_token",
+                  page_token_read(request->page_token, filter, INT64_MAX, arena, &token));
         before = arena_text(arena, token.id);
     }
     Strata__V1__ListOperationsResponse *response = arena_alloc(arena, sizeof *response);

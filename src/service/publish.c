@@ -85,6 +85,7 @@ static struct status publish_build(struct service *service, struct call *call,
         .metadata = request->metadata,
     };
     append_builder_add(&builder, &event, -1, BYTES_NONE, BYTES_NONE);
+    job->flat = true;
     bool expects = false;
     int32_t version = 0;
     faults_add(&builder.faults, "version", publish_expectation(request, &expects, &version));

@@ -87,14 +87,19 @@ static void expectation_take(struct append_builder *builder, const Strata__V1__S
     append->expectation_count = 1;
 }
 
+static struct status check_one_of(const Strata__V1__SaveAggregateRequest *request)
+{
+    if (request->n_events == 0 || request->state.len == 0)
+        return status_ok();
+    return status_reason(
+        REASON_INVALID_FIELD,
+        "events and state are both given; give the events that happened, or a whole new state");
+}
+
 static struct status check_parts(const Strata__V1__SaveAggregateRequest *request)
 {
     const bool state = request->state.len > 0;
     const size_t count = request->n_events + state + (request->set_metadata.len > 0) + gives_active(request);
-    if (request->n_events > 0 && state)
-        return status_reason(REASON_INVALID_FIELD,
-                             "events and state are both given; give the events that happened, or a "
-                             "whole new state");
     if (count == 0)
         return status_reason(REASON_INVALID_FIELD,
                              "nothing is to be saved; give events, state, set_metadata or active");
@@ -211,6 +216,7 @@ static struct status save_run(struct service *service, struct call *call, const 
     struct arena *arena = call_arena(call);
     const struct bytes id = bytes_of_text(request->id);
     FIELD_TRY(arena, "id", id_check("id", id, ID_REQUIRED));
+    FIELD_TRY(arena, "state", check_one_of(request));
     STATUS_TRY(check_parts(request));
     struct aggregate_head head = {0};
     STATUS_TRY(service->parts.store->ops->aggregate(service->parts.store, id, arena, &head));

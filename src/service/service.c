@@ -31,10 +31,8 @@ struct status service_new(const struct service_parts *parts, const struct servic
     if (service->options.min_position_wait_us == 0)
         service->options.min_position_wait_us = MIN_POSITION_WAIT_US;
     pthread_mutex_init(&service->origin_lock, NULL);
-    pthread_mutex_init(&service->rate_lock, NULL);
     streams_init(&service->streams);
     service->started_at_us = clock_now_us(parts->clock);
-    service->rate_at_us = clock_monotonic_us(parts->clock);
     STATUS_TRY(pool_new(options->pool_threads > 0 ? options->pool_threads : POOL_THREADS_DEFAULT,
                         options->pool_queue_max > 0 ? options->pool_queue_max : POOL_QUEUE_MAX_DEFAULT,
                         &service->pool));
@@ -74,7 +72,6 @@ void service_free(struct service *service)
     operations_free(service->operations);
     snapshot_keeper_free(service->snapshots);
     streams_done(&service->streams);
-    pthread_mutex_destroy(&service->rate_lock);
     pthread_mutex_destroy(&service->origin_lock);
     free(service);
 }

@@ -57,7 +57,7 @@ struct service_options {
     int32_t reducer_version;      /* snapshots of another are not used; 0 = DOMAIN_REDUCER_VERSION */
     int32_t snapshot_events;      /* a snapshot after so many events; 0 = never */
     int64_t snapshot_interval_us; /* a read renews an older snapshot; 0 = never */
-    int64_t cleanup_interval_us;  /* superseded snapshots and expired cache entries go; 0 = never */
+    int64_t cleanup_interval_us;  /* what is superseded, expired or has ended goes; 0 = never */
     int64_t cache_ttl_us;         /* age at which a cached state may go; 0 = never */
     int64_t min_position_wait_us; /* 0 = 5 s */
     size_t pool_threads;          /* 0 = 2 */

@@ -69,11 +69,6 @@ struct service {
     pthread_mutex_t origin_lock; /* a leaf; guards the two below */
     bool origin_known;
     struct sha256 origin; /* leaf of the store's first event */
-
-    pthread_mutex_t rate_lock; /* a leaf; guards the three below */
-    int64_t rate_at_us;
-    int64_t rate_appends;
-    double rate_per_s;
 };
 
 /* --- counting what is under way (service.c) --- */

@@ -158,11 +158,13 @@ static struct status create_snapshot(struct service *service, struct arena *aren
         snapshot->version = head.version;
     snapshot->aggregate_type = head.type;
     if (snapshot->version > head.version && snapshot->data.size_bytes == 0)
-        return status_reason(
-            REASON_INVALID_FIELD,
-            "version is %d, aggregate \"%.*s\" is at version %d and data is missing; give data, or a "
-            "version that has been reached",
-            snapshot->version, BYTES_FORMAT(id), head.version);
+        FIELD_TRY(
+            arena, "version",
+            status_reason(
+                REASON_INVALID_FIELD,
+                "version is %d, aggregate \"%.*s\" is at version %d and data is missing; give data, or a "
+                "version that has been reached",
+                snapshot->version, BYTES_FORMAT(id), head.version));
     if (snapshot->version > head.version) {
         snapshots_lock(service);
         const struct status status = create_pending(service, &head, snapshot);
@@ -173,10 +175,11 @@ static struct status create_snapshot(struct service *service, struct arena *aren
     const struct load_request request = {.id = id, .version = snapshot->version, .position = INT64_MAX};
     STATUS_TRY(loader_load(service, &request, arena, &loaded));
     if (!loaded.exists)
-        return status_reason(
-            REASON_INVALID_FIELD,
-            "version is %d and aggregate \"%.*s\" began with its first event; give 1 or more",
-            snapshot->version, BYTES_FORMAT(id));
+        FIELD_TRY(
+            arena, "version",
+            status_reason(REASON_INVALID_FIELD,
+                          "version is %d and aggregate \"%.*s\" began with its first event; give 1 or more",
+                          snapshot->version, BYTES_FORMAT(id)));
     snapshots_lock(service);
     const struct status status = create_compared(service, arena, &loaded, snapshot, snapshot);
     snapshots_unlock(service);

@@ -154,22 +154,6 @@ static struct status stats_types(struct arena *arena, struct stats *stats)
     return status_ok();
 }
 
-/* Between two looks at least a second apart. */
-static double append_rate(struct service *service, int64_t appends)
-{
-    const int64_t now_us = clock_monotonic_us(service->parts.clock);
-    pthread_mutex_lock(&service->rate_lock);
-    const int64_t elapsed_us = now_us - service->rate_at_us;
-    if (elapsed_us >= 1000000) {
-        service->rate_per_s = (double)(appends - service->rate_appends) * 1e6 / (double)elapsed_us;
-        service->rate_appends = appends;
-        service->rate_at_us = now_us;
-    }
-    const double rate = service->rate_per_s;
-    pthread_mutex_unlock(&service->rate_lock);
-    return rate;
-}
-
 static void stats_writer(struct service *service, struct stats *stats)
 {
     struct writer_stats writer;
@@ -181,7 +165,7 @@ static void stats_writer(struct service *service, struct stats *stats)
     store->appends = writer.appends;
     store->conflicts = writer.conflicts;
     store->queue_depth = writer.queue_depth;
-    store->appends_per_second = append_rate(service, writer.appends);
+    store->appends_per_second = writer.appends_per_second;
     const struct {
         const char *name;
         int64_t value;
@@ -231,6 +215,10 @@ static void stats_bus(struct service *service, struct stats *stats)
     stats->bus.subscribers = bus.subscribers;
     stats->bus.handlers = bus.handlers;
     stats->bus.delivered = bus.delivered;
+    stats->bus.ended = bus.ended;
+    stats->bus.failures = bus.failures;
+    stats->bus.handler_lag = bus.lag_max;
+    stats->bus.processed_position = bus.checkpoint;
     stats->message.bus = &stats->bus;
 }
 

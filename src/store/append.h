@@ -97,6 +97,7 @@ struct aggregate_head_change {
 struct append_outcome {
     enum append_outcome_kind kind;
     struct status status; /* OK when accepted or replayed; else why */
+    size_t faulty_event;  /* INVALID_FIELD: which event's aggregate_type is missing, from 1; else 0 */
     struct bytes append_id;
     int64_t first_position; /* validate_only: what it would be */
     int64_t timestamp_us;

@@ -199,7 +199,10 @@ static struct status decide_one(struct deciding *deciding, size_t place, struct 
     if (status.code == STATUS_RESOURCE_EXHAUSTED && status.reason == STATUS_REASON_NONE)
         return status; /* want of memory alone is not about this append */
     if (status.code != STATUS_OK) {
-        *outcome = (struct append_outcome){.kind = APPEND_REFUSED, .status = status};
+        const bool nameless = status.reason == REASON_INVALID_FIELD;
+        *outcome = (struct append_outcome){.kind = APPEND_REFUSED,
+                                           .status = status,
+                                           .faulty_event = nameless ? landing.type_fault_event : 0};
         return status_ok();
     }
     if (revalidate) {

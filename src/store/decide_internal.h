@@ -37,6 +37,7 @@ struct landing {
     struct bytes *types;
     int64_t new_aggregates;
     struct status type_fault; /* OK, or the first of rule 3 */
+    size_t type_fault_event;  /* whose it is, from 1; 0 = none */
     struct status
         creation_fault; /* OK, or a creation of what exists: the expectation that it carries in itself */
 };

@@ -148,6 +148,8 @@ static struct status stage_events(struct deciding *deciding, const struct append
         }
         const struct status of_type = check_type(event, &head->staged);
         const struct status of_creation = check_creation(event, &head->staged);
+        if (ret->type_fault_event == 0 && of_type.code != STATUS_OK)
+            ret->type_fault_event = i + 1;
         keep_first(&ret->type_fault, &of_type);
         keep_first(&ret->creation_fault, &of_creation);
         STATUS_TRY(advance(deciding, event, deciding->overlay->head.position + 1 + (int64_t)i, &head->staged,

@@ -1,5 +1,6 @@
-"""A store of many events: CPU an append beside an empty one's, pauses of commits, start, memory."""
+"""A store of many events: pauses of commits, CPU an append beside an empty one's, start, memory."""
 
+import shutil
 import time
 
 from harness import Figures, Meter, rss_anon_mb
@@ -8,6 +9,7 @@ from bench_streams import CLIENT_BYTES, DATA_BYTES, EVENTS
 IN_FLIGHT = 16  # appends without an answer while the store is filled
 PROBE_APPENDS = 500  # a measurement of CPU: 50,000 events
 KILL_APPENDS = 3000  # right before the kill
+FILL_ALONE = 2000000  # events of the store without a service: eight segments, whose runs have been merged
 
 
 class Filling:
@@ -53,8 +55,23 @@ def pauses(filling, figures):
         figures.add("bare loop, longest", bare["sync_max_us"] / 1000, "ms")
 
 
+def commits_alone(bench, figures):
+    """What the store does of a commit, without client and network, in turns with the bare loop in one process."""
+    folder = bench.scratch / "commits"
+    folder.mkdir()
+    found = bench.run("commit_pauses", "--folder", folder, "--fill", min(bench.options.size, FILL_ALONE), "--commits",
+                      bench.rounds * bench.options.commits, "--events", EVENTS, "--data-bytes", DATA_BYTES)
+    shutil.rmtree(folder)
+    for what in ("p50", "p99", "p999", "max"):
+        shown = {"p50": "median", "p99": "p99", "p999": "p99.9", "max": "longest"}[what]
+        figures.add("commit of the store alone, " + shown, found["commit_%s_us" % what] / 1000, "ms")
+        figures.add("bare loop in turns with it, " + shown, found["bare_%s_us" % what] / 1000, "ms")
+    figures.add("commit of the store alone / bare, p99.9", found["commit_p999_us"] / found["bare_p999_us"], "x")
+
+
 def run(bench):
     figures = Figures()
+    commits_alone(bench, figures)
     with bench.store() as strata:
         filling = Filling(bench, strata)
         probe(filling, figures, "CPU an event appended, store nearly empty")

@@ -158,7 +158,7 @@ class Grpc(unittest.TestCase):
             NewEvent(type="custom", aggregate_id="ok", aggregate_type="custom", data=b'{"a":1,"a":2}')]))
         self.assertEqual(failure.code, "INVALID_ARGUMENT")
         self.assertEqual(failure.reason, "INVALID_ID")
-        self.assertLessEqual({"events[0].aggregate_id", "events[0].data.total_amount", "events[0].tags",
+        self.assertLessEqual({"events[0].aggregate_id", "events[0].data.total_amount", "events[0].tags[0]",
                               "events[1].data"}, set(failure.faults))
 
     def test_refusals_by_name(self):

@@ -146,6 +146,26 @@ class Split(unittest.TestCase):
             got += more
         self.assertEqual(got.count(b'"aggregate_id":"slow"'), rows)
 
+    def test_a_gateway_that_stops_alone_tells_its_subscribers(self):
+        for n in range(3):
+            self.publish("stop", n)
+        gateway = self.service.gateway
+        streams = [urllib.request.urlopen(urllib.request.Request(
+            self.service.http + "/api/v1/events/subscribe?after_position=0", headers={"Accept": accept}), timeout=WAIT_S)
+            for accept in ("text/event-stream", "application/x-ndjson")]
+        for stream in streams:
+            while b"caught_up" not in (line := stream.readline()):
+                self.assertTrue(line)
+        gateway.terminate()
+        sse, ndjson = (stream.read() for stream in streams)
+        closing = {"reason": "SHUTTING_DOWN", "position": "3"}
+        event_name, position, data = sse.strip().split(b"\n")[-3:]
+        self.assertEqual((event_name, position), (b"event: closing", b"id: 3"))
+        self.assertEqual(json.loads(data[6:]), closing)
+        self.assertEqual(json.loads(ndjson.strip().split(b"\n")[-1]), {"closing": closing})
+        gateway.stop()
+        self.assertEqual(self.service.process.poll(), None)
+
     def test_the_largest_append_and_a_page_of_it_pass(self):
         text = "y" * 100000
         events = [event("large", n, metadata={"text": text}) for n in range(75)]

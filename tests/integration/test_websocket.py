@@ -1,6 +1,9 @@
 """/ws, spoken to by an independent WebSocket client."""
 
+import contextlib
 import json
+import os
+import pathlib
 import sys
 import threading
 import time
@@ -13,16 +16,19 @@ from websockets.sync.client import connect
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 from support.strata_rpc import Client, event_pb2, event_service_pb2  # noqa: E402
-from support.strata_service import Service, scaled  # noqa: E402
+from support.strata_service import Service, SplitService, free_port, scaled  # noqa: E402
 
 WAIT_S = 60
+CONNECTIONS = int(os.environ.get("STRATA_TEST_WS_CONNECTIONS", "500"))
+IDLE_MAX_BYTES = 20 * 1024
+SANITIZED = scaled(100) < 100  # its allocator holds on to memory, and each byte has shadows
 
 
 class Socket:
     """One connection; `take(type)` gives the next frame of that type and keeps those before it in `passed`."""
 
-    def __init__(self, service, query="", **options):
-        self.manager = connect("ws://127.0.0.1:%d/ws%s" % (service.http_port, query), open_timeout=WAIT_S,
+    def __init__(self, service, query="", port=None, **options):
+        self.manager = connect("ws://127.0.0.1:%d/ws%s" % (port or service.http_port, query), open_timeout=WAIT_S,
                                close_timeout=0.2, **options)  # it does not read on while closing
         self.socket = self.manager.__enter__()
         self.passed = []
@@ -210,6 +216,39 @@ class WebSocket(unittest.TestCase):
                     Socket(self.service, origin=origin)
                 self.assertEqual(refused.exception.response.status_code, 403)
 
+    def test_a_token_that_cannot_be_accepted_is_refused_before_the_upgrade(self):
+        for query in ("", "?subscribe=none"):
+            with self.subTest(query):
+                with self.assertRaises(InvalidStatus) as refused:
+                    Socket(self.service, query, additional_headers={"Authorization": "Bearer nobody-knows-it"})
+                answer = refused.exception.response
+                self.assertEqual(answer.status_code, 401)
+                self.assertEqual(answer.headers["WWW-Authenticate"], "Bearer")
+                self.assertEqual(answer.headers["Content-Type"], "application/problem+json")
+                problem = json.loads(answer.body)
+                self.assertEqual((problem["status"], problem["code"], problem["reason"]),
+                                 (401, "UNAUTHENTICATED", "UNAUTHENTICATED"))
+
+    def test_a_connection_has_64_subscriptions_of_names_up_to_64_bytes(self):
+        with Socket(self.service) as ws:  # the default one counts
+            names = ["%064d" % i for i in range(63)]
+            for name in names:
+                ws.send(action="subscribe", id=name, filter={"aggregate_ids": ["many"]})
+                ws.take("subscribed", name)
+            for name in ("x" * 65, "one-more", names[0], "default"):
+                ws.send(action="subscribe", id=name, filter={})
+                with self.assertRaises(AssertionError, msg=name) as error:
+                    ws.take("subscribed", name)
+                self.assertEqual(error.exception.args[0]["error"]["reason"], "INVALID_FIELD")
+            self.append(custom("many"))
+            got = {ws.take("event")["subscription"] for _ in range(64)}
+            self.assertEqual(got, {*names, "default"})
+            for name in (names[7], "default"):
+                ws.send(action="unsubscribe", id=name)
+                ws.take("unsubscribed", name)
+            ws.send(action="subscribe", id="one-more", filter={"aggregate_ids": ["many"], "from_start": True})
+            self.assertEqual(ws.take("event", "one-more")["event"]["aggregate_id"], "many")
+
     def test_a_plain_get_is_told_to_upgrade(self):
         with self.assertRaises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(self.service.http + "/ws", timeout=WAIT_S)
@@ -233,6 +272,109 @@ class Shutdown(unittest.TestCase):
                     socket.next()
                 self.assertEqual(closed.exception.rcvd.code, 1001, closed.exception)
             self.assertEqual(s.process.wait(60), 0, s.log())
+
+
+    def test_a_gateway_that_stops_alone_says_where_to_go_on(self):
+        """Its core goes on, and so do the appends."""
+        with SplitService() as s, Client(s) as client, Socket(s, "?after_position=0") as ws, \
+                Socket(s, "?subscribe=none") as idle:
+            stop = threading.Event()
+
+            def append():
+                n = 0
+                while not stop.is_set():
+                    n += 1
+                    client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[custom("on", n)]))
+            thread = threading.Thread(target=append)
+            thread.start()
+            try:
+                last = int(ws.events(20)[-1]["position"])
+                s.gateway.terminate()
+                while True:
+                    frame = ws.next()
+                    if frame["type"] == "closing":
+                        break
+                    if frame["type"] == "event":
+                        last = int(frame["event"]["position"])
+                self.assertEqual(frame["closing"]["reason"], "SHUTTING_DOWN")
+                self.assertGreaterEqual(int(frame["closing"]["position"]), last)
+                for socket in (ws, idle):
+                    with self.assertRaises(ConnectionClosed) as closed:
+                        socket.next()
+                    self.assertEqual(closed.exception.rcvd.code, 1001, closed.exception)
+                self.assertEqual(s.gateway.process.wait(60), 0, s.log())
+            finally:
+                stop.set()
+                thread.join()
+            self.assertEqual(last, int(frame["closing"]["position"]), "everything matches: nothing was passed over")
+
+
+class Ports(unittest.TestCase):
+    def test_a_port_of_its_own_serves_ws_and_nothing_else(self):
+        port = free_port()
+        with Service(config={"STRATA_WEBSOCKET_PORT": str(port)}) as s, Client(s) as client:
+            with Socket(s, port=port) as ws:
+                ws.take("caught_up")
+                client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[custom("apart")]))
+                self.assertEqual(ws.events(1)[0]["aggregate_id"], "apart")
+            with self.assertRaises(InvalidStatus) as refused:
+                Socket(s)
+            self.assertEqual(refused.exception.response.status_code, 404)
+            for path in ("/livez", "/api/v1/info"):
+                with self.assertRaises(urllib.error.HTTPError) as refused:
+                    urllib.request.urlopen("http://127.0.0.1:%d%s" % (port, path), timeout=WAIT_S)
+                with refused.exception as answer:
+                    self.assertEqual(answer.code, 404)
+            self.assertEqual(s.request("GET", "/livez")[0], 200)
+
+
+@unittest.skipIf(SANITIZED, "measures memory")
+class Memory(unittest.TestCase):
+    @staticmethod
+    def resident(service, kind="RssAnon"):
+        """Bytes of the process that has the sockets."""
+        process = service.gateway.process if isinstance(service, SplitService) else service.process
+        for line in pathlib.Path("/proc/%d/status" % process.pid).read_text().splitlines():
+            if line.startswith(kind + ":"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(kind)
+
+    def queued_for_a_client_that_does_not_read(self, write_buffer_size):
+        config = {"STRATA_WEBSOCKET_WRITE_BUFFER_SIZE": str(write_buffer_size)}
+        filler = b'{"x":"' + b"y" * 3000 + b'"}'
+        with Service(config=config) as s, Client(s) as client:
+            for _ in range(120):  # 36 MB: more than the buffer and what the kernel keeps
+                client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[
+                    event_pb2.NewEvent(type="custom", aggregate_id="slow", aggregate_type="custom", data=filler)
+                    for _ in range(100)]))
+            before = self.resident(s)
+            with Socket(s, "?after_position=0", max_queue=1) as ws:
+                ws.take("event")
+                grown, quiet = -1, 0
+                while quiet < 10:  # until nothing more is queued
+                    time.sleep(0.1)
+                    now = self.resident(s) - before
+                    quiet = quiet + 1 if abs(now - grown) < 65536 else 0
+                    grown = now
+                self.assertEqual(len(ws.events(119)), 119)
+        return grown
+
+    def test_write_buffer_size_bounds_what_waits_for_a_slow_client(self):
+        small, large = (self.queued_for_a_client_that_does_not_read(size) for size in (65536, 16 * 1024 * 1024))
+        self.assertGreater(large - small, 12 * 1024 * 1024, (small, large))
+
+    def test_idle_connections_are_small(self):
+        with Service() as s, contextlib.ExitStack() as stack:
+            for _ in range(50):  # what the first ones bring along
+                stack.enter_context(Socket(s)).take("caught_up")
+            before, before_all = self.resident(s), self.resident(s, "VmRSS")
+            for _ in range(CONNECTIONS):
+                stack.enter_context(Socket(s)).take("caught_up")
+            time.sleep(1.5)  # a checkpoint each
+            each = (self.resident(s) - before) // CONNECTIONS
+            print("\n%d idle connections: RssAnon %d, Rss %d bytes each" % (
+                CONNECTIONS, each, (self.resident(s, "VmRSS") - before_all) // CONNECTIONS), flush=True)
+            self.assertLess(each, IDLE_MAX_BYTES)
 
 
 if __name__ == "__main__":

@@ -1950,7 +1950,7 @@ const ProtobufCMessageDescriptor strata__v1__store_stats__descriptor =
   (ProtobufCMessageInit) strata__v1__store_stats__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor strata__v1__bus_stats__field_descriptors[5] =
+static const ProtobufCFieldDescriptor strata__v1__bus_stats__field_descriptors[9] =
 {
   {
     "subscribers",
@@ -2012,18 +2012,70 @@ static const ProtobufCFieldDescriptor strata__v1__bus_stats__field_descriptors[5
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "ended",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__BusStats, ended),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failures",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__BusStats, failures),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "handler_lag",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__BusStats, handler_lag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "processed_position",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__BusStats, processed_position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned strata__v1__bus_stats__field_indices_by_name[] = {
   4,   /* field[4] = delivered */
+  5,   /* field[5] = ended */
+  6,   /* field[6] = failures */
   1,   /* field[1] = groups */
+  7,   /* field[7] = handler_lag */
   2,   /* field[2] = handlers */
+  8,   /* field[8] = processed_position */
   3,   /* field[3] = relay_lag */
   0,   /* field[0] = subscribers */
 };
 static const ProtobufCIntRange strata__v1__bus_stats__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor strata__v1__bus_stats__descriptor =
 {
@@ -2033,7 +2085,7 @@ const ProtobufCMessageDescriptor strata__v1__bus_stats__descriptor =
   "Strata__V1__BusStats",
   "strata.v1",
   sizeof(Strata__V1__BusStats),
-  5,
+  9,
   strata__v1__bus_stats__field_descriptors,
   strata__v1__bus_stats__field_indices_by_name,
   1,  strata__v1__bus_stats__number_ranges,

@@ -259,10 +259,14 @@ struct  Strata__V1__BusStats
   int64_t handlers;
   int64_t relay_lag;
   int64_t delivered;
+  int64_t ended;
+  int64_t failures;
+  int64_t handler_lag;
+  int64_t processed_position;
 };
 #define STRATA__V1__BUS_STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&strata__v1__bus_stats__descriptor) \
-    , 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Strata__V1__CacheStats

@@ -36,8 +36,8 @@ PRECONDITIONS += [Row("If-Match is no: %s" % form, save(state="{}", if_match=for
 
 PARTS = [
     Row("nothing given", save(), Refused("INVALID_FIELD"), after=AT_2),
-    Row("events and state both", save(events=[{"type": "custom"}], state="{}", if_match="*"), Refused("INVALID_FIELD"),
-        after=AT_2),
+    Row("events and state both", save(events=[{"type": "custom"}], state="{}", if_match="*"),
+        Refused("INVALID_FIELD", fields=["state"]), after=AT_2),
     Row("events", save(events=[{"type": "custom", "data": '{"n":3}'}, {"type": "custom", "data": '{"m":4}'}]),
         Ok(version=4, state={"n": 3, "m": 4}), after=AT_2),
     Row("1,000 events", save(events=[{"type": "custom"}] * 1000), Ok(version=1002), after=AT_2),
@@ -112,9 +112,9 @@ SNAPSHOTS = [
     Row("DIVERGENT is never used to rebuild", get(), Ok(raw={"state": '{"a":10.10,"b":"x","c":[1]}'}),
         after=STATE + [snapshot(version=2, data='{"other":1}')]),
     Row("a version ahead is PENDING", snapshot_at(3), Ok(version=3, state="PENDING", position=0), after=STATE),
-    Row("a version ahead needs data", snapshot(version=3), Refused("INVALID_FIELD"), after=STATE),
+    Row("a version ahead needs data", snapshot(version=3), Refused("INVALID_FIELD", fields=["version"]), after=STATE),
     Row("a version is 0 or more", snapshot(version=-1), Refused("INVALID_FIELD", fields=["version"]), after=STATE),
-    Row("version 0 of what an event began", snapshot(version=0), Refused("INVALID_FIELD"), after=STATE),
+    Row("version 0 of what an event began", snapshot(version=0), Refused("INVALID_FIELD", fields=["version"]), after=STATE),
     Row("version 0 of what was created", snapshot(version=0), Ok(version=0, state="VERIFIED"), after=[create()]),
     Row("PENDING, at most 16 per aggregate: the 16th", SIXTEEN[15], Ok(state="PENDING"), after=STATE + SIXTEEN[:15]),
     Row("PENDING, at most 16 per aggregate: the 17th", snapshot_at(30), Refused("PENDING_TOO_MANY"),

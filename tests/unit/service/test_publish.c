@@ -485,6 +485,22 @@ static void test_a_path_is_told_once(void **state)
     assert_ptr_equal(strstr(status.message, "events[1]: data: "), status.message);
 }
 
+/* How many fields are faulty is said once. */
+static void test_several_faults_of_one_payload_are_counted_once(void **state)
+{
+    struct world *world = *state;
+    struct status status;
+    Strata__V1__PublishEventRequest request =
+        publish_request("order_created", "a", "order", "{\"currency\":\"eur\",\"items\":5}");
+    assert_null(publish(world, &request, &status));
+    assert_int_equal(status.reason, REASON_INVALID_FIELD);
+    assert_ptr_equal(strstr(status.message, "3 fields of the order_created payload are wrong; the first: "),
+                     status.message);
+    request.subject = T("a b");
+    assert_null(publish(world, &request, &status));
+    assert_ptr_equal(strstr(status.message, "4 fields are faulty; the first: subject "), status.message);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -493,6 +509,7 @@ int main(void)
         CASE(test_version_zero_and_contradictions_are_refused),
         CASE(test_publish_answers_the_stored_event_with_compact_json),
         CASE(test_publish_refuses_by_name_and_field),
+        CASE(test_several_faults_of_one_payload_are_counted_once),
         CASE(test_null_ids_in_metadata_are_as_good_as_none),
         CASE(test_all_faulty_fields_are_listed),
         CASE(test_times_finer_than_a_microsecond_are_refused),

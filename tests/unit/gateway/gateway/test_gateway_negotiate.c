@@ -54,8 +54,69 @@ static void test_the_form_follows_accept(void **state)
     }
 }
 
+static const struct {
+    const char *accept; /* NULL: no such header */
+    bool gzip;
+} codings[] = {
+    {"gzip", true},
+    {"GZip", true},
+    {"x-gzip", true},
+    {"*", true},
+    {"*;q=0.1", true},
+    {"deflate, gzip, br, zstd", true},
+    {"gzip;q=0.001", true},
+    {"\tgzip ; q=0.5", true},
+    {"br;q=1, gzip;q=0.8, identity;q=0.1", true},
+    {"identity;q=0.5, *", true},
+    {NULL, false},
+    {"", false},
+    {"identity", false},
+    {"br, deflate, zstd", false},
+    {"gzip;q=0", false},
+    {"gzip;q=0.000", false},
+    {"*;q=0", false},
+    {"gzip;q=0, *", false},
+    {"x-gzip;q=0, *", false},
+    {"identity;q=1, gzip;q=0.5", false},
+    {"gzipped", false},
+    {"a gzip", false},
+};
+
+static void test_gzip_is_for_who_wants_it(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(codings); i++) {
+        const struct http_header header = {BYTES_LITERAL("Accept-Encoding"),
+                                           bytes_of_text(codings[i].accept)};
+        const struct http_request http = {.headers = &header, .header_count = codings[i].accept != NULL};
+        if (wants_gzip(&http) != codings[i].gzip)
+            fail_msg("Accept-Encoding: %s", codings[i].accept);
+    }
+}
+
+static void test_a_plain_body_is_told_from_a_compressed_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *codings;
+        bool plain;
+    } bodies[] = {{NULL, true},    {"", true},    {"identity", true},       {"Identity", true},
+                  {"gzip", false}, {"br", false}, {"identity, gzip", false}};
+    for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+        const struct http_header header = {BYTES_LITERAL("Content-Encoding"),
+                                           bytes_of_text(bodies[i].codings)};
+        const struct http_request http = {.headers = &header, .header_count = bodies[i].codings != NULL};
+        if (body_is_plain(&http) != bodies[i].plain)
+            fail_msg("Content-Encoding: %s", bodies[i].codings);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_form_follows_accept)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_form_follows_accept),
+        cmocka_unit_test(test_gzip_is_for_who_wants_it),
+        cmocka_unit_test(test_a_plain_body_is_told_from_a_compressed_one),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

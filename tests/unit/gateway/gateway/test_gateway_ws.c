@@ -214,6 +214,44 @@ static void test_other_subscriptions_outlive_one_that_the_service_ends(void **st
     ws_client_close(&client);
 }
 
+static struct call *closed_calls[2];
+static unsigned closed_call_count;
+
+/* Says "closing" and ends when the test wants: between the two the name is free. */
+static void close_and_linger(struct call *call, const ProtobufCMessage *request)
+{
+    static const uint8_t closing[] = {0x2a, 0x0f, 0x0a, 0x0d, 'S', 'L', 'O', 'W', '_',
+                                      'C',  'O',  'N',  'S',  'U', 'M', 'E', 'R'};
+    (void)request;
+    closed_calls[closed_call_count++] = call;
+    (void)call_send_bytes(call, bytes_of(closing, sizeof closing)); /* nothing follows */
+}
+
+static void test_a_name_is_free_as_soon_as_closing_has_come(void **state)
+{
+    (void)state;
+    struct ws_client client;
+    closed_call_count = 0;
+    feed_serve(&(struct feed_options){.first = 1, .last = 0, .batch = 1});
+    open_socket(&client, "/ws");
+    ws_client_expect(&client, "caught_up");
+    fixture_handle(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE, close_and_linger);
+    for (unsigned i = 0; i < 2; i++) {
+        ws_client_send(&client, "{\"action\":\"subscribe\",\"id\":\"x\"}");
+        ws_client_expect(&client, "{\"type\":\"subscribed\",\"subscription\":\"x\"}");
+        ws_client_expect(
+            &client,
+            "{\"type\":\"closing\",\"subscription\":\"x\",\"closing\":{\"reason\":\"SLOW_CONSUMER\"");
+        ws_client_send(&client, "{\"action\":\"unsubscribe\",\"id\":\"x\"}");
+        ws_client_expect(&client, "this connection has no such subscription");
+    }
+    for (unsigned i = 0; i < 2; i++)
+        call_finish(closed_calls[i], &(struct status){.code = STATUS_OK});
+    ws_client_send(&client, "{\"action\":\"unsubscribe\",\"id\":\"default\"}");
+    ws_client_expect(&client, "{\"type\":\"unsubscribed\",\"subscription\":\"default\"}");
+    ws_client_close(&client);
+}
+
 /* --- back-pressure --- */
 
 #define MANY 30000
@@ -527,6 +565,7 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(test_other_subscriptions_outlive_one_that_the_service_ends, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(test_a_name_is_free_as_soon_as_closing_has_come, start, stop),
         cmocka_unit_test_setup_teardown(test_a_reader_that_stops_stops_the_feed_and_loses_nothing, start,
                                         stop),
         cmocka_unit_test_setup_teardown(test_many_subscriptions_share_a_slow_reader, start, stop),
