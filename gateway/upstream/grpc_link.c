@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "gateway/upstream/grpc_internal.h"
+#include "rpc/status_details.h"
 
 #define CONNECT_TIMEOUT_US      INT64_C(5000000)
 #define BACKOFF_LEAST_US        INT64_C(50000)
@@ -420,6 +421,7 @@ void grpc_link_send(struct grpc_link *link, struct remote_call *call)
     fields[count++] = field(":authority", bytes_of_text(link->authority));
     fields[count++] = field("te", BYTES_LITERAL("trailers"));
     fields[count++] = field("content-type", BYTES_LITERAL("application/grpc"));
+    fields[count++] = field(STATUS_DETAILS_METADATA, BYTES_LITERAL("40960"));
     if (call->deadline_us != 0) {
         grpc_timeout_write(call->deadline_us - link->remote->now_us, timeout);
         fields[count++] = field("grpc-timeout", bytes_of_text(timeout));

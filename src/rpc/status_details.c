@@ -136,7 +136,7 @@ static FieldViolation *violation_new(struct arena *arena, char *field, char *des
 }
 
 /* All faults that fit; the others become one line that counts them. */
-static void add_bad_request(struct encoder *encoder, const struct field_faults *faults)
+static void add_bad_request(struct encoder *encoder, const struct field_faults *faults, size_t max_bytes)
 {
     Google__Rpc__BadRequest request = GOOGLE__RPC__BAD_REQUEST__INIT;
     request.field_violations = arena_array(encoder->arena, faults->count + 1, sizeof(FieldViolation *));
@@ -151,7 +151,7 @@ static void add_bad_request(struct encoder *encoder, const struct field_faults *
         if (violation == NULL)
             break;
         used += protobuf_c_message_get_packed_size(&violation->base) + 4;
-        if (used > STATUS_DETAILS_MAX_BYTES)
+        if (used > max_bytes)
             break;
         request.field_violations[request.n_field_violations++] = violation;
     }
@@ -165,7 +165,7 @@ static void add_bad_request(struct encoder *encoder, const struct field_faults *
     add_detail(encoder, &request.base);
 }
 
-void status_details_encode(const struct status *status, struct buffer *to)
+void status_details_encode(const struct status *status, size_t max_bytes, struct buffer *to)
 {
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     Google__Rpc__Status message = GOOGLE__RPC__STATUS__INIT;
@@ -180,7 +180,7 @@ void status_details_encode(const struct status *status, struct buffer *to)
         if (status->retry_after_ms > 0)
             add_retry_info(&encoder, status);
         if (status->faults != NULL && status->faults->count > 0)
-            add_bad_request(&encoder, status->faults);
+            add_bad_request(&encoder, status->faults, max_bytes);
         message.n_details = encoder.count;
         message.details = encoder.details;
     }

@@ -29,6 +29,7 @@ struct exchange *server_exchange_new(struct server *server, struct exchange_meth
             exchange->tags[kind] = (struct tag){(enum tag_kind)kind, exchange};
     }
     exchange->method = method;
+    exchange->details_max_bytes = STATUS_DETAILS_MAX_BYTES;
     return exchange;
 }
 
@@ -458,12 +459,12 @@ bool exchange_send(struct exchange *exchange, struct bytes message)
     return more;
 }
 
-static struct ending ending_make(const struct status *status, int http_status)
+static struct ending ending_make(const struct status *status, size_t details_max_bytes, int http_status)
 {
     struct ending ending = {.code = (grpc_status_code)status->code, .message = grpc_empty_slice()};
     if (!status_is_ok(status)) {
         struct buffer details = buffer_make(0);
-        status_details_encode(status, &details);
+        status_details_encode(status, details_max_bytes, &details);
         ending.message = grpc_slice_from_copied_string(status->message);
         ending.trailers[ending.trailer_count++] = (grpc_metadata){
             .key = grpc_slice_from_static_string("grpc-status-details-bin"),
@@ -490,9 +491,9 @@ void exchange_finish(struct exchange *exchange, const struct status *status, str
     struct ending ending;
     if (has_reply && outgoing == NULL) {
         const struct status failure = status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the reply");
-        ending = ending_make(&failure, 0);
+        ending = ending_make(&failure, exchange->details_max_bytes, 0);
     } else {
-        ending = ending_make(status, http_status);
+        ending = ending_make(status, exchange->details_max_bytes, http_status);
     }
 
     lock(exchange);

@@ -93,6 +93,7 @@ struct exchange {
     grpc_byte_buffer *payload; /* the request, or the message being read */
     int cancelled;             /* when the call has closed: not as the server ended it */
     void *context;             /* the handler's; polling thread */
+    size_t details_max_bytes;  /* of a failure's details; the handler's to set in begin */
 
     /* guarded by the server's outbox_lock; a batch is decided under it and started when it is released */
     struct exchange *next_queued;

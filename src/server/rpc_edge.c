@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "rpc/call.h"
+#include "rpc/status_details.h"
 #include "server/server_internal.h"
 
 static bool edge_send(void *edge, struct call *call, struct bytes message)
@@ -50,8 +51,23 @@ static bool key_is(const grpc_slice *key, const char *name, size_t length)
     return GRPC_SLICE_LENGTH(*key) == length && memcmp(GRPC_SLICE_START_PTR(*key), name, length) == 0;
 }
 
-static void read_metadata(const grpc_metadata_array *metadata, struct call_options *options)
+/* What a client says it takes; more than we would send is no more than that. */
+static size_t details_max_bytes(struct bytes text)
 {
+    size_t value = 0;
+    for (size_t i = 0; i < text.size_bytes && value <= STATUS_DETAILS_MOST_BYTES; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return STATUS_DETAILS_MAX_BYTES;
+        value = value * 10 + (size_t)(text.data[i] - '0');
+    }
+    if (value > STATUS_DETAILS_MOST_BYTES)
+        return STATUS_DETAILS_MOST_BYTES;
+    return value < STATUS_DETAILS_MAX_BYTES ? STATUS_DETAILS_MAX_BYTES : value;
+}
+
+static void read_metadata(struct exchange *exchange, struct call_options *options)
+{
+    const grpc_metadata_array *metadata = &exchange->metadata;
     for (size_t i = 0; i < metadata->count; i++) {
         const grpc_slice *key = &metadata->metadata[i].key;
         const grpc_slice *value = &metadata->metadata[i].value;
@@ -62,6 +78,8 @@ static void read_metadata(const grpc_metadata_array *metadata, struct call_optio
             options->traceparent = text;
         else if (key_is(key, "strata-request-id", 17))
             options->request_id = text;
+        else if (key_is(key, STATUS_DETAILS_METADATA, sizeof STATUS_DETAILS_METADATA - 1))
+            exchange->details_max_bytes = details_max_bytes(text);
     }
 }
 
@@ -88,7 +106,7 @@ static void begin(struct exchange *exchange, struct bytes request)
         .peer = peer_text(exchange, peer),
         .deadline_us = deadline_us(server->clock, exchange->deadline),
     };
-    read_metadata(&exchange->metadata, &options);
+    read_metadata(exchange, &options);
     struct call *call = call_new(server->table, &options);
     if (call == NULL) {
         const struct status status =

@@ -178,6 +178,16 @@ class Split(unittest.TestCase):
             token = page["next_page_token"]
         self.assertEqual([e["data"]["n"] for e in got], list(range(75)))
 
+    def test_as_many_faults_are_named_as_by_one_process(self):
+        request = {"events": [event("no good id %02d" % n, **{"correlation_id": "nor this"}) for n in range(30)]}
+        with Service() as whole:
+            expected = whole.request("POST", "/api/v1/events/append", request)
+        got = self.service.request("POST", "/api/v1/events/append", request)
+        for _, _, problem in (expected, got):
+            problem.pop("request_id")
+        self.assertEqual((got[0], got[2]), (expected[0], expected[2]))
+        self.assertGreater(len(got[2]["errors"]), 30)
+
     def test_many_at_once_over_one_connection(self):
         count = scaled(2000, 300)
         with concurrent.futures.ThreadPoolExecutor(16) as pool:

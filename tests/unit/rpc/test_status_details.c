@@ -10,7 +10,7 @@
 static Google__Rpc__Status *encode(const struct status *status, struct buffer *packed)
 {
     *packed = buffer_make(0);
-    status_details_encode(status, packed);
+    status_details_encode(status, STATUS_DETAILS_MAX_BYTES, packed);
     assert_status_ok(buffer_status(packed));
     Google__Rpc__Status *message = google__rpc__status__unpack(NULL, packed->size_bytes, packed->data);
     assert_non_null(message);
@@ -89,7 +89,7 @@ static void test_encoding_and_decoding_agree(void **state)
     sent.current_version = 0;
     sent.faults = &faults;
     struct buffer packed = buffer_make(0);
-    status_details_encode(&sent, &packed);
+    status_details_encode(&sent, STATUS_DETAILS_MAX_BYTES, &packed);
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     struct status got = status_ok();
     assert_status_ok(status_details_decode(buffer_bytes(&packed), arena, &got));
@@ -119,7 +119,7 @@ static void test_many_faults_are_counted_not_listed(void **state)
     struct status status = status_reason(REASON_INVALID_FIELD, "1000 faults");
     status.faults = &faults;
     struct buffer packed = buffer_make(0);
-    status_details_encode(&status, &packed);
+    status_details_encode(&status, STATUS_DETAILS_MAX_BYTES, &packed);
     assert_in_range(packed.size_bytes, 500, STATUS_DETAILS_MAX_BYTES + STATUS_MESSAGE_MAX_BYTES + 256);
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     struct status got = status_ok();
