@@ -1,5 +1,7 @@
 #include "gateway/http/problem.h"
 
+#include <inttypes.h>
+
 #include "base/json.h"
 
 #define HTTP_STATUS_TABLE(X)                                                                                 \
@@ -104,6 +106,12 @@ void problem_write_at(struct buffer *to, const struct status *status, int http_s
         buffer_printf(to, ",\"expected_version\":%d", status->expected_version);
     if (status->current_version != STATUS_VERSION_NONE)
         buffer_printf(to, ",\"current_version\":%d", status->current_version);
+    if (status->aggregate_id != NULL) {
+        buffer_add_text(to, ",");
+        add_text(to, "aggregate_id", bytes_of(status->aggregate_id, status->aggregate_id_bytes));
+    }
+    if (status->position > 0)
+        buffer_printf(to, ",\"position\":\"%" PRId64 "\"", status->position);
     if (status->faults != NULL && status->faults->count > 0)
         add_faults(to, status->faults, pointers);
     if (request_id.size_bytes > 0) {

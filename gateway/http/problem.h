@@ -2,10 +2,10 @@
  * RFC 9457: how every failure looks on HTTP.
  *
  *     {"type":"about:blank","title":"Conflict","status":409,"detail":"…","code":"ABORTED",
- *      "reason":"VERSION_CONFLICT","expected_version":3,"current_version":4,
+ *      "reason":"VERSION_CONFLICT","expected_version":3,"current_version":4,"aggregate_id":"a",
  *      "errors":[{"field":"events[0].type","message":"…","pointer":"#/events/0/type"}],"request_id":"…"}
  *
- * `reason`, versions and `errors` stand there only when the status has them; `pointer` says where in the request's body
+ * `reason`, versions, `aggregate_id`, `position` and `errors` stand there only when the status has them; `pointer` says where in the request's body
  * the field stands, when it stands there.
  *
  * Threads   Any.

@@ -108,6 +108,10 @@ struct status {
     int32_t expected_version; /* VERSION_CONFLICT: what the caller expected, else STATUS_VERSION_NONE */
     int32_t current_version;  /* VERSION_CONFLICT: the aggregate's, else STATUS_VERSION_NONE */
     int32_t retry_after_ms;   /* 0 = no advice; else RetryInfo and Retry-After */
+    /* What the versions are about: not NUL-terminated, NULL = nothing; lives as long as the call's arena. */
+    const char *aggregate_id;
+    size_t aggregate_id_bytes;
+    int64_t position;                  /* CONDITION_FAILED: of an event that matches; else 0 */
     const struct field_faults *faults; /* NULL or all faulty fields; lives as long as the call's arena */
     char message[STATUS_MESSAGE_MAX_BYTES];
 };
@@ -122,6 +126,9 @@ static inline STATUS_MUST_CHECK struct status status_ok(void)
     status.expected_version = STATUS_VERSION_NONE;
     status.current_version = STATUS_VERSION_NONE;
     status.retry_after_ms = 0;
+    status.aggregate_id = NULL;
+    status.aggregate_id_bytes = 0;
+    status.position = 0;
     status.faults = NULL;
     status.message[0] = '\0'; /* the rest stays unset: an OK status must cost nothing */
     return status;

@@ -5,6 +5,7 @@
 #include <google/protobuf/duration.pb-c.h>
 #include <google/rpc/error_details.pb-c.h>
 #include <google/rpc/status.pb-c.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,13 +47,9 @@ static void add_detail(struct encoder *encoder, const ProtobufCMessage *message)
     encoder->size_bytes += size_bytes + strlen(url) + 16;
 }
 
-static void add_version(struct encoder *encoder, Google__Rpc__ErrorInfo *info, const char *key,
-                        int32_t version)
+static void add_metadata(struct encoder *encoder, Google__Rpc__ErrorInfo *info, const char *key, char *text)
 {
-    if (version == STATUS_VERSION_NONE)
-        return;
     MetadataEntry *entry = arena_alloc(encoder->arena, sizeof *entry);
-    char *text = arena_printf(encoder->arena, "%d", version);
     if (entry == NULL || text == NULL)
         return;
     google__rpc__error_info__metadata_entry__init(entry);
@@ -61,15 +58,26 @@ static void add_version(struct encoder *encoder, Google__Rpc__ErrorInfo *info, c
     info->metadata[info->n_metadata++] = entry;
 }
 
+static void add_number(struct encoder *encoder, Google__Rpc__ErrorInfo *info, const char *key, int64_t number,
+                       int64_t none)
+{
+    if (number != none)
+        add_metadata(encoder, info, key, arena_printf(encoder->arena, "%" PRId64, number));
+}
+
 static void add_error_info(struct encoder *encoder, const struct status *status)
 {
     Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
-    MetadataEntry *entries[2];
+    MetadataEntry *entries[4];
     info.reason = (char *)status_reason_name(status->reason);
     info.domain = (char *)STATUS_DOMAIN;
     info.metadata = entries;
-    add_version(encoder, &info, "expected_version", status->expected_version);
-    add_version(encoder, &info, "current_version", status->current_version);
+    add_number(encoder, &info, "expected_version", status->expected_version, STATUS_VERSION_NONE);
+    add_number(encoder, &info, "current_version", status->current_version, STATUS_VERSION_NONE);
+    add_number(encoder, &info, "position", status->position, 0);
+    if (status->aggregate_id != NULL)
+        add_metadata(encoder, &info, "aggregate_id",
+                     arena_text(encoder->arena, bytes_of(status->aggregate_id, status->aggregate_id_bytes)));
     add_detail(encoder, &info.base);
 }
 
@@ -225,6 +233,14 @@ static int32_t version_from_text(const char *text)
                                                                            : (int32_t)value;
 }
 
+static int64_t position_from_text(const char *text)
+{
+    char *end = NULL;
+    const long long value = strtoll(text, &end, 10);
+    return *text == '\0' || *end != '\0' || value < 0 ? 0 : value;
+}
+
+/* The text of an aggregate's id stays where it was unpacked: in the decoder's arena. */
 static void read_error_info(const Google__Rpc__ErrorInfo *info, struct status *status)
 {
     if (strcmp(info->domain, STATUS_DOMAIN) != 0)
@@ -235,6 +251,12 @@ static void read_error_info(const Google__Rpc__ErrorInfo *info, struct status *s
             status->expected_version = version_from_text(info->metadata[i]->value);
         else if (strcmp(info->metadata[i]->key, "current_version") == 0)
             status->current_version = version_from_text(info->metadata[i]->value);
+        else if (strcmp(info->metadata[i]->key, "position") == 0)
+            status->position = position_from_text(info->metadata[i]->value);
+        else if (strcmp(info->metadata[i]->key, "aggregate_id") == 0) {
+            status->aggregate_id = info->metadata[i]->value;
+            status->aggregate_id_bytes = strlen(status->aggregate_id);
+        }
     }
 }
 

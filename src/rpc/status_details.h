@@ -21,7 +21,7 @@
 #define STATUS_DETAILS_MAX_BYTES  3072U
 #define STATUS_DETAILS_MOST_BYTES 40960U
 
-/* ErrorInfo.metadata carries expected_version and current_version when they apply. */
+/* ErrorInfo.metadata carries expected_version, current_version, aggregate_id and position when they apply. */
 void status_details_encode(const struct status *status, size_t max_bytes, struct buffer *to);
 /* Faults come from `arena`. DATA_LOSS when the bytes are not a google.rpc.Status. */
 STATUS_MUST_CHECK struct status status_details_decode(struct bytes packed, struct arena *arena,

@@ -8,6 +8,7 @@
  * Lock order  The call's lock is held while rpc delivers a message or calls back, and stream->lock is taken under it;
  *             so the call is finished only after stream->lock was given back.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -87,17 +88,22 @@ static void stream_advance(struct append_stream *stream)
 
 /* --- answers --- */
 
-static void put_fact(struct buffer *to, const char *key, int32_t version)
+static void put_fact(struct buffer *to, const char *key, struct bytes value)
 {
-    if (version == STATUS_VERSION_NONE)
-        return;
-    char text[16];
-    uint8_t memory[64];
+    uint8_t memory[320]; /* an id has at most 255 bytes */
     struct buffer part = {.data = memory, .capacity_bytes = sizeof memory, .limit_bytes = sizeof memory};
-    const int length = snprintf(text, sizeof text, "%d", version);
     wire_put_text(&part, 1, bytes_of_text(key));
-    wire_put_text(&part, 2, bytes_of(text, (size_t)length));
+    wire_put_text(&part, 2, value);
     wire_put_bytes(to, 4, buffer_bytes(&part));
+}
+
+static void put_number(struct buffer *to, const char *key, int64_t number, int64_t none)
+{
+    if (number == none)
+        return;
+    char text[24];
+    const int length = snprintf(text, sizeof text, "%" PRId64, number);
+    put_fact(to, key, bytes_of(text, (size_t)length));
 }
 
 static void put_error(struct buffer *to, const struct status *status)
@@ -105,8 +111,11 @@ static void put_error(struct buffer *to, const struct status *status)
     wire_put_int(to, 1, status->code);
     wire_put_text(to, 2, bytes_of_text(status_reason_name(status->reason)));
     wire_put_text(to, 3, bytes_of_text(status->message));
-    put_fact(to, "expected_version", status->expected_version);
-    put_fact(to, "current_version", status->current_version);
+    put_number(to, "expected_version", status->expected_version, STATUS_VERSION_NONE);
+    put_number(to, "current_version", status->current_version, STATUS_VERSION_NONE);
+    put_number(to, "position", status->position, 0);
+    if (status->aggregate_id != NULL)
+        put_fact(to, "aggregate_id", bytes_of(status->aggregate_id, status->aggregate_id_bytes));
 }
 
 static void request_answer(struct append_job *job, const struct append_outcome *outcome)

@@ -162,10 +162,11 @@ static struct status stage_events(struct deciding *deciding, const struct append
 
 /* --- 4: expectations, against the aggregates as they stand before the append --- */
 
-static struct status version_conflict(enum status_reason reason, const struct expectation *expected,
-                                      const struct aggregate_head *head, struct status status)
+static struct status version_conflict(const struct expectation *expected, const struct aggregate_head *head,
+                                      struct status status)
 {
-    (void)reason; /* already in the status */
+    status.aggregate_id = (const char *)expected->aggregate_id.data;
+    status.aggregate_id_bytes = expected->aggregate_id.size_bytes;
     status.expected_version = expected->version;
     status.current_version = head->exists ? head->version : STATUS_VERSION_NONE;
     return status;
@@ -179,7 +180,7 @@ static struct status check_version(const struct expectation *expected, const str
         return status_ok();
     if (!head->exists)
         return version_conflict(
-            reason, expected, head,
+            expected, head,
             status_reason(reason,
                           "aggregate \"%.*s\" does not exist and was expected at version %d; send "
                           "version 1 (expected_version 0) to begin it",
@@ -188,14 +189,14 @@ static struct status check_version(const struct expectation *expected, const str
         return status_ok();
     if (if_match)
         return version_conflict(
-            reason, expected, head,
+            expected, head,
             status_reason(reason,
                           "aggregate \"%.*s\" is at version %d and If-Match was \"%d\"; read it "
                           "again and send If-Match: \"%d\"",
                           BYTES_FORMAT(expected->aggregate_id), head->version, expected->version,
                           head->version));
     return version_conflict(
-        reason, expected, head,
+        expected, head,
         status_reason(reason,
                       "aggregate \"%.*s\" is at version %d and version %lld was to be written; "
                       "send version %lld (expected_version %d) to append after it, or read it "
@@ -214,7 +215,7 @@ static struct status check_expectation(const struct expectation *expected, const
         if (head->exists)
             return status_ok();
         return version_conflict(
-            REASON_VERSION_CONFLICT, expected, head,
+            expected, head,
             status_reason(REASON_VERSION_CONFLICT,
                           "aggregate \"%.*s\" was expected to exist and does not; create it first",
                           BYTES_FORMAT(expected->aggregate_id)));
@@ -227,7 +228,7 @@ static struct status check_expectation(const struct expectation *expected, const
     const enum status_reason reason =
         expected->kind == EXPECT_CREATE ? REASON_AGGREGATE_EXISTS : REASON_VERSION_CONFLICT;
     return version_conflict(
-        reason, expected, head,
+        expected, head,
         status_reason(reason,
                       "aggregate \"%.*s\" exists already, at version %d; append to it with "
                       "expected_version %d, or choose another id",
@@ -283,11 +284,13 @@ static struct status check_condition(const struct deciding *deciding, const stru
         match = overlay_match(deciding->overlay, &condition->fail_if_match, after);
     if (match == 0)
         return known->unreadable == NULL ? status_ok() : *known->unreadable;
-    return status_reason(
+    struct status status = status_reason(
         REASON_CONDITION_FAILED,
         "the event at position %lld matches condition.fail_if_match; read again, decide again and "
         "send the position that you have read to as condition.after_position",
         (long long)match);
+    status.position = match;
+    return status;
 }
 
 /* --- 6: the domain check's verdict --- */

@@ -85,7 +85,7 @@ class Grpc(unittest.TestCase):
             events=[custom("m-new"), custom("m-b")],
             expectations=[Expectation(aggregate_id="m-b", be_at_version=7)]))
         self.assertEqual((refused.code, refused.reason), ("ABORTED", "VERSION_CONFLICT"))
-        self.assertEqual(refused.facts, {"expected_version": "7", "current_version": "1"})
+        self.assertEqual(refused.facts, {"expected_version": "7", "current_version": "1", "aggregate_id": "m-b"})
         unknown = failure_of(c.aggregates.GetAggregate, aggregate_service_pb2.GetAggregateRequest(id="m-new"))
         self.assertEqual((unknown.code, unknown.reason), ("NOT_FOUND", "AGGREGATE_UNKNOWN"))
 
@@ -147,7 +147,7 @@ class Grpc(unittest.TestCase):
         failure = failure_of(c.events.PublishEvent, Publish(
             type="custom", aggregate_id="e-1", aggregate_type="custom", version=1, data=b"{}"))
         self.assertEqual((failure.code, failure.reason), ("ABORTED", "VERSION_CONFLICT"))
-        self.assertEqual(failure.facts, {"expected_version": "0", "current_version": "2"})
+        self.assertEqual(failure.facts, {"expected_version": "0", "current_version": "2", "aggregate_id": "e-1"})
         self.assertIn("ErrorInfo", failure.details)
         self.assertIn("3", failure.message)
 
@@ -242,7 +242,7 @@ class Grpc(unittest.TestCase):
         self.assertEqual([a.WhichOneof("outcome") for a in answers], ["appended", "error", "error", "appended"])
         self.assertEqual((answers[1].error.code, answers[1].error.reason),
                          (grpc.StatusCode.ABORTED.value[0], "VERSION_CONFLICT"))
-        self.assertEqual(dict(answers[1].error.facts), {"current_version": "1"})
+        self.assertEqual(dict(answers[1].error.facts), {"current_version": "1", "aggregate_id": "s-1"})
         self.assertEqual(answers[2].error.reason, "TYPE_NOT_ALLOWED")
         self.assertEqual(answers[3].appended.heads[0].version, 2)
 

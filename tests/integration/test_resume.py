@@ -206,6 +206,7 @@ class Resume(unittest.TestCase):
             ports = {"http": service.http_port, "grpc": int(service.grpc.rsplit(":", 1)[1])}
             stop, end = context.Event(), context.Value("q", 0)
             written, result = context.Queue(), context.Queue()
+            self.assertEqual(service.request("GET", "/readyz")[0], 200)  # a gateway has, and keeps, its connection now
             before = open_sockets(service)
             self.start(context, write, ports, SEED, stop, written)
             for transport in TRANSPORTS:

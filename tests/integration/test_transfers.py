@@ -15,7 +15,6 @@ import collections
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 import unittest
@@ -182,12 +181,12 @@ class Bank:
         told = (transfer.request, failure)
         if transfer.conditional:
             assert (failure.code, failure.reason) == ("ABORTED", "CONDITION_FAILED"), told
-            position = int(re.search(r"the event at position (\d+) matches", failure.message).group(1))
+            position = int(failure.facts["position"])
             assert position > transfer.position, told
             self.matched.append((position, transfer.pair))
         else:
             assert (failure.code, failure.reason) == ("ABORTED", "VERSION_CONFLICT"), told
-            account = re.search(r'aggregate "([^"]*)"', failure.message).group(1)
+            account = failure.facts["aggregate_id"]
             expected, current = (int(failure.facts[name]) for name in ("expected_version", "current_version"))
             assert account in transfer.pair and expected == transfer.seen[account][0] < current, told
             self.current.append((account, current))

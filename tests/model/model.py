@@ -45,8 +45,8 @@ class Refused:
 
     def facts(self):
         """Of a conflict, as ErrorInfo has them."""
-        return {name: str(version) for name, version in (("expected_version", self.expected), ("current_version", self.current))
-                if version is not None}
+        return {name: str(version) for name, version in (("expected_version", self.expected), ("current_version", self.current),
+                                                         ("aggregate_id", self.about)) if version is not None}
 
 
 class Event:

@@ -64,10 +64,10 @@ class Compare:
             got.facts == expected.facts() and 'aggregate "%s"' % expected.about in got.message)
 
     def names_a_match(self, append, got):
-        """Of a failed condition: the message names the position of an event that does match."""
+        """Of a failed condition: message and facts name the position of an event that does match."""
         named = re.search(r"the event at position (\d+) matches", got.message)
         position = int(named.group(1)) if named else 0
-        return append.after_position < position <= self.model.head() and any(
+        return got.facts == {"position": str(position)} and append.after_position < position <= self.model.head() and any(
             item.matches(self.model.log[position - 1]) for item in append.items)
 
     def compare_event(self, what, event, got):

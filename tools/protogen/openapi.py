@@ -28,6 +28,8 @@ PROBLEM = {
                                                              "(RFC 6901): #/events/2/aggregate_id. Absent when it does not."}}}},
         "expected_version": {"type": "integer", "description": "What the request expected."},
         "current_version": {"type": "integer", "description": "What the aggregate is at."},
+        "aggregate_id": {"type": "string", "description": "Which aggregate the versions are about."},
+        "position": {"type": "string", "description": "CONDITION_FAILED: of an event that matches."},
         "request_id": {"type": "string", "description": "Also in the logs of the server."}}}
 # What the gateway serves beside the contract.
 GATEWAY = {

@@ -161,6 +161,15 @@ def same(wanted, seen):
     return isinstance(seen, list) and len(wanted) == len(seen) and all(map(same, wanted, seen))
 
 
+def check_facts(facts, outcome, told):
+    """A conflict names its versions and their aggregate, a failed condition a position; nothing else names any."""
+    wanted = {name: str(value) for name, value in outcome.versions.items()}
+    conflict = outcome.reason in ("VERSION_CONFLICT", "IF_MATCH_FAILED", "AGGREGATE_EXISTS")
+    assert bool(facts.pop("aggregate_id", "")) == conflict, told
+    assert (int(facts.pop("position", 0)) > 0) == (outcome.reason == "CONDITION_FAILED"), told
+    assert facts == wanted, told
+
+
 class Grpc:
     """Calls over gRPC. `check` raises AssertionError where an answer is not what a row says."""
 
@@ -206,7 +215,7 @@ class Grpc:
     def check_refusal(failure, outcome):
         assert isinstance(failure, Failure), "carried out: %s" % str(failure)[:500]
         assert (failure.code, failure.reason) == (outcome.code, outcome.reason), failure
-        assert failure.facts == {name: str(value) for name, value in outcome.versions.items()}, failure
+        check_facts(failure.facts, outcome, failure)
         assert (failure.retry_after_s is not None) == outcome.retry, failure
         if outcome.fields is not None:
             assert sorted(failure.faults) == sorted(outcome.fields), failure
@@ -235,7 +244,7 @@ class Stream(Grpc):
         error = answers[0].error
         code = next(code.name for code in grpc.StatusCode if code.value[0] == error.code)
         assert (code, error.reason) == (outcome.code, outcome.reason), error
-        assert dict(error.facts) == {name: str(value) for name, value in outcome.versions.items()}, error
+        check_facts(dict(error.facts), outcome, error)
         assert all(text in error.message for text in outcome.says), error
 
 
@@ -306,8 +315,9 @@ class Rest:
         told = "%s" % problem
         assert (problem["code"], problem["reason"], problem["status"]) == \
             (outcome.code, outcome.reason, outcome.status), told
-        assert {name: problem[name] for name in ("expected_version", "current_version") if name in problem} == \
-            outcome.versions, told
+        facts = {name: str(problem[name]) for name in ("expected_version", "current_version", "aggregate_id", "position")
+                 if name in problem}
+        check_facts(facts, outcome, told)
         assert problem["request_id"] == "row-1" and headers["Strata-Request-Id"] == "row-1", told
         assert ("Retry-After" in headers) == outcome.retry, "%s, Retry-After %s" % (told, headers.get("Retry-After"))
         if outcome.http_fields is not None:

@@ -87,6 +87,9 @@ static void test_encoding_and_decoding_agree(void **state)
     struct status sent = status_reason(REASON_QUEUE_FULL, "the queue is full; retry");
     sent.retry_after_ms = 1250;
     sent.current_version = 0;
+    sent.aggregate_id = "acct-1 and more";
+    sent.aggregate_id_bytes = 6;
+    sent.position = INT64_MAX;
     sent.faults = &faults;
     struct buffer packed = buffer_make(0);
     status_details_encode(&sent, STATUS_DETAILS_MAX_BYTES, &packed);
@@ -98,6 +101,8 @@ static void test_encoding_and_decoding_agree(void **state)
     assert_int_equal(got.retry_after_ms, 1250);
     assert_int_equal(got.expected_version, STATUS_VERSION_NONE);
     assert_int_equal(got.current_version, 0);
+    assert_true(bytes_equal(bytes_of(got.aggregate_id, got.aggregate_id_bytes), BYTES_LITERAL("acct-1")));
+    assert_true(got.position == INT64_MAX);
     assert_string_equal(got.message, sent.message);
     assert_int_equal(got.faults->count, 2);
     assert_string_equal(got.faults->items[1].field, "events[1].type");

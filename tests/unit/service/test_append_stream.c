@@ -132,10 +132,11 @@ static void test_a_conflict_carries_its_versions(void **state)
     test_stream_write(stream, &request.base);
     Strata__V1__AppendStreamResponse *answer = read_answer(stream);
     assert_string_equal(answer->error->reason, "VERSION_CONFLICT");
-    assert_int_equal(answer->error->n_facts, 2);
+    assert_int_equal(answer->error->n_facts, 3);
     assert_string_equal(answer->error->facts[0]->key, "expected_version");
     assert_string_equal(answer->error->facts[0]->value, "7");
     assert_string_equal(answer->error->facts[1]->value, "1");
+    assert_string_equal(answer->error->facts[2]->key, "aggregate_id");
     strata__v1__append_stream_response__free_unpacked(answer, NULL);
     test_stream_half_close(stream);
     assert_status_ok(test_stream_close(stream));

@@ -9,8 +9,9 @@
 
 #define SHORT_MS 150
 #define LONG_MS  60000 /* does not pass in a test */
+#define NOTHINGS 10000U
 
-enum { DATA, HEADERS, RST = 3, SETTINGS, PING = 6, GOAWAY, WINDOW_UPDATE, CONTINUATION };
+enum { DATA, HEADERS, PRIORITY, RST, SETTINGS, PING = 6, GOAWAY, WINDOW_UPDATE, CONTINUATION };
 enum { END_STREAM = 1, END_HEADERS = 4 };
 
 static struct {
@@ -373,6 +374,25 @@ static void test_requests_that_are_made_to_fail_are_counted(void **state)
     assert_serves();
 }
 
+/* Frames that say nothing cost their sender as much as the front, and leave nothing behind. */
+static void test_frames_that_say_nothing_are_borne(void **state)
+{
+    (void)state;
+    struct frame frame;
+    begin(&(struct front_limits){.body_timeout_ms = LONG_MS});
+    const int fd = connect_h2(65535);
+    ask(fd, 1, true, "/", END_HEADERS);
+    for (unsigned i = 0; i < NOTHINGS; i++) {
+        frame_send(fd, DATA, 0, 1, BYTES_NONE);
+        frame_send(fd, PRIORITY, 0, 2 * i + 1, BYTES_LITERAL("\0\0\0\0\x10"));
+        frame_send(fd, WINDOW_UPDATE, 0, 0, BYTES_LITERAL("\0\0\0\1"));
+    }
+    frame_send(fd, DATA, END_STREAM, 1, BYTES_LITERAL("{}"));
+    assert_true(frame_wait(fd, DATA, 1, &frame));
+    assert_true(says(&frame, "an answer"));
+    close(fd);
+}
+
 static void test_stopping_with_half_a_request_and_a_held_one(void **state)
 {
     (void)state;
@@ -406,6 +426,7 @@ int main(void)
         cmocka_unit_test_teardown(test_a_window_that_shrinks_below_nothing_is_borne, end),
         cmocka_unit_test_teardown(test_a_window_too_large_ends_the_stream_or_the_connection, end),
         cmocka_unit_test_teardown(test_requests_that_are_made_to_fail_are_counted, end),
+        cmocka_unit_test_teardown(test_frames_that_say_nothing_are_borne, end),
         cmocka_unit_test_teardown(test_stopping_with_half_a_request_and_a_held_one, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

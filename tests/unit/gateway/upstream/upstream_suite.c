@@ -182,6 +182,7 @@ static void note(const struct call *call)
 static void *answer_late(void *context)
 {
     call_reply_bytes(context, BYTES_LITERAL("late"));
+    handler_count(&suite_handler.late_done); /* the end may have been seen long before */
     return NULL;
 }
 
@@ -221,6 +222,7 @@ static void get_event(void *service, struct call *call, const ProtobufCMessage *
     } else if (strcmp(id, "hold") == 0) {
         hold(call);
     } else if (strcmp(id, "late") == 0) {
+        handler_count(&suite_handler.late_begun);
         assert_int_equal(pthread_create(&thread, NULL, answer_late, call), 0);
         assert_int_equal(pthread_detach(thread), 0);
     } else if (strcmp(id, "large") == 0) {
@@ -288,7 +290,7 @@ int suite_setup(void **state)
     static const struct method_handler publish = {.start = publish_event};
     static const struct method_handler stream = {.start = subscribe};
     (void)state;
-    suite_handler.held = suite_handler.cancelled = 0;
+    suite_handler.held = suite_handler.cancelled = suite_handler.late_begun = suite_handler.late_done = 0;
     suite_table = rpc_table_new();
     rpc_table_set(suite_table, METHOD_EVENT_SERVICE_GET_EVENT, &get, NULL);
     rpc_table_set(suite_table, METHOD_EVENT_SERVICE_PUBLISH_EVENT, &publish, NULL);
@@ -301,6 +303,8 @@ int suite_teardown(void **state)
 {
     (void)state;
     suite_now->close(suite_upstream);
+    suite_wait_handler(&suite_handler.late_done,
+                       suite_handler.late_begun); /* they return through the table */
     rpc_table_free(suite_table);
     return 0;
 }
@@ -317,8 +321,10 @@ static void test_a_unary_call_ends_with_its_reply_and_http_status(void **state)
     assert_int_equal(seen.status.code, STATUS_OK);
     assert_string_equal(seen.reply, "e-1");
     assert_int_equal(seen.http_status, 304);
+    pthread_mutex_lock(&suite_handler.lock);
     assert_string_equal(suite_handler.request_id, "r1");
     assert_string_equal(suite_handler.authorization, "Bearer x");
+    pthread_mutex_unlock(&suite_handler.lock);
     upstream_cancel(seen.call); /* too late: nothing happens */
     upstream_writable(seen.call);
     upstream_release(seen.call);

@@ -67,7 +67,7 @@ struct upstream_call *suite_make(enum schema_method_id method, struct suite_seen
 struct suite_handler {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    unsigned held, cancelled;
+    unsigned held, cancelled, late_begun, late_done;
     char transport[16], peer[64], request_id[16], authorization[16];
 };
 extern struct suite_handler suite_handler;
