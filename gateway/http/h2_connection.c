@@ -177,8 +177,8 @@ static void linger(struct h2_connection *connection)
 }
 
 /*
- * BODY and WRITE both look at everything that is overdue, and one that runs goes on while anything could become so: a
- * client that lets the reasons change can put off nothing.
+ * BODY and WRITE both look at everything that is overdue, and one that runs goes on, unless the other would be due sooner,
+ * while anything could become so: a client that lets the reasons change can put off nothing.
  */
 static void timer_choose(struct h2_connection *connection)
 {
@@ -191,7 +191,8 @@ static void timer_choose(struct h2_connection *connection)
         kind = TIMER_WRITE;
     if (arriving && (!leaving || front->timeout_us[TIMER_BODY] < front->timeout_us[TIMER_WRITE]))
         kind = TIMER_BODY;
-    const bool goes_on = (leaving || arriving) && (now == TIMER_WRITE || now == TIMER_BODY);
+    const bool goes_on = (leaving || arriving) && (now == TIMER_WRITE || now == TIMER_BODY) &&
+                         connection->base.timer_due_us <= front->now_us + front->timeout_us[kind];
     if (kind != now && !goes_on)
         connection_timer(&connection->base, kind);
 }

@@ -269,7 +269,9 @@ static void test_small_requests_put_off_nothing(void **state)
     ask(fd, 1, true, "/", END_HEADERS);
     ask(fd, 3, false, "/", END_HEADERS | END_STREAM); /* whose answer waits for the window */
     bool body_given_up = false, answer_given_up = false;
+    const struct timespec gap = {.tv_nsec = 1000000}; /* or so many resets would end the connection */
     for (uint32_t stream = 5; !body_given_up || !answer_given_up; stream += 2) {
+        (void)nanosleep(&gap, NULL);
         ask(fd, stream, false, "/hold", END_HEADERS | END_STREAM);
         frame_send(fd, RST, 0, stream, BYTES_LITERAL("\0\0\0\x08"));
         frame_send(fd, PING, 0, 0, BYTES_LITERAL("12345678"));
@@ -306,12 +308,13 @@ static void test_an_answer_that_nobody_takes_is_given_up(void **state)
 {
     (void)state;
     struct frame frame;
-    begin(&(struct front_limits){.write_timeout_ms = SHORT_MS});
+    begin(&(struct front_limits){.write_timeout_ms = SHORT_MS, .body_timeout_ms = LONG_MS});
     const int fd = connect_h2(0);
-    ask(fd, 1, false, "/", END_HEADERS | END_STREAM);
-    ask(fd, 3, false, "/stream", END_HEADERS | END_STREAM);
-    assert_true(frame_wait(fd, HEADERS, 1, &frame));
-    assert_true(frame_wait(fd, RST, 1, &frame));
+    ask(fd, 1, true, "/", END_HEADERS); /* whose body has a longer time, which holds up nothing */
+    ask(fd, 3, false, "/", END_HEADERS | END_STREAM);
+    ask(fd, 5, false, "/stream", END_HEADERS | END_STREAM);
+    assert_true(frame_wait(fd, HEADERS, 3, &frame));
+    assert_true(frame_wait(fd, RST, 3, &frame));
     assert_int_equal(number_at(&frame, 0), 8); /* CANCEL */
     wait_for(&stage.done, 1);
     assert_int_equal(stage.closed, 1);
