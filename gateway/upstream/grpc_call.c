@@ -156,6 +156,16 @@ static void take(struct remote_call *call)
     remote_call_release(call);
 }
 
+/* Known from a message's head, before the rest of it has come. */
+static bool is_too_large(const struct remote_call *call)
+{
+    const struct bytes here = undelivered(call);
+    struct bytes message;
+    return here.size_bytes > GRPC_MESSAGE_MAX_BYTES + SCRATCH_BYTES ||
+           (!call->method->server_stream && grpc_frame_next(here, &message) == GRPC_FRAME_WRONG &&
+            here.data[0] == 0);
+}
+
 void remote_call_data(struct remote_call *call, struct bytes data)
 {
     if (call->state != CALL_SENT)
@@ -166,8 +176,12 @@ void remote_call_data(struct remote_call *call, struct bytes data)
         call->in_at = 0;
     }
     buffer_add_bytes(&call->in, data);
-    if (call->in.failed || undelivered(call).size_bytes > GRPC_MESSAGE_MAX_BYTES + SCRATCH_BYTES) {
-        const struct status status = status_error(STATUS_RESOURCE_EXHAUSTED, "no room for the core's answer");
+    if (call->in.failed || is_too_large(call)) {
+        const struct status status = status_error(
+            STATUS_RESOURCE_EXHAUSTED,
+            "the core's answer is larger than %zu MiB, which is all that a gateway of its own passes on; read the "
+            "aggregate's events instead, or ask the core by gRPC",
+            GRPC_MESSAGE_MAX_BYTES >> 20);
         remote_call_give_up(call, &status);
         return;
     }

@@ -10,8 +10,9 @@
 
 #include "base/bytes.h"
 
-#define GRPC_FRAME_HEAD_BYTES   5U
-#define GRPC_MESSAGE_MAX_BYTES  ((size_t)16 * 1024 * 1024)
+#define GRPC_FRAME_HEAD_BYTES 5U
+#define GRPC_MESSAGE_MAX_BYTES                                                                               \
+    ((size_t)64 * 1024 * 1024) /* the state of an aggregate has no bound of its own */
 #define GRPC_TIMEOUT_TEXT_BYTES 12U
 
 /* A message with its head in front. */

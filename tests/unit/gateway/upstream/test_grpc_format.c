@@ -40,9 +40,9 @@ static void test_what_cannot_be_taken_is_known_from_the_head(void **state)
     (void)state;
     struct bytes message;
     assert_int_equal(grpc_frame_next(BYTES_LITERAL("\1\0\0\0\1x"), &message), GRPC_FRAME_WRONG);
-    assert_int_equal(grpc_frame_next(BYTES_LITERAL("\0\1\0\0\0"), &message),
+    assert_int_equal(grpc_frame_next(BYTES_LITERAL("\0\4\0\0\0"), &message),
                      GRPC_FRAME_MORE); /* the largest */
-    assert_int_equal(grpc_frame_next(BYTES_LITERAL("\0\1\0\0\1"), &message), GRPC_FRAME_WRONG);
+    assert_int_equal(grpc_frame_next(BYTES_LITERAL("\0\4\0\0\1"), &message), GRPC_FRAME_WRONG);
     assert_int_equal(grpc_frame_next(BYTES_LITERAL("\0\xff\xff\xff\xff"), &message), GRPC_FRAME_WRONG);
     assert_int_equal(grpc_frame_next(BYTES_LITERAL("HTTP/1.1 400"), &message), GRPC_FRAME_WRONG);
 }
