@@ -119,10 +119,11 @@ static void report_lines(FILE *to, const struct import_report *report)
     (void)fprintf(to, "\n");
 }
 
-static struct status import_ndjson(const struct import_arguments *arguments, struct arena *arena)
+static struct status import_ndjson(const struct import_arguments *arguments, struct arena *line_arena,
+                                   struct arena *reply_arena)
 {
     struct import_report report;
-    const struct status status = import_lines(&arguments->lines, arena, &report);
+    const struct status status = import_lines(&arguments->lines, line_arena, reply_arena, &report);
     if (status.code == STATUS_OK) {
         report_lines(stdout, &report);
     } else if (report.lines > 0) {
@@ -203,9 +204,11 @@ int cli_import(int argc, char **argv)
         .lines = {.address = CLI_ADDRESS_DEFAULT, .key = "", .batch_events = 100}};
     if (argp_parse(&import_argp, argc, argv, 0, NULL, &arguments) != 0)
         return CLI_USAGE;
-    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    CLEANUP(arena_free_at) struct arena *line_arena = arena_new(0);
+    CLEANUP(arena_free_at) struct arena *reply_arena = arena_new(0);
     struct status status = status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the import");
-    if (arena != NULL)
-        status = arguments.keep ? import_records(&arguments) : import_ndjson(&arguments, arena);
+    if (line_arena != NULL && reply_arena != NULL)
+        status =
+            arguments.keep ? import_records(&arguments) : import_ndjson(&arguments, line_arena, reply_arena);
     return status.code == STATUS_OK ? CLI_OK : cli_fail(&status);
 }

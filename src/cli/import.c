@@ -38,7 +38,7 @@ struct import {
     struct import_report *report;
     struct client *client;
     struct client_turns *stream;
-    struct arena *line_arena; /* the caller's */
+    struct arena *line_arena; /* the caller's, as the next */
     struct arena *reply_arena;
     struct lines lines;
     struct progress progress;
@@ -350,26 +350,24 @@ static void done(struct import *import)
         free(batch);
     }
     buffer_done(&import->last_append_id);
-    arena_free(import->reply_arena);
     lines_done(&import->lines);
 }
 
-struct status import_lines(const struct import_options *options, struct arena *arena,
-                           struct import_report *ret)
+struct status import_lines(const struct import_options *options, struct arena *line_arena,
+                           struct arena *reply_arena, struct import_report *ret)
 {
     *ret = (struct import_report){0};
     struct import import = {
         .options = options,
         .report = ret,
-        .line_arena = arena,
-        .reply_arena = arena_new(0),
+        .line_arena = line_arena,
+        .reply_arena = reply_arena,
         .filling = calloc(1, sizeof *import.filling),
         .sent = calloc(1, sizeof *import.sent),
         .last_append_id = buffer_make(0),
     };
     struct status status = lines_open(options->file, &import.lines);
-    if (status.code == STATUS_OK &&
-        (import.reply_arena == NULL || import.filling == NULL || import.sent == NULL))
+    if (status.code == STATUS_OK && (import.filling == NULL || import.sent == NULL))
         status = status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the import");
     if (status.code == STATUS_OK)
         status = connect(&import);

@@ -34,8 +34,8 @@ struct import_report {
 };
 
 /*
- * On failure *ret says what was imported before; the message names the line. The arena holds the line at fault and what
- * the status says of its fields, so it outlives the status.
+ * On failure *ret says what was imported before; the message names the line. The arenas hold the line and the reply at
+ * fault and what the status says of their fields, so they outlive the status.
  */
-STATUS_MUST_CHECK struct status import_lines(const struct import_options *options, struct arena *arena,
-                                             struct import_report *ret);
+STATUS_MUST_CHECK struct status import_lines(const struct import_options *options, struct arena *line_arena,
+                                             struct arena *reply_arena, struct import_report *ret);
