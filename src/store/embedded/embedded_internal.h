@@ -37,7 +37,7 @@ struct log;
 #define SEGMENT_EVENTS_DEFAULT 250000U
 #define SPACE_STEP_BYTES       (16U * 1024U * 1024U)
 #define HEAD_CACHE_DEFAULT     (96U * 1024U * 1024U)
-#define PLACE_CACHE_DEFAULT    (8U * 1024U * 1024U)
+#define PLACE_CACHE_DEFAULT    (32U * 1024U * 1024U)
 
 struct commit_job {
     const struct commit_batch *batch; /* NULL = none */

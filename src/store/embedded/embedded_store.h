@@ -22,7 +22,7 @@ struct embedded_options {
     uint32_t segment_max_events; /* 0 = 250,000 */
     uint32_t segments_max;       /* 0 = 65,536; a store with so many takes no more than they hold */
     uint64_t head_cache_bytes;   /* 0 = 96 MiB: heads of aggregates that were appended to lately */
-    uint64_t place_cache_bytes;  /* 0 = 8 MiB: where records lie that were read lately, 8 bytes a record */
+    uint64_t place_cache_bytes;  /* 0 = 32 MiB: where records lie that were read lately, 8 bytes a record */
     uint32_t index_hash_bits;    /* 0 = all; tests make hashes collide. The same at each opening */
     bool read_only;              /* verify, info: takes the lock, writes nothing */
     bool accept_data_loss;       /* history ends before the remembered head: go on, record it */
