@@ -421,7 +421,7 @@ void grpc_link_send(struct grpc_link *link, struct remote_call *call)
     fields[count++] = field(":authority", bytes_of_text(link->authority));
     fields[count++] = field("te", BYTES_LITERAL("trailers"));
     fields[count++] = field("content-type", BYTES_LITERAL("application/grpc"));
-    fields[count++] = field(STATUS_DETAILS_METADATA, BYTES_LITERAL("40960"));
+    fields[count++] = field(STATUS_DETAILS_METADATA, BYTES_LITERAL(STATUS_DETAILS_MOST_TEXT));
     if (call->deadline_us != 0) {
         grpc_timeout_write(call->deadline_us - link->remote->now_us, timeout);
         fields[count++] = field("grpc-timeout", bytes_of_text(timeout));

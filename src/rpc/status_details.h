@@ -20,6 +20,7 @@
 #define STATUS_DETAILS_METADATA   "strata-status-details-max"
 #define STATUS_DETAILS_MAX_BYTES  3072U
 #define STATUS_DETAILS_MOST_BYTES 40960U
+#define STATUS_DETAILS_MOST_TEXT  "40960" /* the same, as our gateway says it */
 
 /* ErrorInfo.metadata carries expected_version, current_version, aggregate_id and position when they apply. */
 void status_details_encode(const struct status *status, size_t max_bytes, struct buffer *to);

@@ -17,13 +17,8 @@ struct pool pool_make(uint32_t item_bytes)
 
 void pool_done(struct pool *pool)
 {
-    const size_t chunk_bytes = (size_t)pool->item_bytes << pool->shift;
-    const size_t full = pool->used >> pool->shift;
     for (size_t i = 0; i < pool->chunk_count; i++)
-        if (i < full)
-            pages_recycle(pool->chunks[i], chunk_bytes);
-        else
-            pages_free(pool->chunks[i], chunk_bytes);
+        pages_free(pool->chunks[i], (size_t)pool->item_bytes << pool->shift);
     free(pool->chunks);
     *pool = pool_make(pool->item_bytes);
 }

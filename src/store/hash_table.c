@@ -17,10 +17,7 @@ struct hash_table hash_table_make(uint64_t seed)
 
 void hash_table_done(struct hash_table *table)
 {
-    if (table->count > table->capacity / 4)
-        pages_recycle(table->slots, table->capacity * sizeof *table->slots);
-    else
-        pages_free(table->slots, table->capacity * sizeof *table->slots);
+    pages_free(table->slots, table->capacity * sizeof *table->slots);
     *table = (struct hash_table){.seed = table->seed};
 }
 
@@ -87,7 +84,7 @@ static bool grow(struct hash_table *table, size_t capacity)
     for (size_t i = 0; i < table->capacity; i++)
         if (table->slots[i].value_plus_1 != 0)
             place(slots, capacity, table->slots[i]);
-    pages_recycle(table->slots, table->capacity * sizeof *table->slots);
+    pages_free(table->slots, table->capacity * sizeof *table->slots);
     table->slots = slots;
     table->capacity = capacity;
     return true;

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "store/event_index.h"
-#include "store/pages.h"
 
 static struct event_index *new_index(uint64_t seed, int64_t base_position)
 {
@@ -227,7 +226,6 @@ static unsigned sweep_an_addition(int present)
     for (bool hit = true; hit; nth++) {
         CLEANUP(event_index_free_at) struct event_index *index = new_index(nth, 0);
         assert_status_ok(add_varied(index, 1, present));
-        pages_trim(); /* what was kept would be given without asking */
         failing_memory_from(nth);
         const struct status status = add_varied(index, present + 1, MANY);
         hit = failing_memory_stop();
@@ -254,7 +252,6 @@ static void test_a_table_without_memory_is_none(void **state)
     const struct event_index_options options = {.expected_events = 100000};
     unsigned nth = 1;
     for (bool hit = true; hit; nth++) {
-        pages_trim(); /* what was kept would be given without asking */
         failing_memory_from(nth);
         struct event_index *index = event_index_new(&options);
         hit = failing_memory_stop();
@@ -314,7 +311,6 @@ static void test_what_is_freed_goes_back_to_the_system(void **state)
         const long own = (long)(event_index_memory_bytes(index) / 1024);
         assert_in_range(used, own / 2, own * 2);
         event_index_free(index);
-        pages_trim(); /* what is kept for the next table */
         assert_true(anonymous_kib() - before < used / 8);
     }
 }

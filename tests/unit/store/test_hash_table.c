@@ -3,7 +3,6 @@
 #include "unit/store/failing_memory.h"
 
 #include "store/hash_table.h"
-#include "store/pages.h"
 
 #define MANY 5000U
 
@@ -45,7 +44,6 @@ static void test_what_was_reserved_needs_no_memory(void **state)
     (void)state;
     struct hash_table table = hash_table_make(1);
     assert_true(hash_table_reserve(&table, MANY));
-    pages_trim(); /* what was kept would be given without asking */
     failing_memory_from(1);
     for (uint32_t i = 0; i < MANY; i++)
         if (!hash_table_add(&table, hash_of(i), i)) {

@@ -7,7 +7,6 @@
 #include "unit/store/failing_memory.h"
 
 #include "store/memory/memory_store.h"
-#include "store/pages.h"
 
 #define SEEDED 40 /* so that tables and lists grow with the commit */
 #define ADDED  40
@@ -76,7 +75,6 @@ static void test_a_commit_without_memory_changes_nothing(void **state)
         const struct append seed = sample_append(events, SEEDED);
         assert_int_equal(store_driver_append(&driver, &seed).kind, APPEND_ACCEPTED);
         struct decision decision = decide_added(&driver, appends);
-        pages_trim(); /* what was kept would be given without asking */
         failing_memory_from(nth);
         const struct status status = store_driver_commit(&driver, &decision);
         hit = failing_memory_stop();

@@ -14,7 +14,6 @@
 
 #include "base/files.h"
 #include "store/embedded/embedded_internal.h"
-#include "store/pages.h"
 
 #define BATCH 40 /* in two appends, so that the first may be entered when the second fails */
 
@@ -166,7 +165,6 @@ static bool commit_without_memory(int batches_before, unsigned nth, struct seen 
     }
     struct decision decision = decide_next(&world, appends);
     const int64_t before = store_driver_head(&world.driver).position;
-    pages_trim(); /* what was kept would be given without asking */
     failing_memory_from(nth);
     const struct status status = store_driver_commit(&world.driver, &decision);
     const bool hit = failing_memory_stop();
