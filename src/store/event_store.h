@@ -2,11 +2,12 @@
  * An event store engine: reads facts, writes accepted records atomically, moves the head. It knows no rule of
  * the product; those live in decide.c, the same for all engines. Every engine passes tests/contract unchanged.
  *
- * Threads    facts() and commit() are called by one writer thread. All others by any thread, also while a commit
- *            is under way: they see only what is durable. on_done comes from a thread of the engine's.
- * Blocking   Everything but commit() may wait for the disk or the network.
- * Errors     UNAVAILABLE/STORE_UNREACHABLE (try again), UNAVAILABLE/STORE_FAILED (read-only from now on),
- *            DATA_LOSS/DAMAGED, DATA_LOSS/POSITION_MISSING. A commit whose fate is not known answers
+ * Threads    facts(), release() and commit() are called by one writer thread. All others by any thread, also while a
+ *            commit is under way: they see only what is durable. on_done comes from a thread of the engine's, or from
+ *            within commit().
+ * Blocking   Everything may wait for the disk or the network, but for the commit() of a `pipelined` engine.
+ * Errors     UNAVAILABLE/STORE_UNREACHABLE (nothing happened, try again), UNAVAILABLE/STORE_FAILED (read-only from now
+ *            on), DATA_LOSS/DAMAGED, DATA_LOSS/POSITION_MISSING. A commit whose fate is not known answers
  *            UNKNOWN/OUTCOME_UNKNOWN.
  */
 #pragma once
@@ -69,6 +70,8 @@ struct earlier_append {
 
 struct facts {
     struct store_head head;
+    int64_t
+        now_us; /* by the clock that all processes share which write to the store; 0 = there is none but the writer's */
     /* As facts_request.aggregate_ids; first_position and event_count are not filled: no rule needs them. */
     struct aggregate_head *heads;
     struct earlier_append *earlier; /* as facts_request.event_ids */
@@ -158,7 +161,16 @@ typedef bool (*checkpoint_sink)(void *context, struct bytes name, const struct c
 struct event_store_ops {
     struct status (*facts)(struct event_store *store, const struct facts_request *request,
                            struct arena *arena, struct facts *ret);
-    /* Starts a commit; done is called exactly once. The next commit comes only after it. */
+    /*
+     * Lets go what facts() holds of the store (the lock on its head): the batch has nothing to write. Harmless when
+     * nothing is held; NULL = facts() never holds anything.
+     */
+    void (*release)(struct event_store *store);
+    /*
+     * Starts a commit; done is called exactly once. The next commit comes only after it. ABORTED, from engines that are
+     * not `pipelined`: another process was first, or what facts() held was lost; nothing was written, and the batch wants
+     * to be decided on new facts.
+     */
     void (*commit)(struct event_store *store, const struct commit_batch *batch, commit_done done,
                    void *context);
     struct status (*read)(struct event_store *store, const struct read_query *query, record_sink sink,
@@ -230,7 +242,12 @@ struct event_store_ops {
 
 struct event_store {
     const struct event_store_ops *ops; /* the engine's own fields follow */
-    bool pipelined;                    /* the next batch may be decided while this one syncs */
+    /*
+     * This process has the store to itself: the next batch may be decided while this one syncs, and after a commit of
+     * unknown fate no other is taken. Else several processes may append: each batch is decided between the engine's facts
+     * and its commit, and a commit of unknown fate ends nothing, since the next facts show what became of it.
+     */
+    bool pipelined;
 };
 
 static inline void event_store_close(struct event_store *store)

@@ -16,6 +16,8 @@
 #define QUEUE_BYTES_MAX   (64U * 1024U * 1024U)
 #define RATE_SECONDS      60
 #define SECOND_US         INT64_C(1000000)
+/* Others may be first so often: far more than chance allows among the processes that share a store. */
+#define ROUNDS_MAX 64U
 
 /*
  * A batch goes through: filled and decided by the writer's thread → committed (the engine's thread reports) → answered →
@@ -31,6 +33,8 @@ struct batch {
     struct decision decision;
     bool under_way; /* guarded by the writer's lock: handed to commit() and not yet answered */
     bool committed; /* guarded by the writer's lock: the commit took place */
+    bool
+        overtaken; /* guarded by the writer's lock: another process was first; its appends are not answered */
 };
 
 /* Accepted appends of the last minute: those of second s are in slot s % RATE_SECONDS. */
@@ -271,6 +275,17 @@ static void refuse_all(struct batch *batch, const struct status *status)
         batch->appends[i]->on_done(batch->appends[i], &outcome);
 }
 
+/* Of a batch of unknown fate, what it did not want to write. */
+static struct status not_executed(const struct batch *batch)
+{
+    return batch->writer->store->pipelined
+               ? store_failed()
+               : status_reason(
+                     REASON_STORE_UNREACHABLE,
+                     "the store was lost while it answered; nothing of this request was recorded; send it "
+                     "again");
+}
+
 /* The sync failed: what was to be written may or may not be there after a restart; what was only looked at was not
  * executed, but was decided beside events that may be gone, so no answer of the batch stands. */
 static void fail_batch(struct batch *batch, const struct status *cause)
@@ -280,9 +295,9 @@ static void fail_batch(struct batch *batch, const struct status *cause)
         .status = status_reason(
             REASON_OUTCOME_UNKNOWN,
             "whether the append was recorded is not known (%s); repeat it with the same event ids or "
-            "Idempotency-Key once the service runs again",
-            cause->message)};
-    const struct append_outcome failed = {.kind = APPEND_REFUSED, .status = store_failed()};
+            "Idempotency-Key once the %s",
+            cause->message, batch->writer->store->pipelined ? "service runs again" : "store can be reached")};
+    const struct append_outcome failed = {.kind = APPEND_REFUSED, .status = not_executed(batch)};
     for (size_t i = 0; i < batch->append_count; i++) {
         const enum append_outcome_kind kind = batch->decision.outcomes[i].kind;
         const bool written =
@@ -291,28 +306,31 @@ static void fail_batch(struct batch *batch, const struct status *cause)
     }
 }
 
-/* Comes from the engine's thread. */
+/* Comes from the engine's thread, or from within commit(). */
 static void on_committed(void *context, const struct status *status)
 {
     struct batch *batch = context;
     struct writer *writer = batch->writer;
     const bool nothing_happened =
         status->reason == REASON_STORE_UNREACHABLE || status->reason == REASON_STORE_FAILED;
+    const bool overtaken = status->code == STATUS_ABORTED;
+    assert(!overtaken || !writer->store->pipelined);
     if (status->code == STATUS_OK) {
         if (writer->options.on_commit != NULL)
             writer->options.on_commit(writer->options.on_commit_context, &batch->decision.batch.after);
         answer_all(batch);
     } else if (nothing_happened) {
         refuse_all(batch, status);
-    } else {
+    } else if (!overtaken) {
         pthread_mutex_lock(&writer->lock);
-        writer->failed = true;
+        writer->failed = writer->store->pipelined;
         pthread_mutex_unlock(&writer->lock);
         fail_batch(batch, status);
     }
     pthread_mutex_lock(&writer->lock);
     batch->under_way = false;
     batch->committed = status->code == STATUS_OK;
+    batch->overtaken = overtaken;
     pthread_cond_signal(&writer->finished);
     pthread_mutex_unlock(&writer->lock);
 }
@@ -344,7 +362,7 @@ static struct status decide_batch(struct writer *writer, struct batch *batch, co
         .facts = &batch->facts,
         .conditions = conditions,
         .in_flight = in_flight == NULL ? NULL : in_flight->decision.overlay,
-        .now_us = clock_now_us(writer->clock),
+        .now_us = batch->facts.now_us != 0 ? batch->facts.now_us : clock_now_us(writer->clock),
         .limits = &writer->options.limits,
         .entropy = writer->entropy,
     };
@@ -355,6 +373,7 @@ static void reuse_batch(struct batch *batch)
 {
     overlay_free(batch->decision.overlay);
     batch->decision = (struct decision){0};
+    batch->facts = (struct facts){0};
     arena_reset(batch->arena);
 }
 
@@ -373,13 +392,15 @@ static struct status decide_again(struct writer *writer, struct batch *batch)
     return decide_batch(writer, batch, NULL);
 }
 
-/* Decides `batch` beside the one that syncs; returns the batch that is then under way, or NULL. */
-static struct batch *run_batch(struct writer *writer, struct batch *batch, struct batch *in_flight)
+static void commit_batch(struct writer *writer, struct batch *batch)
 {
-    if (!writer->store->pipelined && in_flight != NULL) {
-        (void)wait_for(writer, in_flight); /* facts show whether it took place */
-        in_flight = NULL;
-    }
+    batch->under_way = true; /* nobody else looks at the batch before commit() */
+    writer->store->ops->commit(writer->store, &batch->decision.batch, on_committed, batch);
+}
+
+/* Decides `batch` beside the one that syncs; returns the batch that is then under way, or NULL. */
+static struct batch *run_beside(struct writer *writer, struct batch *batch, struct batch *in_flight)
+{
     struct status status = has_failed(writer) ? store_failed() : decide_batch(writer, batch, in_flight);
     const bool stands = wait_for(writer, in_flight);
     if (has_failed(writer))
@@ -394,9 +415,42 @@ static struct batch *run_batch(struct writer *writer, struct batch *batch, struc
         answer_all(batch);
         return NULL;
     }
-    batch->under_way = true; /* nobody else looks at the batch before commit() */
-    writer->store->ops->commit(writer->store, &batch->decision.batch, on_committed, batch);
+    commit_batch(writer, batch);
     return batch;
+}
+
+/* False = another process was first, so that the batch wants to be decided again; else it is answered. */
+static bool run_once(struct writer *writer, struct batch *batch)
+{
+    const struct status status = decide_batch(writer, batch, NULL);
+    if (status.code == STATUS_OK && batch->decision.batch.append_count > 0) {
+        commit_batch(writer, batch);
+        (void)wait_for(writer, batch); /* its appends are answered either way, unless it was overtaken */
+        return !batch->overtaken;      /* by now nobody else looks at it */
+    }
+    if (writer->store->ops->release != NULL)
+        writer->store->ops->release(writer->store);
+    if (status.code == STATUS_OK)
+        answer_all(batch);
+    else
+        refuse_all(batch, &status);
+    return true;
+}
+
+/* A batch for a store that other processes append to as well. */
+static void run_among_others(struct writer *writer, struct batch *batch)
+{
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        if (run_once(writer, batch))
+            return;
+        reuse_batch(batch);
+    }
+    const struct status status = status_reason(
+        REASON_STORE_UNREACHABLE,
+        "other services that append to the same store were first %u times in a row; nothing of this "
+        "request was recorded; send it again",
+        ROUNDS_MAX);
+    refuse_all(batch, &status);
 }
 
 static void *writer_main(void *context)
@@ -409,7 +463,11 @@ static void *writer_main(void *context)
         assert(batch != in_flight);
         reuse_batch(batch);
         fill_batch(writer, batch);
-        in_flight = run_batch(writer, batch, in_flight);
+        if (!writer->store->pipelined) {
+            run_among_others(writer, batch);
+            continue;
+        }
+        in_flight = run_beside(writer, batch, in_flight);
         turn = 1 - turn;
     }
     (void)wait_for(writer, in_flight); /* its appends are answered either way */

@@ -2,7 +2,8 @@
  * The one writer in front of an engine: gathers waiting appends into a batch (group commit), asks for facts,
  * decides, commits, answers each. On a pipelined engine batch N+1 is decided while N syncs; nothing of N+1 is
  * written and none of its answers leaves before N's sync has returned. If that fails, N answers
- * OUTCOME_UNKNOWN, all of N+1 and everything later STORE_FAILED.
+ * OUTCOME_UNKNOWN, all of N+1 and everything later STORE_FAILED. On an engine that several processes write to, a batch is
+ * decided again when another was first, and one of unknown fate ends only itself.
  *
  * A batch closes at 256 appends, 4,096 events or 4 MiB; a larger append goes alone.
  *

@@ -21,7 +21,16 @@ static struct status held_facts(struct event_store *store, const struct facts_re
     held->facts_status = status_ok();
     pthread_mutex_unlock(&held->lock);
     STATUS_TRY(status);
-    return held->inner->ops->facts(held->inner, request, arena, ret);
+    STATUS_TRY(held->inner->ops->facts(held->inner, request, arena, ret));
+    ret->now_us = held->now_us;
+    return status_ok();
+}
+
+static void held_release(struct event_store *store)
+{
+    pthread_mutex_lock(&of(store)->lock);
+    of(store)->releases++;
+    pthread_mutex_unlock(&of(store)->lock);
 }
 
 static void held_commit(struct event_store *store, const struct commit_batch *batch, commit_done done,
@@ -54,8 +63,8 @@ static void *answer_commits(void *context)
             continue;
         }
         const struct commit_batch *batch = held->batch;
-        struct status status = held->commit_status;
-        held->commit_status = status_ok();
+        struct status status = held->commit_failures > 0 ? held->commit_status : status_ok();
+        held->commit_failures -= held->commit_failures > 0;
         const bool reaches = status.code == STATUS_OK || held->commit_anyway;
         pthread_mutex_unlock(&held->lock);
         struct status inner = status_ok();
@@ -100,6 +109,7 @@ static struct status held_health(struct event_store *store)
 /* What a writer needs; nothing else is called. */
 static const struct event_store_ops held_ops = {
     .facts = held_facts,
+    .release = held_release,
     .commit = held_commit,
     .read = held_read,
     .head = held_head,
@@ -144,7 +154,17 @@ void held_store_fail_commit(struct held_store *held, struct status status, bool 
 {
     pthread_mutex_lock(&held->lock);
     held->commit_status = status;
+    held->commit_failures = 1;
     held->commit_anyway = anyway;
+    pthread_mutex_unlock(&held->lock);
+}
+
+void held_store_fail_commits(struct held_store *held, struct status status, int count)
+{
+    pthread_mutex_lock(&held->lock);
+    held->commit_status = status;
+    held->commit_failures = count;
+    held->commit_anyway = false;
     pthread_mutex_unlock(&held->lock);
 }
 

@@ -11,7 +11,7 @@
 
 #include "store/event_store.h"
 
-#define HELD_COMMITS_MAX 64
+#define HELD_COMMITS_MAX 128
 
 struct held_store {
     struct event_store store; /* first: hand out its address */
@@ -25,9 +25,12 @@ struct held_store {
     struct status facts_status;  /* of the next facts; OK = the inner engine's */
     struct status read_status;   /* of the next read; OK = the inner engine's */
     struct status commit_status; /* of the next commit; OK = the inner engine's */
+    int commit_failures;         /* so many commits get commit_status */
     bool commit_anyway;          /* a failing commit reaches the inner engine nevertheless */
     int facts_begun;             /* calls so far */
     int commits_begun;
+    int releases;
+    int64_t now_us;                          /* what facts say of the time; 0 = nothing */
     size_t commit_appends[HELD_COMMITS_MAX]; /* how many appends each commit had */
     bool overlapped;                         /* facts were asked for while a commit was under way */
     const struct commit_batch *batch;        /* under way, or NULL */
@@ -41,6 +44,8 @@ void held_store_done(struct held_store *held);
 void held_store_hold(struct held_store *held, bool facts, bool commits);
 /* The next commit to be answered fails; `anyway` = but is written all the same. */
 void held_store_fail_commit(struct held_store *held, struct status status, bool anyway);
+/* The next `count` ones are refused before they are written. */
+void held_store_fail_commits(struct held_store *held, struct status status, int count);
 void held_store_fail_facts(struct held_store *held, struct status status); /* the next ones */
 void held_store_fail_read(struct held_store *held, struct status status);  /* the next one */
 /* Wait until so many calls have begun since the start. */

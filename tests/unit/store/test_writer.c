@@ -7,155 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "contract/store_driver.h"
-#include "unit/store/held_store.h"
+#include "unit/store/writer_fixture.h"
 
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "store/memory/memory_store.h"
 #include "store/writer.h"
-
-#define REQUESTS_MAX 700
-#define STORY_MAX    1024
-
-struct fixture;
-
-/* One append and its answer; the append stands first, so that on_done finds the rest. */
-struct request {
-    struct append append;
-    struct append_event event;
-    struct expectation expectation;
-    struct fixture *fixture;
-    char id[24];
-    bool answered;
-    enum append_outcome_kind kind;
-    struct status status;
-    int64_t first_position;
-    int64_t head_version;
-};
-
-struct fixture {
-    struct event_store *memory;
-    struct held_store held;
-    struct writer *writer;
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t answered;
-    struct request requests[REQUESTS_MAX];
-    size_t request_count;
-    char story[STORY_MAX]; /* what happened, a letter each: C a commit told, an id's first letter an answer */
-    size_t story_length;
-};
-
-static void tell(struct fixture *fixture, char letter)
-{
-    pthread_mutex_lock(&fixture->lock);
-    if (fixture->story_length < STORY_MAX - 1)
-        fixture->story[fixture->story_length++] = letter;
-    pthread_mutex_unlock(&fixture->lock);
-}
-
-static void on_commit(void *context, const struct store_head *head)
-{
-    assert_true(head->position > 0);
-    tell(context, 'C');
-}
-
-static void start_writer(struct fixture *fixture, struct writer_options options)
-{
-    options.on_commit = on_commit;
-    options.on_commit_context = fixture;
-    assert_status_ok(
-        writer_start(&fixture->held.store, &options, &system_clock, &system_entropy, &fixture->writer));
-}
-
-static int open_store(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    assert_status_ok(memory_store_open(&system_clock, &fixture->memory));
-    held_store_init(&fixture->held, fixture->memory);
-    (void)pthread_mutex_init(&fixture->lock, NULL);
-    (void)pthread_cond_init(&fixture->answered, NULL);
-    start_writer(fixture, (struct writer_options){0});
-    *state = fixture;
-    return 0;
-}
-
-static int close_store(void **state)
-{
-    struct fixture *fixture = *state;
-    writer_stop(fixture->writer);
-    held_store_done(&fixture->held);
-    event_store_close(fixture->memory);
-    free(fixture);
-    return 0;
-}
-
-static void on_done(struct append *append, const struct append_outcome *outcome)
-{
-    struct request *request = (struct request *)append;
-    struct fixture *fixture = request->fixture;
-    tell(fixture, request->id[0]);
-    pthread_mutex_lock(&fixture->lock);
-    assert_false(request->answered); /* once */
-    request->answered = true;
-    request->kind = outcome->kind;
-    request->status = outcome->status;
-    request->first_position = outcome->first_position;
-    request->head_version = outcome->head_count > 0 ? outcome->heads[0].version : -1;
-    pthread_cond_broadcast(&fixture->answered);
-    pthread_mutex_unlock(&fixture->lock);
-}
-
-#define ANY (-1)
-
-static struct request *prepare(struct fixture *fixture, const char *id, int expected_version)
-{
-    assert_true(fixture->request_count < REQUESTS_MAX);
-    struct request *request = &fixture->requests[fixture->request_count++];
-    request->fixture = fixture;
-    (void)snprintf(request->id, sizeof request->id, "%s", id);
-    request->event = sample_event(request->id, "x", "changed", "custom");
-    request->append = sample_append(&request->event, 1);
-    request->append.on_done = on_done;
-    if (expected_version != ANY) {
-        request->expectation = (struct expectation){BYTES_LITERAL("x"), EXPECT_VERSION, expected_version};
-        request->append.expectations = &request->expectation;
-        request->append.expectation_count = 1;
-    }
-    return request;
-}
-
-static struct request *submit(struct fixture *fixture, const char *id, int expected_version)
-{
-    struct request *request = prepare(fixture, id, expected_version);
-    assert_status_ok(writer_submit(fixture->writer, &request->append));
-    return request;
-}
-
-static void await_answer(struct request *request)
-{
-    pthread_mutex_lock(&request->fixture->lock);
-    while (!request->answered)
-        pthread_cond_wait(&request->fixture->answered, &request->fixture->lock);
-    pthread_mutex_unlock(&request->fixture->lock);
-}
-
-static bool is_answered(struct request *request)
-{
-    pthread_mutex_lock(&request->fixture->lock);
-    const bool answered = request->answered;
-    pthread_mutex_unlock(&request->fixture->lock);
-    return answered;
-}
-
-static void assert_story(struct fixture *fixture, const char *expected)
-{
-    pthread_mutex_lock(&fixture->lock);
-    fixture->story[fixture->story_length] = '\0';
-    assert_string_equal(fixture->story, expected);
-    pthread_mutex_unlock(&fixture->lock);
-}
 
 /* One batch {a} is held in its commit; b (fits behind a), c (a conflict because of a) and a again wait decided. */
 struct scene {
@@ -271,16 +128,11 @@ static void test_an_engine_that_is_not_pipelined_is_asked_only_between_commits(v
     struct fixture *fixture = *state;
     writer_stop(fixture->writer);
     fixture->held.store.pipelined = false;
-    start_writer(fixture, (struct writer_options){0});
+    writer_fixture_start(fixture, (struct writer_options){0});
     held_store_hold(&fixture->held, false, true);
     struct request *a = submit(fixture, "a", 0);
     held_store_await_commits(&fixture->held, 1);
     struct request *b = submit(fixture, "b", 1);
-    struct writer_stats stats = {.queue_depth = 1};
-    while (stats.queue_depth > 0) { /* until b is in a batch, which must wait */
-        (void)sched_yield();
-        writer_stats(fixture->writer, &stats);
-    }
     for (int i = 0; i < 100; i++)
         (void)sched_yield(); /* a writer that asks too early gets the chance to */
     held_store_hold(&fixture->held, false, false);
@@ -294,7 +146,7 @@ static void test_a_full_queue_refuses_and_says_when_to_retry(void **state)
 {
     struct fixture *fixture = *state;
     writer_stop(fixture->writer);
-    start_writer(fixture, (struct writer_options){.queue_max_appends = 4, .queue_max_bytes = 2000});
+    writer_fixture_start(fixture, (struct writer_options){.queue_max_appends = 4, .queue_max_bytes = 2000});
     held_store_hold(&fixture->held, true, false);
     struct request *first = submit(fixture, "first", ANY);
     held_store_await_facts(&fixture->held, 1); /* it has left the queue */
@@ -318,7 +170,7 @@ static void test_the_queue_is_bounded_in_bytes_too(void **state)
 {
     struct fixture *fixture = *state;
     writer_stop(fixture->writer);
-    start_writer(fixture, (struct writer_options){.queue_max_bytes = 1000});
+    writer_fixture_start(fixture, (struct writer_options){.queue_max_bytes = 1000});
     held_store_hold(&fixture->held, true, false);
     (void)submit(fixture, "first", ANY);
     held_store_await_facts(&fixture->held, 1);
@@ -479,7 +331,7 @@ static void test_the_rate_is_of_the_last_minute(void **state)
 {
     struct fixture *fixture = *state;
     struct manual_clock clock = manual_clock_at_us(0);
-    struct writer_options options = {.on_commit = on_commit, .on_commit_context = fixture};
+    const struct writer_options options = {0};
     writer_stop(fixture->writer);
     assert_status_ok(
         writer_start(&fixture->held.store, &options, &clock.clock, &system_entropy, &fixture->writer));
@@ -514,7 +366,7 @@ static void test_the_rate_is_of_the_last_minute(void **state)
     }
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, open_store, close_store)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, writer_fixture_open, writer_fixture_close)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

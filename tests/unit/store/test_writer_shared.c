@@ -1,0 +1,148 @@
+/* The writer on an engine that other processes append to as well. */
+#include "unit/store/writer_fixture.h"
+
+static struct status overtaken(void)
+{
+    return status_error(STATUS_ABORTED, "another service was first");
+}
+
+static int open_shared(void **state)
+{
+    (void)writer_fixture_open(state);
+    struct fixture *fixture = *state;
+    writer_stop(fixture->writer);
+    fixture->held.store.pipelined = false;
+    writer_fixture_start(fixture, (struct writer_options){0});
+    return 0;
+}
+
+/* Appends an event to "x" behind the writer's back. */
+static void append_as_rival(struct fixture *fixture, const char *id)
+{
+    struct store_driver rival;
+    store_driver_init(&rival, fixture->memory);
+    const struct append_event event = sample_event(id, "x", "changed", "custom");
+    const struct append append = sample_append(&event, 1);
+    assert_int_equal(store_driver_append(&rival, &append).kind, APPEND_ACCEPTED);
+    store_driver_done(&rival);
+}
+
+static void test_a_batch_that_was_overtaken_is_decided_on_the_new_head(void **state)
+{
+    struct fixture *fixture = *state;
+    held_store_hold(&fixture->held, false, true);
+    struct request *any = submit(fixture, "a", ANY);
+    held_store_await_commits(&fixture->held, 1);
+    append_as_rival(fixture, "rival");
+    held_store_fail_commit(&fixture->held, overtaken(), false);
+    held_store_hold(&fixture->held, false, false);
+    await_answer(any);
+    assert_int_equal(any->kind, APPEND_ACCEPTED);
+    assert_int_equal(any->first_position, 2);
+    assert_int_equal(any->head_version, 2);
+    assert_int_equal(fixture->held.commits_begun, 2);
+    assert_story(fixture, "Ca");
+}
+
+static void test_a_version_that_a_rival_took_is_a_conflict(void **state)
+{
+    struct fixture *fixture = *state;
+    held_store_hold(&fixture->held, false, true);
+    struct request *exact = submit(fixture, "a", 0);
+    held_store_await_commits(&fixture->held, 1);
+    append_as_rival(fixture, "rival");
+    held_store_fail_commit(&fixture->held, overtaken(), false);
+    held_store_hold(&fixture->held, false, false);
+    await_answer(exact);
+    assert_int_equal(exact->status.reason, REASON_VERSION_CONFLICT);
+    assert_int_equal(exact->status.current_version, 1);
+}
+
+static void test_who_is_always_overtaken_is_told_in_the_end(void **state)
+{
+    struct fixture *fixture = *state;
+    held_store_fail_commits(&fixture->held, overtaken(), 64);
+    struct request *unlucky = submit(fixture, "a", ANY);
+    await_answer(unlucky);
+    assert_int_equal(unlucky->status.reason, REASON_STORE_UNREACHABLE);
+    struct request *next = submit(fixture, "b", ANY);
+    await_answer(next);
+    assert_int_equal(next->kind, APPEND_ACCEPTED);
+    assert_int_equal(next->first_position, 1);
+}
+
+static void test_a_commit_of_unknown_fate_ends_only_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct status lost = status_reason(REASON_OUTCOME_UNKNOWN, "the connection was lost");
+    held_store_fail_commit(&fixture->held, lost, true);
+    struct request *written = submit(fixture, "a", ANY);
+    await_answer(written);
+    assert_int_equal(written->status.reason, REASON_OUTCOME_UNKNOWN);
+    held_store_fail_commit(&fixture->held, lost, false);
+    struct request *not_written = submit(fixture, "b", ANY);
+    await_answer(not_written);
+    assert_int_equal(not_written->status.reason, REASON_OUTCOME_UNKNOWN);
+
+    struct request *again = submit(fixture, "a", ANY);
+    await_answer(again);
+    assert_int_equal(again->kind, APPEND_REPLAYED);
+    struct request *for_the_first_time = submit(fixture, "b", ANY);
+    await_answer(for_the_first_time);
+    assert_int_equal(for_the_first_time->kind, APPEND_ACCEPTED);
+    assert_int_equal(for_the_first_time->first_position, 2);
+}
+
+static void test_what_was_only_refused_beside_an_unknown_commit_was_not_executed(void **state)
+{
+    struct fixture *fixture = *state;
+    held_store_hold(&fixture->held, true, false);
+    struct request *first = submit(fixture, "a", ANY);
+    held_store_await_facts(&fixture->held, 1);
+    struct request *wanted = submit(fixture, "b", ANY);
+    struct request *conflict = submit(fixture, "c", 7);
+    held_store_fail_commits(&fixture->held, status_reason(REASON_OUTCOME_UNKNOWN, "lost"), 2);
+    held_store_hold(&fixture->held, false, false);
+    await_answer(first);
+    await_answer(wanted);
+    await_answer(conflict);
+    assert_int_equal(wanted->status.reason, REASON_OUTCOME_UNKNOWN);
+    assert_int_equal(conflict->status.reason, REASON_STORE_UNREACHABLE);
+}
+
+static void test_what_facts_hold_is_let_go_when_nothing_is_to_be_written(void **state)
+{
+    struct fixture *fixture = *state;
+    await_answer(submit(fixture, "a", ANY));
+    assert_int_equal(fixture->held.releases, 0); /* the commit let go */
+    await_answer(submit(fixture, "b", 7));
+    assert_int_equal(fixture->held.releases, 1);
+    held_store_fail_facts(&fixture->held, status_reason(REASON_STORE_UNREACHABLE, "no route"));
+    await_answer(submit(fixture, "c", ANY));
+    assert_int_equal(fixture->held.releases, 2);
+}
+
+static void test_time_is_the_stores_where_it_has_one(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->held.now_us = INT64_C(4102444800000000); /* 2100 */
+    await_answer(submit(fixture, "a", ANY));
+    struct store_head head;
+    assert_status_ok(fixture->memory->ops->head(fixture->memory, &head));
+    assert_int_equal(head.timestamp_us, INT64_C(4102444800000000));
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, open_shared, writer_fixture_close)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_batch_that_was_overtaken_is_decided_on_the_new_head),
+        TEST(test_a_version_that_a_rival_took_is_a_conflict),
+        TEST(test_who_is_always_overtaken_is_told_in_the_end),
+        TEST(test_a_commit_of_unknown_fate_ends_only_itself),
+        TEST(test_what_was_only_refused_beside_an_unknown_commit_was_not_executed),
+        TEST(test_what_facts_hold_is_let_go_when_nothing_is_to_be_written),
+        TEST(test_time_is_the_stores_where_it_has_one),
+    };
+    return cmocka_run_group_tests_name("writer_shared", tests, NULL, NULL);
+}
