@@ -1,0 +1,226 @@
+/* The second of a batch's two packets: all rows of a commit, the head, and COMMIT. */
+#include <inttypes.h>
+
+#include "mysql_internal.h"
+#include "store/hash_table.h"
+
+/* With the largest event behind it (3 MiB, each byte perhaps two) a packet stays below max_allowed_packet's 16 MiB. */
+#define PACKET_FULL_BYTES ((size_t)8 * 1024 * 1024)
+
+/* What a batch does to one aggregate, and how many events of one type it has. */
+struct moved_aggregate {
+    const struct event_fields *first;
+    const struct event_fields *last;
+    int32_t events;
+};
+
+struct counted_type {
+    struct bytes type;
+    int64_t events;
+};
+
+struct moves {
+    struct hash_table by_id;
+    struct moved_aggregate *aggregates;
+    size_t aggregate_count;
+    struct hash_table by_type;
+    struct counted_type *types;
+    size_t type_count;
+};
+
+static bool move_aggregate(struct moves *moves, const struct event_fields *fields)
+{
+    const uint64_t hash = hash_table_hash(&moves->by_id, fields->aggregate_id);
+    size_t state = 0;
+    uint32_t at = 0;
+    while ((at = hash_table_next(&moves->by_id, hash, &state)) != HASH_NONE) {
+        struct moved_aggregate *moved = &moves->aggregates[at];
+        if (bytes_equal(moved->first->aggregate_id, fields->aggregate_id)) {
+            moved->last = fields;
+            moved->events++;
+            return true;
+        }
+    }
+    moves->aggregates[moves->aggregate_count] = (struct moved_aggregate){fields, fields, 1};
+    return hash_table_add(&moves->by_id, hash, (uint32_t)moves->aggregate_count++);
+}
+
+static bool count_type(struct moves *moves, struct bytes type)
+{
+    const uint64_t hash = hash_table_hash(&moves->by_type, type);
+    size_t state = 0;
+    uint32_t at = 0;
+    while ((at = hash_table_next(&moves->by_type, hash, &state)) != HASH_NONE)
+        if (bytes_equal(moves->types[at].type, type)) {
+            moves->types[at].events++;
+            return true;
+        }
+    moves->types[moves->type_count] = (struct counted_type){type, 1};
+    return hash_table_add(&moves->by_type, hash, (uint32_t)moves->type_count++);
+}
+
+static bool gather(struct moves *moves, const struct commit_batch *batch)
+{
+    for (size_t i = 0; i < batch->append_count; i++)
+        for (size_t j = 0; j < batch->appends[i].count; j++) {
+            const struct event_fields *fields = &batch->appends[i].fields[j];
+            if (!move_aggregate(moves, fields) || !count_type(moves, fields->type))
+                return false;
+        }
+    return true;
+}
+
+/* ---- rows ---- */
+
+static void write_name(struct mysql_link *link, struct bytes name)
+{
+    sql_text(link, ",");
+    sql_bytes(link, name);
+}
+
+static void write_event(struct mysql_link *link, const struct commit_append *append, size_t at)
+{
+    const struct event_fields *fields = &append->fields[at];
+    const struct record *record = &append->records[at];
+    sql_printf(link, "(%" PRId64 ",%" PRId64, link->store->number, fields->position);
+    write_name(link, fields->id);
+    write_name(link, fields->aggregate_id);
+    sql_printf(link, ",%" PRId32, fields->version);
+    write_name(link, fields->type);
+    write_name(link, fields->aggregate_type);
+    if (fields->correlation_id.size_bytes > 0)
+        write_name(link, fields->correlation_id);
+    else
+        sql_text(link, ",NULL");
+    sql_printf(link, ",%" PRId64 ",%" PRId64 ",%zu", fields->timestamp_us, append->first_position,
+               record->header_bytes);
+    write_name(link, record->bytes);
+    sql_text(link, ")");
+}
+
+/* Sends what was written when one more event might not fit into a packet; the rest begins a new statement. */
+static struct status send_if_full(struct mysql_link *link)
+{
+    if (link->sql.size_bytes <= PACKET_FULL_BYTES)
+        return status_ok();
+    atomic_fetch_add(&link->store->writer_round_trips, 1);
+    STATUS_TRY(mysql_link_run(link, NULL, NULL, NULL));
+    buffer_clear(&link->sql);
+    return status_ok();
+}
+
+static struct status write_events(struct mysql_link *link, const struct commit_batch *batch)
+{
+    static const char insert[] =
+        "INSERT INTO strata_events (store, position, event_id, aggregate_id, version, type, aggregate_type, "
+        "correlation_id, timestamp_us, append_first, header_bytes, record) VALUES ";
+    for (size_t i = 0; i < batch->append_count; i++)
+        for (size_t j = 0; j < batch->appends[i].count; j++) {
+            STATUS_TRY(send_if_full(link));
+            sql_text(link, link->sql.size_bytes == 0 ? insert : ",");
+            write_event(link, &batch->appends[i], j);
+        }
+    return status_ok();
+}
+
+static bool is_repeated(const struct event_fields *fields, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (bytes_equal(fields->tags[i], fields->tags[at]))
+            return true;
+    return false;
+}
+
+/* Returns how many statements it wrote. */
+static unsigned write_tags(struct mysql_link *link, const struct commit_batch *batch)
+{
+    const char *before = ";INSERT INTO strata_tags (store, tag, position) VALUES ";
+    unsigned statements = 0;
+    for (size_t i = 0; i < batch->append_count; i++)
+        for (size_t j = 0; j < batch->appends[i].count; j++) {
+            const struct event_fields *fields = &batch->appends[i].fields[j];
+            for (size_t tag = 0; tag < fields->tag_count; tag++) {
+                if (is_repeated(fields, tag))
+                    continue;
+                sql_text(link, before);
+                sql_printf(link, "(%" PRId64, link->store->number);
+                write_name(link, fields->tags[tag]);
+                sql_printf(link, ",%" PRId64 ")", fields->position);
+                before = ",";
+                statements = 1;
+            }
+        }
+    return statements;
+}
+
+static void write_aggregates(struct mysql_link *link, const struct moves *moves)
+{
+    const char *before =
+        ";INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, version, first_position, "
+        "position, event_count) VALUES ";
+    for (size_t i = 0; i < moves->aggregate_count; i++) {
+        const struct moved_aggregate *moved = &moves->aggregates[i];
+        sql_text(link, before);
+        sql_printf(link, "(%" PRId64, link->store->number);
+        write_name(link, moved->first->aggregate_id);
+        write_name(link, moved->first->aggregate_type);
+        sql_printf(link, ",%" PRId32 ",%" PRId64 ",%" PRId64 ",%" PRId32 ")", moved->last->version,
+                   moved->first->position, moved->last->position, moved->events);
+        before = ",";
+    }
+    sql_text(link, " ON DUPLICATE KEY UPDATE version=VALUES(version), position=VALUES(position), "
+                   "event_count=event_count+VALUES(event_count)");
+}
+
+static void write_types(struct mysql_link *link, const struct moves *moves)
+{
+    const char *before = ";INSERT INTO strata_type_counts (store, type, events) VALUES ";
+    for (size_t i = 0; i < moves->type_count; i++) {
+        sql_text(link, before);
+        sql_printf(link, "(%" PRId64, link->store->number);
+        write_name(link, moves->types[i].type);
+        sql_printf(link, ",%" PRId64 ")", moves->types[i].events);
+        before = ",";
+    }
+    sql_text(link, " ON DUPLICATE KEY UPDATE events=events+VALUES(events)");
+}
+
+static struct status write_packets(struct mysql_link *link, const struct commit_batch *batch,
+                                   const struct moves *moves, unsigned *ret_commit_statement)
+{
+    STATUS_TRY(write_events(link, batch));
+    const unsigned tags = write_tags(link, batch);
+    write_aggregates(link, moves);
+    write_types(link, moves);
+    sql_printf(link,
+               ";UPDATE strata_stores SET position=%" PRId64 ", timestamp_us=%" PRId64
+               ", aggregate_count=%" PRId64 ", chain=",
+               batch->after.position, batch->after.timestamp_us, batch->after.aggregate_count);
+    sql_bytes(link, bytes_of(&batch->after.chain, sizeof batch->after.chain));
+    sql_printf(link, " WHERE store=%" PRId64 ";COMMIT", link->store->number);
+    *ret_commit_statement =
+        4 + tags; /* the numbers begin with 0: events, tags if any, aggregates, types, head, COMMIT */
+    return buffer_status(&link->sql);
+}
+
+struct status mysql_write_batch(struct mysql_link *link, const struct commit_batch *batch,
+                                unsigned *ret_commit_statement)
+{
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    if (arena == NULL)
+        return mysql_no_memory();
+    struct moves moves = {
+        .by_id = hash_table_make(link->store->seed),
+        .aggregates = arena_array(arena, batch->record_count, sizeof *moves.aggregates),
+        .by_type = hash_table_make(link->store->seed),
+        .types = arena_array(arena, batch->record_count, sizeof *moves.types),
+    };
+    struct status status = mysql_no_memory();
+    if (moves.aggregates != NULL && moves.types != NULL && gather(&moves, batch)) {
+        buffer_clear(&link->sql);
+        status = write_packets(link, batch, &moves, ret_commit_statement);
+    }
+    hash_table_done(&moves.by_id);
+    hash_table_done(&moves.by_type);
+    return status;
+}

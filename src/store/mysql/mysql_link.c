@@ -1,0 +1,279 @@
+#include "mysql_link_internal.h"
+
+#include <errmsg.h>
+#include <inttypes.h>
+#include <mysqld_error.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "mysql_internal.h"
+
+/* So long may whoever holds the head be silent before the server takes the lock from him. */
+#define HOLDER_SILENT_S 5
+/* Longer than a silent holder keeps the head, shorter than the time-out of one statement. */
+#define LOCK_WAIT_S 10
+
+void mysql_link_init(struct mysql_link *link, struct mysql_store *store, bool writes)
+{
+    *link = (struct mysql_link){.store = store, .writes = writes, .sql = buffer_make(0)};
+}
+
+void mysql_link_drop(struct mysql_link *link)
+{
+    if (link->handle != NULL)
+        mysql_close(link->handle);
+    link->handle = NULL;
+}
+
+void mysql_link_done(struct mysql_link *link)
+{
+    mysql_link_drop(link);
+    buffer_done(&link->sql);
+}
+
+/* ---- what went wrong ---- */
+
+static bool is_lost(unsigned number)
+{
+    switch (number) {
+    case CR_SERVER_GONE_ERROR:
+    case CR_SERVER_LOST:
+    case CR_SERVER_LOST_EXTENDED:
+    case CR_COMMANDS_OUT_OF_SYNC:
+    case CR_MALFORMED_PACKET:
+    case CR_NET_PACKET_TOO_LARGE:
+    case ER_SERVER_SHUTDOWN:
+    case ER_CONNECTION_KILLED:
+    case ER_NET_READ_ERROR:
+    case ER_NET_READ_INTERRUPTED:
+    case ER_NET_WRITE_INTERRUPTED:
+    case ER_QUERY_INTERRUPTED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static struct status cannot_connect(const struct mysql_link *link, MYSQL *handle)
+{
+    const struct mysql_settings *settings = &link->store->settings;
+    const unsigned number = mysql_errno(handle);
+    const char *why = mysql_error(handle);
+    switch (number) {
+    case ER_ACCESS_DENIED_ERROR:
+    case ER_ACCESS_DENIED_NO_PASSWORD_ERROR:
+        return status_error(
+            STATUS_PERMISSION_DENIED,
+            "the database server at %s:%u refuses user \"%s\": %s; check database.mysql.username and "
+            "database.mysql.password",
+            settings->host, settings->port, settings->username, why);
+    case ER_DBACCESS_DENIED_ERROR:
+        return status_error(
+            STATUS_PERMISSION_DENIED,
+            "user \"%s\" may not use the database \"%s\" at %s:%u: %s; grant it with GRANT ALL ON `%s`.* "
+            "TO the user, or check database.mysql.database",
+            settings->username, settings->database, settings->host, settings->port, why, settings->database);
+    case ER_BAD_DB_ERROR:
+        return status_error(
+            STATUS_NOT_FOUND,
+            "there is no database \"%s\" at %s:%u; create it with CREATE DATABASE `%s`, or check "
+            "database.mysql.database",
+            settings->database, settings->host, settings->port, settings->database);
+    case CR_SSL_CONNECTION_ERROR:
+        return status_error(
+            STATUS_FAILED_PRECONDITION,
+            "no encrypted connection to the database server at %s:%u: %s; check its certificate and "
+            "database.mysql.tls",
+            settings->host, settings->port, why);
+    default:
+        return status_reason(REASON_STORE_UNREACHABLE, "the database server at %s:%u cannot be reached: %s",
+                             settings->host, settings->port, why);
+    }
+}
+
+static struct status failed(const struct mysql_link *link, unsigned number, const char *why)
+{
+    const struct mysql_settings *settings = &link->store->settings;
+    switch (number) {
+    case ER_TABLEACCESS_DENIED_ERROR:
+    case ER_DBACCESS_DENIED_ERROR:
+    case ER_SPECIFIC_ACCESS_DENIED_ERROR:
+        return status_error(
+            STATUS_PERMISSION_DENIED,
+            "user \"%s\" lacks a privilege in the database \"%s\": %s; grant it with GRANT ALL ON `%s`.* TO "
+            "the user",
+            settings->username, settings->database, why, settings->database);
+    default:
+        return status_reason(REASON_STORE_UNREACHABLE, "the database server at %s:%u answers: %s (error %u)",
+                             settings->host, settings->port, why, number);
+    }
+}
+
+/* ---- connecting ---- */
+
+static void set_options(MYSQL *handle, const struct mysql_settings *settings)
+{
+    const unsigned connect_s = (settings->connect_timeout_ms + 999) / 1000;
+    const unsigned io_s = (settings->io_timeout_ms + 999) / 1000;
+    const my_bool yes = 1;
+    (void)mysql_options(handle, MYSQL_OPT_CONNECT_TIMEOUT,
+                        &connect_s); /* these fail for unknown options only */
+    (void)mysql_options(handle, MYSQL_OPT_READ_TIMEOUT, &io_s);
+    (void)mysql_options(handle, MYSQL_OPT_WRITE_TIMEOUT, &io_s);
+    (void)mysql_options(handle, MYSQL_SET_CHARSET_NAME, "binary");
+    if (settings->tls == MYSQL_TLS_OFF)
+        return;
+    (void)mysql_options(handle, MYSQL_OPT_SSL_ENFORCE, &yes);
+    if (settings->tls == MYSQL_TLS_VERIFIED) {
+        (void)mysql_options(handle, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
+        if (settings->tls_ca_file != NULL)
+            (void)mysql_options(handle, MYSQL_OPT_SSL_CA, settings->tls_ca_file);
+    }
+}
+
+static struct status set_session(struct mysql_link *link)
+{
+    buffer_clear(&link->sql);
+    sql_text(link, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+                   "SET SESSION sql_mode='STRICT_ALL_TABLES', time_zone='+00:00', autocommit=1");
+    sql_printf(link, ", innodb_lock_wait_timeout=%d", LOCK_WAIT_S);
+    if (link->writes)
+        sql_printf(link, ", wait_timeout=%d", HOLDER_SILENT_S);
+    return mysql_link_run(link, NULL, NULL, NULL);
+}
+
+struct status mysql_link_connect(struct mysql_link *link)
+{
+    const struct mysql_settings *settings = &link->store->settings;
+    if (link->handle != NULL)
+        return status_ok();
+    STATUS_TRY(mysql_reach_may_try(link->store));
+    MYSQL *handle = mysql_init(NULL);
+    if (handle == NULL)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for a connection to the database server");
+    set_options(handle, settings);
+    atomic_fetch_add(&link->store->connects, 1);
+    if (mysql_real_connect(handle, settings->host, settings->username, settings->password, settings->database,
+                           settings->port, NULL, CLIENT_MULTI_STATEMENTS) == NULL) {
+        const struct status status = cannot_connect(link, handle);
+        mysql_close(handle);
+        mysql_reach_failed(link->store, &status);
+        return status;
+    }
+    link->handle = handle;
+    struct status status = set_session(link);
+    if (status.code != STATUS_OK)
+        mysql_link_drop(link);
+    else
+        mysql_reach_succeeded(link->store);
+    return status;
+}
+
+/* Longer than this a reader's connection may have been closed by the server or by something between. */
+#define IDLE_PING_US INT64_C(3000000)
+
+struct status mysql_link_begin(struct mysql_link *link)
+{
+    const int64_t now_us = clock_monotonic_us(link->store->clock);
+    if (link->handle != NULL && now_us - link->used_at_us > IDLE_PING_US && mysql_ping(link->handle) != 0)
+        mysql_link_drop(link);
+    STATUS_TRY(mysql_store_ready(link->store, link));
+    link->used_at_us = now_us;
+    buffer_clear(&link->sql);
+    return status_ok();
+}
+
+/* ---- running ---- */
+
+static struct status take_rows(MYSQL_RES *rows, unsigned statement, sql_take take, void *context)
+{
+    struct status status = status_ok();
+    MYSQL_ROW columns = NULL;
+    while (status.code == STATUS_OK && (columns = mysql_fetch_row(rows)) != NULL) {
+        const struct sql_row row = {columns, mysql_fetch_lengths(rows)};
+        if (take != NULL)
+            status = take(context, statement, &row);
+    }
+    return status;
+}
+
+static struct status report(struct mysql_link *link, unsigned statement, struct sql_failure *ret)
+{
+    const unsigned number = mysql_errno(link->handle);
+    const bool lost = is_lost(number);
+    const struct status status = failed(link, number, mysql_error(link->handle));
+    if (ret != NULL)
+        *ret = (struct sql_failure){statement, lost, number};
+    if (lost) {
+        mysql_link_drop(link);
+        mysql_reach_lost(link->store, &status);
+    }
+    return status;
+}
+
+struct status mysql_link_run(struct mysql_link *link, sql_take take, void *context,
+                             struct sql_failure *ret_failure)
+{
+    if (ret_failure != NULL)
+        *ret_failure = (struct sql_failure){0};
+    STATUS_TRY(buffer_status(&link->sql));
+    if (mysql_real_query(link->handle, (const char *)link->sql.data, link->sql.size_bytes) != 0)
+        return report(link, 0, ret_failure);
+    struct status status = status_ok();
+    for (unsigned statement = 0;; statement++) {
+        MYSQL_RES *rows = mysql_use_result(link->handle);
+        if (rows != NULL && status.code == STATUS_OK)
+            status = take_rows(rows, statement, take, context);
+        if (mysql_errno(link->handle) != 0) {
+            const struct status broken = report(link, statement, ret_failure);
+            if (rows != NULL)
+                mysql_free_result(rows);
+            return broken;
+        }
+        if (rows != NULL)
+            mysql_free_result(rows); /* reads what is left of it */
+        const int more = mysql_next_result(link->handle);
+        if (more > 0)
+            return report(link, statement + 1, ret_failure);
+        if (more < 0)
+            return status;
+    }
+}
+
+/* ---- texts ---- */
+
+void sql_text(struct mysql_link *link, const char *text)
+{
+    buffer_add_text(&link->sql, text);
+}
+
+void sql_printf(struct mysql_link *link, const char *format, ...)
+{
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    assert(length >= 0 && (size_t)length < sizeof text); /* numbers and words of our own only */
+    buffer_add(&link->sql, text, (size_t)length);
+}
+
+void sql_bytes(struct mysql_link *link, struct bytes bytes)
+{
+    buffer_add_byte(&link->sql, '\'');
+    uint8_t *to = buffer_extend(&link->sql, 2 * bytes.size_bytes + 1);
+    if (to != NULL) {
+        const unsigned long length = mysql_real_escape_string(
+            link->handle, (char *)to, (const char *)bytes.data, (unsigned long)bytes.size_bytes);
+        link->sql.size_bytes -= 2 * bytes.size_bytes + 1 - length; /* it was counted at its longest */
+    }
+    buffer_add_byte(&link->sql, '\'');
+}
+
+int64_t sql_int(const struct sql_row *row, unsigned column)
+{
+    return row->columns[column] == NULL ? 0 : strtoll(row->columns[column], NULL, 10);
+}

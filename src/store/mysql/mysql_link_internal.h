@@ -1,0 +1,65 @@
+/*
+ * One connection to the server: opened when it is needed, dropped when it fails. Statements are texts in its buffer,
+ * several in one packet where the round trips count.
+ *
+ * Threads   One at a time.
+ * Blocking  As long as the time-outs allow.
+ * Errors    What a person must mend (password, database, privilege, setting) has its own code and names the remedy; all
+ *           else is UNAVAILABLE/STORE_UNREACHABLE.
+ */
+#pragma once
+
+#include <mysql.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+struct mysql_store;
+
+struct mysql_link {
+    struct mysql_store *store;
+    bool
+        writes; /* it commits events: the server ends it soon when it is silent, so that its lock on the head goes */
+    MYSQL *handle; /* NULL = not connected */
+    struct buffer sql;
+    int64_t used_at_us; /* monotonic: since when it is idle */
+};
+
+/* One row of an answer; NULL columns are empty. */
+struct sql_row {
+    char **columns;
+    const unsigned long *sizes;
+};
+
+/* Gets every row of every statement, numbered from 0 in the packet; not OK = the rest is not wanted. */
+typedef struct status (*sql_take)(void *context, unsigned statement, const struct sql_row *row);
+
+struct sql_failure {
+    unsigned statement; /* which one failed */
+    bool lost;          /* the connection is gone: the packet may have been executed */
+    unsigned number;    /* the server's or the library's error; 0 = none */
+};
+
+void mysql_link_init(struct mysql_link *link, struct mysql_store *store, bool writes);
+void mysql_link_done(struct mysql_link *link);
+void mysql_link_drop(struct mysql_link *link); /* connects again at its next use */
+
+/* Connects unless it is. Begins an empty text. */
+STATUS_MUST_CHECK struct status mysql_link_begin(struct mysql_link *link);
+/* Without the store's tables being there; for who makes them. */
+STATUS_MUST_CHECK struct status mysql_link_connect(struct mysql_link *link);
+/* Sends the text, reads all answers. `take` and `failure` may be NULL. */
+STATUS_MUST_CHECK struct status mysql_link_run(struct mysql_link *link, sql_take take, void *context,
+                                               struct sql_failure *ret_failure);
+
+/* --- writing the text --- */
+void sql_text(struct mysql_link *link, const char *text);
+__attribute__((format(printf, 2, 3))) void sql_printf(struct mysql_link *link, const char *format, ...);
+void sql_bytes(struct mysql_link *link, struct bytes bytes); /* a literal, whatever the bytes are */
+
+/* --- reading a row --- */
+static inline struct bytes sql_column(const struct sql_row *row, unsigned column)
+{
+    return row->columns[column] == NULL ? BYTES_NONE : bytes_of(row->columns[column], row->sizes[column]);
+}
+int64_t sql_int(const struct sql_row *row, unsigned column);

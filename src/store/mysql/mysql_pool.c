@@ -1,0 +1,59 @@
+/* The connections of those who read and who keep state: each is used by one thread at a time. */
+#include "base/clock.h"
+#include "mysql_internal.h"
+
+/* The one used last comes first, so that few connections do the work and the others may fall idle. */
+static struct mysql_link *find_free(struct mysql_store *store)
+{
+    struct mysql_link *best = NULL;
+    size_t at = 0;
+    for (size_t i = 0; i < store->settings.pool_size; i++) {
+        if (store->pool_used[i] || (best != NULL && store->pool[i].used_at_us <= best->used_at_us))
+            continue;
+        best = &store->pool[i];
+        at = i;
+    }
+    if (best != NULL)
+        store->pool_used[at] = true;
+    return best;
+}
+
+struct mysql_link *mysql_pool_take(struct mysql_store *store)
+{
+    struct mysql_link *link = NULL;
+    pthread_mutex_lock(&store->pool_lock);
+    while ((link = find_free(store)) == NULL)
+        pthread_cond_wait(&store->pool_free, &store->pool_lock);
+    pthread_mutex_unlock(&store->pool_lock);
+    return link;
+}
+
+void mysql_pool_give(struct mysql_store *store, struct mysql_link *link)
+{
+    pthread_mutex_lock(&store->pool_lock);
+    store->pool_used[link - store->pool] = false;
+    pthread_cond_signal(&store->pool_free);
+    pthread_mutex_unlock(&store->pool_lock);
+}
+
+static struct status run_once(struct mysql_link *link, const struct mysql_call *call,
+                              struct sql_failure *failure)
+{
+    *failure = (struct sql_failure){0};
+    STATUS_TRY(mysql_link_begin(link));
+    if (call->restart != NULL)
+        call->restart(call->context);
+    call->write(call->context, link);
+    return mysql_link_run(link, call->take, call->context, failure);
+}
+
+struct status mysql_call_run(struct mysql_store *store, const struct mysql_call *call)
+{
+    struct mysql_link *link = mysql_pool_take(store);
+    struct sql_failure failure;
+    struct status status = run_once(link, call, &failure);
+    if (status.code != STATUS_OK && failure.lost)
+        status = run_once(link, call, &failure);
+    mysql_pool_give(store, link);
+    return status;
+}

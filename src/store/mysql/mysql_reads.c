@@ -1,0 +1,169 @@
+/* Records by position, aggregate, type and other keys: page by page, so that no connection waits for a slow reader. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "mysql_internal.h"
+
+#define PAGE_ROWS_FIRST 64
+#define PAGE_ROWS_MOST  512
+#define PAGE_BYTES      ((size_t)1024 * 1024)
+/* Rows behind a full page are read and dropped, which is cheap while they are few. */
+#define DROPPED_BYTES_MOST ((size_t)16 * 1024 * 1024)
+
+struct page_entry {
+    int64_t position;
+    struct record record;
+};
+
+struct page {
+    const struct read_query *query;
+    int64_t after; /* exclusive, in the direction of the read */
+    int64_t to;
+    int limit;
+    struct arena *arena;
+    struct page_entry entries[PAGE_ROWS_MOST];
+    size_t count;
+    size_t bytes;
+    size_t dropped_bytes;
+    bool full;
+};
+
+/* ---- the statement ---- */
+
+static const char *key_column(enum read_by by)
+{
+    switch (by) {
+    case READ_BY_AGGREGATE:
+        return "aggregate_id";
+    case READ_BY_TYPE:
+        return "type";
+    case READ_BY_AGGREGATE_TYPE:
+        return "aggregate_type";
+    case READ_BY_CORRELATION:
+        return "correlation_id";
+    case READ_BY_TAG:
+    case READ_BY_POSITION:
+        break;
+    }
+    return NULL;
+}
+
+static void write_from(struct mysql_link *link, const struct read_query *query)
+{
+    const int64_t number = link->store->number;
+    if (query->by == READ_BY_TAG) {
+        sql_printf(
+            link,
+            " FROM strata_tags t JOIN strata_events e ON e.store=t.store AND e.position=t.position WHERE t.store=%" PRId64
+            " AND t.tag=",
+            number);
+        sql_bytes(link, query->key);
+        return;
+    }
+    sql_printf(link, " FROM strata_events e WHERE e.store=%" PRId64, number);
+    if (query->by == READ_BY_POSITION)
+        return;
+    sql_printf(link, " AND e.%s=", key_column(query->by));
+    sql_bytes(link, query->key);
+    if (query->by == READ_BY_AGGREGATE)
+        sql_printf(link, " AND e.version BETWEEN %" PRId32 " AND %" PRId32, query->from_version,
+                   query->to_version);
+}
+
+static void write_page(void *context, struct mysql_link *link)
+{
+    const struct page *page = context;
+    const bool backward = page->query->backward;
+    const char *alias = page->query->by == READ_BY_TAG ? "t" : "e";
+    sql_text(link, "SELECT e.position, e.header_bytes, e.record");
+    write_from(link, page->query);
+    sql_printf(link, " AND %s.position>%" PRId64 " AND %s.position<%" PRId64, alias,
+               backward ? page->query->after_position : page->after, alias,
+               backward ? page->after : page->to + 1);
+    /* Versions of an aggregate rise with the positions, and they are what its key is ordered by. */
+    sql_printf(link, " ORDER BY %s.%s %s LIMIT %d", alias,
+               page->query->by == READ_BY_AGGREGATE ? "version" : "position", backward ? "DESC" : "ASC",
+               page->limit);
+}
+
+/* ---- its rows ---- */
+
+static void restart_page(void *context)
+{
+    struct page *page = context;
+    arena_reset(page->arena);
+    page->count = page->bytes = page->dropped_bytes = 0;
+    page->full = false;
+}
+
+static struct status take_page_row(void *context, unsigned statement, const struct sql_row *row)
+{
+    (void)statement;
+    struct page *page = context;
+    const struct bytes stored = sql_column(row, 2);
+    const size_t header_bytes = (size_t)sql_int(row, 1);
+    page->full = page->full || (page->count > 0 && page->bytes + stored.size_bytes > PAGE_BYTES);
+    if (page->full) {
+        page->dropped_bytes += stored.size_bytes;
+        return status_ok();
+    }
+    if (header_bytes > stored.size_bytes)
+        return status_reason(REASON_DAMAGED,
+                             "the event at position %" PRId64 " has %zu bytes and a header of %zu",
+                             sql_int(row, 0), stored.size_bytes, header_bytes);
+    const struct bytes copy = arena_bytes(page->arena, stored);
+    if (copy.data == NULL)
+        return mysql_no_memory();
+    page->entries[page->count++] = (struct page_entry){sql_int(row, 0), {copy, header_bytes}};
+    page->bytes += stored.size_bytes;
+    return status_ok();
+}
+
+/* Many small events a page, few large ones. */
+static int next_limit(const struct page *page)
+{
+    const size_t mean = page->count == 0 ? 1 : page->bytes / page->count + 1;
+    const size_t fitting = PAGE_BYTES / mean + 1;
+    const size_t doubled = (size_t)page->limit * 2;
+    const size_t limit = fitting < doubled ? fitting : doubled;
+    return limit > PAGE_ROWS_MOST ? PAGE_ROWS_MOST : (int)limit;
+}
+
+static struct status read_pages(struct mysql_store *store, struct page *page, record_sink sink, void *context)
+{
+    const struct mysql_call call = {write_page, take_page_row, restart_page, page};
+    for (;;) {
+        STATUS_TRY(mysql_call_run(store, &call));
+        const bool last = !page->full && page->count < (size_t)page->limit;
+        for (size_t i = 0; i < page->count; i++)
+            if (!sink(context, page->entries[i].position, page->entries[i].record))
+                return status_ok();
+        if (last)
+            return status_ok();
+        page->after = page->entries[page->count - 1].position;
+        page->limit = next_limit(page);
+    }
+}
+
+struct status mysql_store_read(struct event_store *base, const struct read_query *query, record_sink sink,
+                               void *context)
+{
+    struct mysql_store *store = mysql_of(base);
+    struct store_head head;
+    STATUS_TRY(mysql_store_head(base, &head));
+    const int64_t to =
+        query->to_position == 0 || query->to_position > head.position ? head.position : query->to_position;
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    struct page *page = arena == NULL ? NULL : calloc(1, sizeof *page);
+    if (page == NULL)
+        return mysql_no_memory();
+    page->query = query;
+    page->arena = arena;
+    page->to = to;
+    page->after = query->backward ? to + 1 : query->after_position;
+    page->limit = PAGE_ROWS_FIRST;
+    const struct status status =
+        query->after_position >= to ? status_ok() : read_pages(store, page, sink, context);
+    free(page);
+    return status;
+}

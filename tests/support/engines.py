@@ -1,0 +1,121 @@
+"""Servers of other makers that tests run against: each in a temporary folder, on loopback, ended by its process id.
+
+A server that cannot be started fails the test: nothing is skipped.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+STARTS_WITHIN_SECONDS = 60
+
+
+def free_port():
+    """A port below the range that the system gives to connections, whose TIME_WAIT would keep it from being bound."""
+    for _ in range(1000):
+        port = 20000 + int.from_bytes(os.urandom(2), "little") % 12000
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port on loopback")
+
+
+class Engine:
+    """One server. A subclass says how it is prepared, started and asked whether it answers."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix=f"strata-{type(self).__name__.lower()}-"))
+        self.port = free_port()
+        self.process = None
+
+    def __enter__(self):
+        try:
+            self.prepare()
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, *failure):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def prepare(self):
+        """Makes the data folder."""
+
+    def command(self):
+        raise NotImplementedError
+
+    def answers(self):
+        raise NotImplementedError
+
+    def start(self):
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until = time.monotonic() + STARTS_WITHIN_SECONDS
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{self.command()[0]} does not start:\n{self.log()[-2000:]}")
+            time.sleep(0.05)
+
+    def log(self):
+        return (self.folder / "log").read_text(errors="replace")
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGCONT)  # one that a test has stopped
+        self.process.send_signal(number)
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def kill(self):
+        self.stop(signal.SIGKILL)
+
+
+class MariaDb(Engine):
+    """MariaDB with an empty database `strata_test`; user root has no password. `options` go to the server."""
+
+    def __init__(self, *options):
+        super().__init__()
+        self.options = options
+
+    def prepare(self):
+        subprocess.run(
+            ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.folder / 'data'}",
+             "--auth-root-authentication-method=normal", "--skip-test-db"],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def command(self):
+        return ["mariadbd", "--no-defaults", "--user=root", f"--datadir={self.folder / 'data'}", f"--port={self.port}",
+                "--bind-address=127.0.0.1", f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}",
+                "--skip-name-resolve", "--max-connections=600", *self.options]
+
+    def answers(self):
+        return subprocess.run(
+            ["mariadb-admin", "--no-defaults", "-h127.0.0.1", f"-P{self.port}", "-uroot", "ping"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+    def start(self):
+        super().start()
+        self.sql("CREATE DATABASE IF NOT EXISTS strata_test")
+
+    def sql(self, statements, user="root", database=None):
+        """What the server's own client prints."""
+        return subprocess.run(
+            ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{self.port}", f"-u{user}", "--batch", "--skip-column-names",
+             *([database] if database else [])],
+            input=statements, text=True, check=True, capture_output=True).stdout
