@@ -9,6 +9,8 @@
 #include "gateway/http/problem.h"
 #include "gateway/transcode/transcode.h"
 
+#define JSON_IN_ARENA_BYTES ((size_t)8 * 1024)
+
 /* --- bodies --- */
 
 /* A strong ETag names the bytes of one representation and comes back in If-Match, so what has one stays as it is. */
@@ -20,18 +22,37 @@ static bool has_tag(const struct answer_headers *headers)
     return false;
 }
 
+/* Compresses the body into *packed where that pays and is wanted; says so in the headers. */
+static bool body_packed(const struct http_exchange *exchange, struct answer_headers *headers,
+                        struct bytes body, struct buffer *packed)
+{
+    if (body.size_bytes < COMPRESS_LEAST_BYTES || has_tag(headers))
+        return false;
+    add_header(headers, "Vary", BYTES_LITERAL("Accept-Encoding"));
+    if (!wants_gzip(exchange_request(exchange)) || !gzip_whole(body, packed))
+        return false;
+    add_header(headers, "Content-Encoding", BYTES_LITERAL("gzip"));
+    return true;
+}
+
 void respond_body(struct http_exchange *exchange, int http_status, struct answer_headers *headers,
                   struct bytes body)
 {
     struct buffer packed = buffer_make(0);
-    if (body.size_bytes >= COMPRESS_LEAST_BYTES && !has_tag(headers)) {
-        add_header(headers, "Vary", BYTES_LITERAL("Accept-Encoding"));
-        if (wants_gzip(exchange_request(exchange)) && gzip_whole(body, &packed)) {
-            add_header(headers, "Content-Encoding", BYTES_LITERAL("gzip"));
-            body = buffer_bytes(&packed);
-        }
-    }
-    exchange_respond(exchange, http_status, headers->items, headers->count, body);
+    if (body_packed(exchange, headers, body, &packed))
+        exchange_respond_buffer(exchange, http_status, headers->items, headers->count, &packed);
+    else
+        exchange_respond(exchange, http_status, headers->items, headers->count, body);
+    buffer_done(&packed);
+}
+
+/* The same with a body that is taken. */
+static void respond_buffer(struct http_exchange *exchange, int http_status, struct answer_headers *headers,
+                           struct buffer *body)
+{
+    struct buffer packed = buffer_make(0);
+    const bool pays = body_packed(exchange, headers, buffer_bytes(body), &packed);
+    exchange_respond_buffer(exchange, http_status, headers->items, headers->count, pays ? &packed : body);
     buffer_done(&packed);
 }
 
@@ -159,11 +180,15 @@ void answer_reply(struct gateway_call *call, struct bytes reply, int http_status
     const struct http_request *http = exchange_request(call->exchange);
     struct answer_headers headers = {.count = 0};
     const int code = http_status != 0 ? http_status : call->method->http_success;
-    struct buffer json = buffer_make(0);
+    /* JSON is hardly ever more than half as large again, and what has room never moves. */
+    const size_t room = reply.size_bytes * 3 / 2 + 512;
+    struct buffer json = room <= JSON_IN_ARENA_BYTES ? buffer_in(http->arena, 0) : buffer_make(0);
     struct status status = status_ok();
     add_reply_headers(&headers, http->arena, call->method->reply, reply);
     add_cors(&headers, http);
     if (code != 304 && code != 204) {
+        if (buffer_extend(&json, room) != NULL)
+            buffer_clear(&json);
         status = reply_json(call, reply, &json);
         add_header(&headers, "Content-Type", BYTES_LITERAL("application/json"));
     }
@@ -171,7 +196,7 @@ void answer_reply(struct gateway_call *call, struct bytes reply, int http_status
         add_location(&headers, http->arena, call->method, reply);
     if (status.code == STATUS_OK) {
         call->answered = true;
-        respond_body(call->exchange, code, &headers, buffer_bytes(&json));
+        respond_buffer(call->exchange, code, &headers, &json);
     } else {
         answer_problem(call, &status, 0);
     }

@@ -49,22 +49,41 @@ static void refuse_memory(struct http_exchange *exchange)
 
 /* --- routes of the contract --- */
 
+/* Nothing at all, not even a body of no bytes. */
+static bool has_no_body(const struct http_request *http)
+{
+    return http->body.size_bytes == 0 && http_request_header_count(http, "content-length", NULL) == 0 &&
+           http_request_header_count(http, "transfer-encoding", NULL) == 0;
+}
+
+/* Before it is read. False: refused. */
+static bool body_is_right(struct http_exchange *exchange, const struct route_match *match)
+{
+    const struct http_request *http = exchange_request(exchange);
+    const bool left_out = http->body.size_bytes == 0 && request_body_is_optional(match);
+    const bool wanted = match->route->body != NULL && !left_out;
+    if (wanted && has_no_body(http)) /* RFC 9110 15.5.12 */
+        refuse(exchange, 411, STATUS_INVALID_ARGUMENT,
+               "the request has neither a body nor a Content-Length; send JSON and its length");
+    else if (wanted && !request_is_json(http))
+        refuse(exchange, 415, STATUS_INVALID_ARGUMENT,
+               "the body must be JSON; send Content-Type: application/json");
+    else if (http->body.size_bytes > 0 && !body_is_plain(http))
+        refuse(exchange, 415, STATUS_INVALID_ARGUMENT,
+               "the body is compressed; send it as it is, without Content-Encoding");
+    else
+        return true;
+    return false;
+}
+
 static void serve_route(struct gateway *gateway, struct http_exchange *exchange,
                         const struct route_match *match)
 {
     const struct http_request *http = exchange_request(exchange);
     const struct schema_method *method = schema_method(match->route->method);
     enum answer_form form = ANSWER_JSON;
-    if (match->route->body != NULL && !request_is_json(http)) {
-        refuse(exchange, 415, STATUS_INVALID_ARGUMENT,
-               "the body must be JSON; send Content-Type: application/json");
+    if (!body_is_right(exchange, match))
         return;
-    }
-    if (http->body.size_bytes > 0 && !body_is_plain(http)) {
-        refuse(exchange, 415, STATUS_INVALID_ARGUMENT,
-               "the body is compressed; send it as it is, without Content-Encoding");
-        return;
-    }
     if (!choose_form(http, method, &form)) {
         refuse(
             exchange, 406, STATUS_INVALID_ARGUMENT,
@@ -100,25 +119,13 @@ static void serve_route(struct gateway *gateway, struct http_exchange *exchange,
 
 /* --- paths of the gateway itself --- */
 
-static void serve_text(struct gateway *gateway, struct http_exchange *exchange, const char *type,
-                       struct bytes body)
+static void serve_live(struct gateway *gateway, struct http_exchange *exchange)
 {
     struct answer_headers headers = {.count = 0};
     (void)gateway; /* the same for all */
-    add_header(&headers, "Content-Type", bytes_of_text(type));
+    add_header(&headers, "Content-Type", BYTES_LITERAL("text/plain"));
     add_cors(&headers, exchange_request(exchange));
-    respond_body(exchange, 200, &headers, body);
-}
-
-static void serve_live(struct gateway *gateway, struct http_exchange *exchange)
-{
-    serve_text(gateway, exchange, "text/plain", BYTES_LITERAL("alive\n"));
-}
-
-static void serve_openapi(struct gateway *gateway, struct http_exchange *exchange)
-{
-    serve_text(gateway, exchange, "application/json",
-               bytes_of(schema_openapi_json, schema_openapi_json_bytes));
+    respond_body(exchange, 200, &headers, BYTES_LITERAL("alive\n"));
 }
 
 static void serve_ready(struct gateway *gateway, struct http_exchange *exchange)
@@ -139,10 +146,9 @@ static const struct own_path {
 } own_paths[] = {
     {"/livez", serve_live},
     {"/readyz", serve_ready},
-    {"/openapi.json", serve_openapi},
 };
 
-static bool path_is(struct bytes path, const char *wanted)
+bool path_is(struct bytes path, const char *wanted)
 {
     const size_t size = strlen(wanted);
     return path.size_bytes >= size && memcmp(path.data, wanted, size) == 0 &&
@@ -157,17 +163,20 @@ static bool serve_own(struct gateway *gateway, struct http_exchange *exchange)
     for (size_t i = 0; i < sizeof own_paths / sizeof own_paths[0]; i++)
         if (path_is(http->path, own_paths[i].path))
             own = &own_paths[i];
+    const struct document *document = documents_find(gateway->documents, http->path);
     const bool all = verb_is(http, "OPTIONS") && path_is(http->path, "*"); /* about the server itself */
     if (all)
         respond_options(exchange, ALL_VERBS);
-    else if (own == NULL)
+    else if (own == NULL && document == NULL)
         return false;
     else if (verb_is(http, "OPTIONS"))
         respond_options(exchange, OWN_VERBS);
-    else if (verb_is(http, "GET") || verb_is(http, "HEAD"))
-        own->serve(gateway, exchange);
-    else
+    else if (!verb_is(http, "GET") && !verb_is(http, "HEAD"))
         refuse_verb(exchange, OWN_VERBS);
+    else if (document != NULL)
+        document_serve(document, exchange);
+    else
+        own->serve(gateway, exchange);
     return true;
 }
 
@@ -181,14 +190,14 @@ static void on_request(void *context, struct http_exchange *exchange)
     struct status status = route_find(http->arena, http->method, http->path, &match);
     if (status.code != STATUS_OK)
         respond_problem(exchange, &status, 0, NULL);
+    else if (match.route != NULL)
+        serve_route(gateway, exchange, &match);
     else if (match.allow == NULL)
         refuse_path(exchange);
     else if (verb_is(http, "OPTIONS"))
         respond_options(exchange, match.allow);
-    else if (match.route == NULL)
-        refuse_verb(exchange, match.allow);
     else
-        serve_route(gateway, exchange, &match);
+        refuse_verb(exchange, match.allow);
 }
 
 /*
@@ -253,7 +262,8 @@ static struct status start_parts(struct gateway *gateway, const struct gateway_o
     struct front_options front = {
         .bind_address = options->bind_address,
         .port = options->port,
-        .limits = {.header_timeout_ms = options->header_timeout_ms},
+        .limits = {.header_timeout_ms = options->header_timeout_ms,
+                   .connections_max = options->http_connections_max},
         .development = options->development,
         .allowed_origins = options->allowed_origins,
         .allowed_origin_count = options->allowed_origin_count,
@@ -281,7 +291,9 @@ struct status gateway_start(const struct gateway_options *options, struct upstre
     gateway->log = log;
     gateway->clock = clock;
     link_init(&gateway->streams);
-    struct status status = start_parts(gateway, options, entropy);
+    struct status status = documents_new(&gateway->documents);
+    if (status.code == STATUS_OK)
+        status = start_parts(gateway, options, entropy);
     if (status.code != STATUS_OK) {
         gateway_stop(gateway, 0);
         return status;
@@ -309,5 +321,6 @@ void gateway_stop(struct gateway *gateway, int64_t drain_ms)
     front_stop(gateway->websocket_front, drain_ms);
     front_stop(gateway->front, drain_ms);
     gateway_ws_stop(gateway, drain_ms);
+    documents_free(gateway->documents);
     free(gateway);
 }

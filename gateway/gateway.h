@@ -23,18 +23,23 @@ struct gateway;
 struct log;
 struct upstream;
 
+/* Of a WebSocket: its socket, and the two ends of a pair (gateway/websocket). */
+#define GATEWAY_WEBSOCKET_DESCRIPTORS 3U
+
 struct gateway_options {
     const char *bind_address; /* NULL = 127.0.0.1 */
     uint16_t port;            /* 0 = the kernel chooses, see gateway_port */
     bool development;
     const char *const *allowed_origins;
     size_t allowed_origin_count;
-    int64_t header_timeout_ms; /* 0 = 10 s */
+    int64_t header_timeout_ms;   /* 0 = 10 s */
+    size_t http_connections_max; /* beside WebSockets; 0 = 10,000 */
 
-    bool websocket;                  /* serve /ws */
-    bool websocket_apart;            /* on a port of its own, which serves nothing else */
-    uint16_t websocket_port;         /* with websocket_apart; 0 = the kernel chooses */
-    size_t websocket_read_max_bytes; /* of a client's message; 0 = 64 KiB */
+    bool websocket;                   /* serve /ws */
+    bool websocket_apart;             /* on a port of its own, which serves nothing else */
+    uint16_t websocket_port;          /* with websocket_apart; 0 = the kernel chooses */
+    size_t websocket_connections_max; /* 0 = 10,000 */
+    size_t websocket_read_max_bytes;  /* of a client's message; 0 = 64 KiB */
     size_t
         websocket_write_high_bytes; /* queued for a slow client before its subscriptions wait; 0 = 256 KiB */
 };

@@ -5,6 +5,7 @@
  *     router.c        path and verb → route
  *     negotiate.c     Accept → form of the answer; content codings; CORS
  *     compress.c      gzip
+ *     documents.c     descriptions of the API and pages, served as they are
  *     query.c         query string → packed fields
  *     request.c       body, path, query and headers → the packed request
  *     gateway_call.c  the request's way through the upstream; its cancellation; the walk over pages
@@ -19,6 +20,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "gateway/documents_internal.h"
 #include "gateway/gateway.h"
 #include "gateway/http/exchange.h"
 #include "gateway/router_internal.h"
@@ -31,6 +33,7 @@ struct gateway {
     struct front *front;
     struct front *websocket_front;       /* NULL: /ws is on `front` or off */
     struct websocket_server *websockets; /* NULL = off */
+    struct documents *documents;
 
     /* The thread of `front` only. */
     struct link streams; /* SSE and NDJSON that go on until their client, or the gateway, ends them */
@@ -47,6 +50,8 @@ struct answer_headers {
 };
 
 void add_header(struct answer_headers *headers, const char *name, struct bytes value);
+/* The part of a header before the next separator, trimmed; *rest goes on behind it. */
+struct bytes header_next_part(struct bytes *rest, char separator);
 /* CORS, when the request came from another origin (the front has checked it). */
 void add_cors(struct answer_headers *headers, const struct http_request *http);
 /* The answer to OPTIONS, also to a browser's preflight. */
@@ -69,6 +74,9 @@ enum answer_form {
     ANSWER_READY,  /* /readyz over GetHealth */
     ANSWER_SOCKET, /* a WebSocket handshake, let through when GetInfo is answered */
 };
+
+/* Is the path the wanted one, with or without a trailing slash? */
+bool path_is(struct bytes path, const char *wanted);
 
 /* False: nothing that the client accepts can be given. */
 bool choose_form(const struct http_request *http, const struct schema_method *method, enum answer_form *ret);

@@ -468,6 +468,7 @@ struct status gateway_ws_start(struct gateway *gateway, const struct gateway_opt
 {
     const struct websocket_options websocket = {
         .message_max_bytes = options->websocket_read_max_bytes,
+        .connections_max = options->websocket_connections_max,
         .queue_high_bytes = options->websocket_write_high_bytes,
         .queue_max_bytes = QUEUE_MAX_BYTES,
         .ops = &websocket_ops,

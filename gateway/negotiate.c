@@ -25,8 +25,7 @@ static struct bytes trim(struct bytes text)
     return text;
 }
 
-/* The part before the next separator, trimmed; *rest goes on behind it. */
-static struct bytes next_part(struct bytes *rest, char separator)
+struct bytes header_next_part(struct bytes *rest, char separator)
 {
     const uint8_t *at = memchr(rest->data, separator, rest->size_bytes);
     const size_t size = at == NULL ? rest->size_bytes : (size_t)(at - rest->data);
@@ -72,13 +71,13 @@ static struct preference preference_of(struct bytes accept, const char *type)
 {
     struct preference best = {0, 0};
     while (accept.size_bytes > 0) {
-        struct bytes entry = next_part(&accept, ',');
+        struct bytes entry = header_next_part(&accept, ',');
         if (entry.size_bytes == 0)
             continue;
-        const int specificity = specificity_of(next_part(&entry, ';'), type);
+        const int specificity = specificity_of(header_next_part(&entry, ';'), type);
         int quality = QUALITY_FULL;
         while (entry.size_bytes > 0) {
-            const int given = quality_of(next_part(&entry, ';'));
+            const int given = quality_of(header_next_part(&entry, ';'));
             quality = given < quality ? given : quality;
         }
         if (specificity > best.specificity)
@@ -115,8 +114,8 @@ static int quality_of_coding(struct bytes accept, const char *coding)
 {
     int quality = -1;
     while (accept.size_bytes > 0) {
-        struct bytes entry = next_part(&accept, ',');
-        if (text_is(next_part(&entry, ';'), coding))
+        struct bytes entry = header_next_part(&accept, ',');
+        if (text_is(header_next_part(&entry, ';'), coding))
             quality = quality_of(trim(entry));
     }
     return quality;

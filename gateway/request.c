@@ -59,12 +59,21 @@ static bool body_is_all(const struct schema_route *route)
     return route->body != NULL && strcmp(route->body, "*") == 0;
 }
 
-static struct status put_body(struct arena *arena, const struct http_request *http,
-                              const struct schema_route *route, struct buffer *wire)
+bool request_body_is_optional(const struct route_match *match)
 {
+    return body_is_all(match->route) &&
+           schema_method(match->route->method)->request->field_count == match->variable_count;
+}
+
+static struct status put_body(struct arena *arena, const struct http_request *http,
+                              const struct route_match *match, struct buffer *wire)
+{
+    const struct schema_route *route = match->route;
     const struct schema_message *request = schema_method(route->method)->request;
     if (route->body == NULL)
         return status_ok(); /* the body of a GET has no meaning */
+    if (http->body.size_bytes == 0 && request_body_is_optional(match))
+        return status_ok();
     if (body_is_all(route))
         return transcode_to_wire(arena, request, http->body, wire);
     const struct schema_field *field = schema_field_by_name(request, bytes_of_text(route->body));
@@ -171,7 +180,7 @@ struct status request_build(struct arena *arena, const struct http_request *http
     const struct schema_route *route = match->route;
     const struct schema_message *request = schema_method(route->method)->request;
     struct request_faults faults = {.arena = arena};
-    STATUS_TRY(put_body(arena, http, route, wire));
+    STATUS_TRY(put_body(arena, http, match, wire));
     if (!body_is_all(route))
         STATUS_TRY(query_build(&faults, request, http->query, NULL, NULL, wire));
     else if (http->query.size_bytes > 0)

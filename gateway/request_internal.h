@@ -15,6 +15,9 @@
 STATUS_MUST_CHECK struct status request_build(struct arena *arena, const struct http_request *http,
                                               const struct route_match *match, struct buffer *wire);
 
+/* A body that could say only what the path says already, as that of /cancel, may be left out. */
+bool request_body_is_optional(const struct route_match *match);
+
 /* Whether Content-Type is application/json, with or without parameters. */
 bool request_is_json(const struct http_request *http);
 

@@ -49,17 +49,20 @@ bool percent_decode(struct arena *arena, struct bytes text, bool plus_is_space, 
 void percent_encode(struct bytes text, struct buffer *to)
 {
     static const char hex[] = "0123456789ABCDEF";
+    size_t written = 0; /* runs of plain characters are added as one */
     for (size_t i = 0; i < text.size_bytes; i++) {
         const uint8_t byte = text.data[i];
         const bool plain = (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z') ||
                            byte == '-' || byte == '.' || byte == '_' || byte == '~';
-        if (plain) {
-            buffer_add_byte(to, byte);
-        } else {
-            const char encoded[3] = {'%', hex[byte >> 4], hex[byte & 15]};
-            buffer_add(to, encoded, sizeof encoded);
-        }
+        if (plain)
+            continue;
+        const char encoded[3] = {'%', hex[byte >> 4], hex[byte & 15]};
+        buffer_add(to, text.data + written, i - written);
+        buffer_add(to, encoded, sizeof encoded);
+        written = i + 1;
     }
+    if (text.size_bytes > written)
+        buffer_add(to, text.data + written, text.size_bytes - written);
 }
 
 /* Splits at '/', one trailing slash left out. count 0 when there are more segments than any route has. */
@@ -89,16 +92,22 @@ static struct status split_path(struct arena *arena, struct bytes text, struct p
     return status_ok();
 }
 
+static bool segment_fits(const struct schema_segment *wanted, struct bytes segment)
+{
+    const char *literal = wanted->literal;
+    if (segment.size_bytes == 0 || literal == NULL)
+        return segment.size_bytes > 0;
+    return (uint8_t)literal[0] == segment.data[0] && bytes_equal(bytes_of_text(literal), segment);
+}
+
+/* From the end: that is where routes differ, since all begin alike. */
 static bool matches(const struct schema_route *route, const struct path *path)
 {
     if (route->segment_count != path->count)
         return false;
-    for (size_t i = 0; i < path->count; i++) {
-        const char *literal = route->segments[i].literal;
-        if (literal != NULL ? !bytes_equal(bytes_of_text(literal), path->segments[i])
-                            : path->segments[i].size_bytes == 0)
+    for (size_t i = path->count; i > 0; i--)
+        if (!segment_fits(&route->segments[i - 1], path->segments[i - 1]))
             return false;
-    }
     return true;
 }
 
@@ -143,19 +152,23 @@ struct status route_find(struct arena *arena, struct bytes verb, struct bytes pa
     *ret = (struct route_match){0};
     STATUS_TRY(split_path(arena, path_text, &path));
     const struct schema_route *best = NULL;
-    for (size_t i = 0; i < schema_route_count; i++)
-        if (matches(&schema_routes[i], &path) && (best == NULL || is_better(&schema_routes[i], best)))
-            best = &schema_routes[i];
+    const struct schema_route *wanted = NULL; /* the best one of this verb */
+    for (size_t i = 0; i < schema_route_count; i++) {
+        const struct schema_route *route = &schema_routes[i];
+        if (!matches(route, &path))
+            continue;
+        if (best == NULL || is_better(route, best))
+            best = route;
+        if (verb_is(route, verb) && (wanted == NULL || is_better(route, wanted)))
+            wanted = route;
+    }
     if (best == NULL)
         return status_ok();
-    ret->allow = allowed(arena, best, &path);
-    for (size_t i = 0; i < schema_route_count && ret->route == NULL; i++) {
-        const struct schema_route *route = &schema_routes[i];
-        if (matches(route, &path) && same_shape(route, best) && verb_is(route, verb))
-            ret->route = route;
-    }
-    if (ret->route == NULL)
+    if (wanted == NULL || !same_shape(wanted, best)) {
+        ret->allow = allowed(arena, best, &path);
         return status_ok();
+    }
+    ret->route = wanted;
     for (size_t i = 0; i < path.count; i++)
         if (ret->route->segments[i].field != NULL && ret->variable_count < ROUTE_VARIABLES_MAX)
             ret->variables[ret->variable_count++] =

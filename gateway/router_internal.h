@@ -16,10 +16,10 @@ struct route_variable {
 };
 
 struct route_match {
-    const struct schema_route *route; /* NULL: the path is unknown, or `allow` says which verbs it has */
+    const struct schema_route *route; /* NULL: the path is unknown, or it has other verbs */
     struct route_variable variables[ROUTE_VARIABLES_MAX];
     size_t variable_count;
-    const char *allow; /* NULL, or "GET, HEAD, OPTIONS": the path is known */
+    const char *allow; /* without a route: NULL, or the verbs of the path, "GET, HEAD, OPTIONS" */
 };
 
 /* INVALID_FIELD when a percent-encoding of the path is not one. */

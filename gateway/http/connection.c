@@ -21,6 +21,7 @@ bool connection_open(struct connection *connection, const struct protocol_ops *p
     connection->timer_kind = TIMER_NONE;
     (void)snprintf(connection->peer, sizeof connection->peer, "%s", peer); /* made to fit */
     link_init(&connection->timer);
+    link_init(&connection->unsettled);
     link_init(&connection->all);
     link_append(&front->connections, &connection->all);
     front->connection_count++;
@@ -48,6 +49,7 @@ void connection_retire(struct connection *connection)
     struct front *front = connection->front;
     connection->fd = -1;
     connection_timer(connection, TIMER_NONE);
+    link_remove(&connection->unsettled);
     link_remove(&connection->all);
     link_append(&front->freed, &connection->all);
     front->connection_count--;
@@ -82,6 +84,12 @@ bool connection_replace(struct connection *from, struct connection *to, const st
     (void)epoll_ctl(front->epoll_fd, EPOLL_CTL_DEL, fd, &none); /* it is there */
     connection_retire(from);
     return connection_open(to, protocol, front, fd, from->peer);
+}
+
+void connection_settle_later(struct connection *connection)
+{
+    if (connection->fd >= 0 && link_is_alone(&connection->unsettled))
+        link_append(&connection->front->unsettled, &connection->unsettled);
 }
 
 void connection_timer(struct connection *connection, enum timer_kind kind)

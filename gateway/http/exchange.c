@@ -8,19 +8,24 @@
 
 #include "gateway/http/front_internal.h"
 
+/* A body up to here stays in the arena and is copied when it is sent: cheaper than memory that one thread takes and another
+ * gives back. */
+#define BODY_IN_ARENA_BYTES ((size_t)16 * 1024)
+
 /* --- the request --- */
 
-static bool name_is(struct bytes a, const char *name)
+static bool name_is(struct bytes a, const char *name, size_t length)
 {
-    return a.size_bytes == strlen(name) && strncasecmp((const char *)a.data, name, a.size_bytes) == 0;
+    return a.size_bytes == length && strncasecmp((const char *)a.data, name, length) == 0;
 }
 
 size_t http_request_header_count(const struct http_request *request, const char *name,
                                  struct bytes *ret_value)
 {
+    const size_t length = strlen(name);
     size_t count = 0;
     for (size_t i = 0; i < request->header_count; i++)
-        if (name_is(request->headers[i].name, name) && count++ == 0 && ret_value != NULL)
+        if (name_is(request->headers[i].name, name, length) && count++ == 0 && ret_value != NULL)
             *ret_value = request->headers[i].value;
     if (count == 0 && ret_value != NULL)
         *ret_value = BYTES_NONE;
@@ -34,7 +39,7 @@ struct bytes http_request_header(const struct http_request *request, const char 
         return value;
     struct buffer joined = buffer_in(request->arena, 0);
     for (size_t i = 0; i < request->header_count; i++) {
-        if (!name_is(request->headers[i].name, name))
+        if (!name_is(request->headers[i].name, name, strlen(name)))
             continue;
         if (joined.size_bytes > 0)
             buffer_add_text(&joined, ", ");
@@ -47,14 +52,13 @@ struct bytes http_request_header(const struct http_request *request, const char 
 
 struct http_exchange *exchange_new(struct front *front)
 {
-    struct http_exchange *exchange = calloc(1, sizeof *exchange);
-    if (exchange == NULL)
-        return NULL;
-    exchange->request.arena = arena_new(REQUEST_ARENA_MAX_BYTES);
-    if (exchange->request.arena == NULL) {
+    struct http_exchange *exchange = malloc(sizeof *exchange);
+    struct arena *arena = exchange == NULL ? NULL : front_arena_take(front);
+    if (arena == NULL) {
         free(exchange);
         return NULL;
     }
+    *exchange = (struct http_exchange){.request = {.arena = arena}};
     atomic_init(&exchange->references, 1);
     pthread_mutex_init(&exchange->lock, NULL);
     exchange->front = front;
@@ -74,8 +78,7 @@ void exchange_unref(struct http_exchange *exchange)
     struct front *front = exchange->front;
     buffer_done(&exchange->body);
     buffer_done(&exchange->pending);
-    free(exchange->headers);
-    arena_free(exchange->request.arena);
+    front_arena_give(front, exchange->request.arena);
     pthread_mutex_destroy(&exchange->lock);
     free(exchange);
     front_unref(front);
@@ -120,16 +123,15 @@ static bool header_list_is_sendable(const struct http_header *headers, size_t co
     return true;
 }
 
-/* One allocation: the array, then the texts. False: a header cannot be sent, or no memory. */
-static bool headers_copy(const struct http_header *headers, size_t count, struct http_header **ret)
+/* One allocation: the array, then the texts. False: no memory. */
+static bool headers_copy(struct arena *arena, const struct http_header *headers, size_t count,
+                         struct http_header **ret)
 {
-    if (!header_list_is_sendable(headers, count))
-        return false;
     size_t text_bytes = 0;
     for (size_t i = 0; i < count; i++) {
         text_bytes += headers[i].name.size_bytes + headers[i].value.size_bytes;
     }
-    struct http_header *copy = malloc(count * sizeof *copy + text_bytes + 1);
+    struct http_header *copy = arena_alloc(arena, count * sizeof *copy + text_bytes);
     if (copy == NULL)
         return false;
     uint8_t *text = (uint8_t *)(copy + count);
@@ -144,13 +146,14 @@ static bool headers_copy(const struct http_header *headers, size_t count, struct
     return true;
 }
 
-/* The handler's status and headers become the answer's; a header that
- * cannot be sent makes it a 500 without body. */
-static bool answer_head(struct http_exchange *exchange, enum answer answer, int http_status,
+/* The handler's status and headers become the answer's; what cannot be sent makes it a 500 without body. */
+static void answer_head(struct http_exchange *exchange, enum answer answer, bool sendable, int http_status,
                         const struct http_header *headers, size_t header_count)
 {
     struct http_header *copy = NULL;
-    const bool sendable = headers_copy(headers, header_count, &copy);
+    sendable = sendable && headers_copy(exchange->request.arena, headers, header_count, &copy);
+    if (!sendable)
+        buffer_clear(&exchange->pending); /* as in exchange_respond, nobody else looks at it yet */
     pthread_mutex_lock(&exchange->lock);
     assert(exchange->answer == ANSWER_NONE);
     exchange->answer = sendable ? answer : ANSWER_WHOLE;
@@ -159,22 +162,28 @@ static bool answer_head(struct http_exchange *exchange, enum answer answer, int 
     exchange->header_count = sendable ? header_count : 0;
     exchange->finished = answer == ANSWER_WHOLE;
     pthread_mutex_unlock(&exchange->lock);
-    return sendable;
 }
 
 void exchange_respond(struct http_exchange *exchange, int http_status, const struct http_header *headers,
                       size_t header_count, struct bytes body)
 {
+    struct buffer copy =
+        body.size_bytes <= BODY_IN_ARENA_BYTES ? buffer_in(exchange->request.arena, 0) : buffer_make(0);
+    buffer_add_bytes(&copy, body);
+    exchange_respond_buffer(exchange, http_status, headers, header_count, &copy);
+}
+
+void exchange_respond_buffer(struct http_exchange *exchange, int http_status,
+                             const struct http_header *headers, size_t header_count, struct buffer *body)
+{
     /* The loop may drop the front's reference as soon as the answer is marked finished. */
     exchange_ref(exchange);
     /* The loop takes nothing from an exchange without an answer, so the body needs no lock. */
-    buffer_add_bytes(&exchange->pending, body);
-    if (exchange->pending.failed || !header_list_is_sendable(headers, header_count)) {
-        buffer_clear(&exchange->pending);
-        http_status = 500;
-        header_count = 0;
-    }
-    (void)answer_head(exchange, ANSWER_WHOLE, http_status, headers, header_count);
+    assert(exchange->pending.data == NULL);
+    exchange->pending = *body;
+    *body = buffer_make(0);
+    const bool sendable = !exchange->pending.failed && header_list_is_sendable(headers, header_count);
+    answer_head(exchange, ANSWER_WHOLE, sendable, http_status, headers, header_count);
     front_post(exchange->front, exchange);
     exchange_unref(exchange);
 }
@@ -183,7 +192,8 @@ void exchange_begin(struct http_exchange *exchange, int http_status, const struc
                     size_t header_count)
 {
     /* A head that cannot be sent has become a whole 500; what the handler still writes is then dropped. */
-    (void)answer_head(exchange, ANSWER_STREAM, http_status, headers, header_count);
+    answer_head(exchange, ANSWER_STREAM, header_list_is_sendable(headers, header_count), http_status, headers,
+                header_count);
     front_post(exchange->front, exchange);
 }
 

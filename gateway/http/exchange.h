@@ -96,6 +96,13 @@ void exchange_unref(struct http_exchange *exchange);
 void exchange_respond(struct http_exchange *exchange, int http_status, const struct http_header *headers,
                       size_t header_count, struct bytes body);
 
+/*
+ * The same with a body that may stand in the request's arena or in memory of its own; it is taken, and *body is empty
+ * then. What was made in the arena anyway need not be copied for another thread.
+ */
+void exchange_respond_buffer(struct http_exchange *exchange, int http_status,
+                             const struct http_header *headers, size_t header_count, struct buffer *body);
+
 /* Begins a stream: its head goes out at once. HTTP/1.1 gets chunked transfer-encoding, 1.0 ends by closing. */
 void exchange_begin(struct http_exchange *exchange, int http_status, const struct http_header *headers,
                     size_t header_count);

@@ -42,12 +42,31 @@ void front_unref(struct front *front)
         close(front->epoll_fd);
     if (front->wake_fd >= 0)
         close(front->wake_fd);
+    while (front->arena_count > 0)
+        arena_free(front->arenas[--front->arena_count]);
     texts_free(front->options.allowed_hosts, front->options.allowed_host_count);
     texts_free(front->options.allowed_origins, front->options.allowed_origin_count);
     free((void *)(uintptr_t)front->options.bind_address);
     free((void *)(uintptr_t)front->options.websocket_path);
     pthread_mutex_destroy(&front->inbox_lock);
     free(front);
+}
+
+struct arena *front_arena_take(struct front *front)
+{
+    if (running != front || front->arena_count == 0)
+        return arena_new(REQUEST_ARENA_MAX_BYTES);
+    return front->arenas[--front->arena_count];
+}
+
+void front_arena_give(struct front *front, struct arena *arena)
+{
+    if (running != front || front->arena_count == SPARE_ARENAS_MAX) {
+        arena_free(arena);
+        return;
+    }
+    arena_reset(arena);
+    front->arenas[front->arena_count++] = arena;
 }
 
 static void front_wake(struct front *front)
@@ -97,6 +116,15 @@ static void inbox_process(struct front *front)
             front->exchange_count--;
         exchange_unref(at);
         at = next;
+    }
+}
+
+static void unsettled_settle(struct front *front)
+{
+    while (!link_is_alone(&front->unsettled)) {
+        struct connection *connection = LINK_OWNER(front->unsettled.next, struct connection, unsettled);
+        link_remove(&connection->unsettled);
+        connection->protocol->settle(connection);
     }
 }
 
@@ -243,6 +271,7 @@ static void *front_run(void *context)
         if (count > 0)
             events_handle(front, events, count);
         inbox_process(front);
+        unsettled_settle(front);
         timers_run(front);
         if (!front->draining && atomic_load(&front->stopping))
             drain_begin(front);
@@ -314,6 +343,7 @@ static struct front *front_make(const struct front_options *options, struct log 
     front->now_us = clock_monotonic_us(clock);
     link_init(&front->connections);
     link_init(&front->freed);
+    link_init(&front->unsettled);
     for (size_t i = 0; i < TIMER_KINDS; i++)
         link_init(&front->timers[i]);
     front->options = *options;

@@ -33,6 +33,7 @@
 #define PEER_TEXT_BYTES         64U
 #define STREAM_LIMIT_BYTES      (4 * EXCHANGE_HIGH_WATER_BYTES)
 #define DATE_TEXT_BYTES         30U
+#define SPARE_ARENAS_MAX        256U /* of 4 KiB */
 
 /* --- exchange --- */
 
@@ -72,9 +73,9 @@ struct http_exchange {
     pthread_mutex_t lock; /* guards what follows */
     enum answer answer;
     int http_status;
-    struct http_header *headers; /* one allocation with its texts */
+    struct http_header *headers; /* in the arena, with their texts */
     size_t header_count;
-    struct buffer pending;  /* given by the handler, not yet taken by the connection */
+    struct buffer pending;  /* given by the handler, not yet taken by the connection; perhaps in the arena */
     size_t in_flight_bytes; /* taken by the connection, not yet by the kernel */
     bool starved;           /* exchange_write said false: on_writable is owed */
     bool gone;              /* nothing that is written can reach the client */
@@ -108,6 +109,8 @@ struct connection;
 /* How a connection's protocol reacts; on the front's thread, and never after it was closed, but for free. */
 struct protocol_ops {
     void (*event)(struct connection *connection, uint32_t epoll_events);
+    void (*settle)(
+        struct connection *connection); /* asked for by connection_settle_later; NULL: it never asks */
     void (*timeout)(struct connection *connection); /* its timer was due; must set it anew, or close */
     void (*drain)(struct connection *connection);   /* stopping: finish what runs, take nothing new */
     void (*lost)(struct connection *connection);    /* it was closed: part from its exchanges */
@@ -121,6 +124,7 @@ struct connection {
     int fd; /* -1: closed, freed at the end of the loop's round */
     uint32_t epoll_events;
     struct link all;
+    struct link unsettled;
     struct link timer;
     enum timer_kind timer_kind;
     int64_t timer_due_us;
@@ -138,6 +142,8 @@ void connection_reset(struct connection *connection); /* closes so that the clie
 void connection_retire(struct connection *connection);
 /* `to` takes the place of `from`, which is retired; as connection_open. */
 bool connection_replace(struct connection *from, struct connection *to, const struct protocol_ops *protocol);
+/* Once all answers of this round of the loop are with it, however many there are: they leave together. */
+void connection_settle_later(struct connection *connection);
 /* Starts the timer of this kind anew; TIMER_NONE stops it. */
 void connection_timer(struct connection *connection, enum timer_kind kind);
 
@@ -205,8 +211,11 @@ struct front {
     int64_t now_us;
     int64_t date_second;
     char date[DATE_TEXT_BYTES];
+    struct arena *arenas[SPARE_ARENAS_MAX]; /* reset */
+    size_t arena_count;
     struct link connections;
-    struct link freed; /* closed in this round */
+    struct link freed;     /* closed in this round */
+    struct link unsettled; /* connections that asked for it in this round */
     struct link timers[TIMER_KINDS];
     int64_t timeout_us[TIMER_KINDS];
     size_t connection_count;
@@ -222,6 +231,12 @@ struct front {
     _Atomic uint64_t connections_now, accepted, requests, refused;
 };
 
+/*
+ * Arenas that exchanges leave to the next ones; on the front's thread, from any other they are made and freed. NULL when out of
+ * memory.
+ */
+struct arena *front_arena_take(struct front *front);
+void front_arena_give(struct front *front, struct arena *arena);
 void front_ref(struct front *front);
 void front_unref(struct front *front);
 /* Any thread. The loop will process the exchange, or the caller's thread does when the loop has ended. */

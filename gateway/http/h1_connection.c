@@ -150,7 +150,7 @@ void h1_connection_upgrade(struct h1_connection *connection)
         return;
     exchange_ref(exchange);
     connection->exchange = exchange; /* its id stands in the refusal */
-    refuse(connection, &refusal, "", !early);
+    refuse(connection, &refusal, early ? "" : "Retry-After: 1\r\n", !early); /* full, or out of memory */
     h1_connection_proceed(connection);
 }
 

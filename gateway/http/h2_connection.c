@@ -251,6 +251,11 @@ static void h2_event(struct connection *base, uint32_t events)
     h2_connection_proceed(connection);
 }
 
+static void h2_settle(struct connection *base)
+{
+    h2_connection_proceed((struct h2_connection *)base);
+}
+
 static void leave(struct h2_connection *connection)
 {
     connection->leaving = true;
@@ -335,8 +340,12 @@ static void h2_free(struct connection *base)
     free(connection);
 }
 
-static const struct protocol_ops h2_protocol = {
-    .event = h2_event, .timeout = h2_timeout, .drain = h2_drain, .lost = h2_lost, .free = h2_free};
+static const struct protocol_ops h2_protocol = {.event = h2_event,
+                                                .settle = h2_settle,
+                                                .timeout = h2_timeout,
+                                                .drain = h2_drain,
+                                                .lost = h2_lost,
+                                                .free = h2_free};
 
 void h2_connection_adopt(struct connection *from, struct bytes input)
 {

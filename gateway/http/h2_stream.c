@@ -18,18 +18,20 @@
 
 int h2_stream_begin(struct h2_connection *connection, int32_t id)
 {
-    struct h2_stream *stream = calloc(1, sizeof *stream);
+    struct h2_stream *stream = malloc(sizeof *stream);
     struct http_exchange *exchange = stream == NULL ? NULL : exchange_new(connection->base.front);
     if (exchange == NULL) {
         free(stream);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    stream->connection = connection;
-    stream->id = id;
-    stream->began_us = connection->base.front->now_us;
-    stream->exchange = exchange;
-    stream->head.major_version = 2;
-    stream->arriving = true;
+    *stream = (struct h2_stream){
+        .connection = connection,
+        .id = id,
+        .began_us = connection->base.front->now_us,
+        .exchange = exchange,
+        .head = {.major_version = 2},
+        .arriving = true,
+    };
     link_init(&stream->all);
     link_append(&connection->streams, &stream->all);
     connection->stream_count++;
@@ -170,6 +172,8 @@ static void respond(struct h2_stream *stream, const struct answer_head *head)
     fields[count++] = field(BYTES_LITERAL(":status"), bytes_of_text(status_text));
     fields[count++] = field(BYTES_LITERAL("date"), bytes_of_text(front_date(connection->base.front)));
     fields[count++] = field(BYTES_LITERAL("strata-request-id"), head->request_id);
+    fields[count - 1].flags =
+        NGHTTP2_NV_FLAG_NO_INDEX; /* no other answer has it: it would only push out the others */
     for (size_t i = 0; i < head->header_count; i++)
         fields[count++] = field(head->headers[i].name, head->headers[i].value);
     if (head->has_length)
@@ -208,8 +212,12 @@ static void refuse(struct h2_stream *stream, const struct http_refusal *refusal)
 static void answer_whole(struct h2_stream *stream, const struct http_exchange *exchange, struct buffer *part)
 {
     const bool bodiless = exchange->http_status == 204 || exchange->http_status == 304;
-    stream->body = *part;
-    *part = buffer_make(0);
+    if (part->arena != NULL) { /* it goes with the exchange */
+        buffer_add_bytes(&stream->body, buffer_bytes(part));
+    } else {
+        stream->body = *part;
+        *part = buffer_make(0);
+    }
     stream->body_ended = true;
     respond(stream, &(struct answer_head){.http_status = exchange->http_status,
                                           .headers = exchange->headers,
@@ -272,7 +280,7 @@ static void h2_answer(void *context, struct http_exchange *exchange)
         stream->exchange = NULL;
         exchange_detach(exchange, answer == ANSWER_STREAM);
     }
-    h2_connection_proceed(stream->connection);
+    connection_settle_later(&stream->connection->base);
 }
 
 static const struct connection_ops stream_ops = {.answer = h2_answer};

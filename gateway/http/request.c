@@ -1,8 +1,10 @@
 /* From a checked head to an exchange that may be handed to the handler; the same for both protocols. */
-#include <stdio.h>
 #include <string.h>
 
 #include "gateway/http/front_internal.h"
+
+/* What a client says it will send gets its room at once, up to here. */
+#define BODY_EXPECTED_MAX_BYTES 4096U
 
 static void request_id_choose(struct http_exchange *exchange)
 {
@@ -23,7 +25,8 @@ static void request_id_choose(struct http_exchange *exchange)
 
 void request_fill(struct http_exchange *exchange, const struct request_head *head, const char *peer)
 {
-    (void)snprintf(exchange->peer, sizeof exchange->peer, "%s", peer); /* the same size */
+    const struct bytes from = bytes_of_text(peer);
+    memcpy(exchange->peer, from.data, from.size_bytes); /* as large */
     struct http_request *request = &exchange->request;
     request->method = head->method;
     request->target = head->target;
@@ -31,7 +34,10 @@ void request_fill(struct http_exchange *exchange, const struct request_head *hea
     request->query = head->query;
     request->headers = head->headers;
     request->header_count = head->header_count;
-    request->peer = bytes_of_text(exchange->peer);
+    if (head->content_length > 0 && head->content_length <= BODY_EXPECTED_MAX_BYTES &&
+        buffer_extend(&exchange->body, (size_t)head->content_length) != NULL)
+        buffer_clear(&exchange->body);
+    request->peer = bytes_of(exchange->peer, from.size_bytes);
     request_id_choose(exchange);
 }
 

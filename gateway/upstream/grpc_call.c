@@ -85,6 +85,8 @@ static void take_trailer(struct remote_call *call, struct bytes name, struct byt
     } else if (bytes_equal(name, BYTES_LITERAL("strata-http-status"))) {
         const int shown = grpc_number(value);
         call->shown_status = shown >= 200 && shown <= 599 ? shown : 0;
+    } else if (bytes_equal(name, BYTES_LITERAL("strata-leaving"))) {
+        grpc_link_leave(call->link); /* what is sent when it has left would be ended without a word */
     } else if (bytes_equal(name, BYTES_LITERAL("grpc-message"))) {
         buffer_clear(&call->text);
         grpc_message_decode(value, &call->text);

@@ -2,14 +2,20 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 void grpc_frame_add(struct buffer *to, struct bytes message)
 {
     const uint32_t length = (uint32_t)message.size_bytes;
     const uint8_t head[GRPC_FRAME_HEAD_BYTES] = {0, (uint8_t)(length >> 24), (uint8_t)(length >> 16),
                                                  (uint8_t)(length >> 8), (uint8_t)length};
-    buffer_add(to, head, sizeof head);
-    buffer_add_bytes(to, message);
+    uint8_t *at =
+        buffer_extend(to, sizeof head + message.size_bytes); /* in one piece: it grows once at most */
+    if (at == NULL)
+        return; /* the buffer tells */
+    at = mempcpy(at, head, sizeof head);
+    if (message.size_bytes > 0)
+        memcpy(at, message.data, message.size_bytes);
 }
 
 enum grpc_frame grpc_frame_next(struct bytes input, struct bytes *ret_message)

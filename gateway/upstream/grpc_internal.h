@@ -3,6 +3,7 @@
  *
  *     upstream_grpc.c  the thread: what other threads ask, calls that wait for a connection, deadlines
  *     grpc_link.c      one connection to a core: connecting again, its session, which calls it carries
+ *     grpc_lookup.c    names, looked up beside it
  *     grpc_call.c      one call: its request as frames, its answer from frames, how it ends
  *     grpc_format.c    gRPC's bytes
  *
@@ -47,6 +48,8 @@ struct remote_call {
     int64_t deadline_us; /* 0 = none */
     struct buffer texts; /* the next three */
     struct bytes authorization, traceparent, request_id;
+    const char *transport;
+    struct bytes peer;     /* of a stream: nothing else lives long enough to be listed */
     struct buffer request; /* framed; written by begin, then the thread's */
 
     unsigned asked; /* guarded by remote->lock, as are the next two */
@@ -83,14 +86,21 @@ struct grpc_address {
     socklen_t size_bytes;
 };
 
+struct grpc_addresses {
+    struct grpc_address items[LOOKED_UP_MAX];
+    size_t count;
+};
+
+struct grpc_lookup;
+
 struct grpc_link {
     struct remote *remote;
     char host[HOST_BYTES];
     char port[8];
     char authority[HOST_BYTES + 8];
-    struct grpc_address addresses[LOOKED_UP_MAX]; /* of the name, tried one after the other */
-    size_t address_count;
+    struct grpc_addresses addresses; /* of the name, tried one after the other */
     size_t address_at;
+    struct grpc_lookup *lookup; /* of the name again; NULL: none is under way */
     enum link_state state;
     int fd;
     uint32_t epoll_events;
@@ -98,11 +108,13 @@ struct grpc_link {
     struct h2_output out;
     struct link calls;
     size_t stream_count; /* of the session, also cancelled ones that are not closed yet */
-    bool leaving;        /* GOAWAY came: no new calls */
+    bool leaving;        /* GOAWAY or a word of it came: no new calls */
     bool aside;          /* in remote->aside: another has its place, it ends with its last call */
     struct link all;     /* in remote->aside */
     unsigned failures;   /* in a row */
     int64_t up_us;       /* when it came up */
+    int64_t heard_us;    /* when it last said something */
+    int64_t pinged_us;   /* when it was last asked whether it is there, 0 = it has said something since */
     int64_t due_us;      /* DOWN: to connect; CONNECTING and GREETING: to give up */
     char trouble[128];   /* why it is not up */
 };
@@ -112,6 +124,8 @@ struct remote {
     const struct clock *clock;
     const struct entropy *entropy;
     struct log *log;
+    grpc_resolver *resolver;
+    int64_t quiet_us, answer_us;
     pthread_t thread;
     bool thread_runs;
     int epoll_fd;
@@ -142,15 +156,27 @@ STATUS_MUST_CHECK struct status grpc_link_new(struct remote *remote, const char 
 struct grpc_link *grpc_link_another(const struct grpc_link *link);
 void grpc_link_free(struct grpc_link *link); /* no call is on it */
 bool grpc_link_takes_calls(const struct grpc_link *link);
+void grpc_link_leave(struct grpc_link *link); /* the core said that it stops: no new calls */
 /* It is up, but takes no more calls while it has those that it has. */
 bool grpc_link_is_spent(const struct grpc_link *link);
 void grpc_link_send(struct grpc_link *link, struct remote_call *call);
 void grpc_link_event(struct grpc_link *link, uint32_t epoll_events);
-void grpc_link_tick(struct grpc_link *link); /* connects, or gives up connecting, when it is time */
+/* When it is time: connects, gives up connecting, asks whether the core is still there or gives it up. */
+void grpc_link_tick(struct grpc_link *link);
 void grpc_link_flush(struct grpc_link *link);
 /* Gives back `size_bytes` of the call's window. */
 void grpc_link_consumed(struct grpc_link *link, const struct remote_call *call, size_t size_bytes);
 void grpc_link_cancel(struct grpc_link *link, const struct remote_call *call); /* RST_STREAM */
+
+/* --- grpc_lookup.c --- */
+/* Waits for the resolver; an error of getaddrinfo, or 0. The address is compared as bytes, so all of *ret is written. */
+int grpc_look_up(grpc_resolver *resolver, const char *host, const char *port, struct grpc_addresses *ret);
+/* The same on a thread of its own. NULL: no memory or threads. */
+struct grpc_lookup *grpc_lookup_start(grpc_resolver *resolver, const char *host, const char *port);
+bool grpc_lookup_is_done(const struct grpc_lookup *lookup);
+/* Of one that is done. False: nothing was found. */
+bool grpc_lookup_take(const struct grpc_lookup *lookup, struct grpc_addresses *ret);
+void grpc_lookup_release(struct grpc_lookup *lookup); /* done or not; NULL is fine */
 
 /* --- grpc_call.c --- */
 void remote_call_release(struct remote_call *call);

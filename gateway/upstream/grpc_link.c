@@ -1,4 +1,5 @@
 /* One connection of the gRPC upstream to a core: connecting again and again, and its nghttp2 client session. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -24,22 +25,10 @@
 
 static struct status look_up(struct grpc_link *link)
 {
-    const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    const int error = getaddrinfo(link->host, link->port, &hints, &found);
+    const int error = grpc_look_up(link->remote->resolver, link->host, link->port, &link->addresses);
     if (error != 0)
         return status_error(STATUS_UNAVAILABLE, "the upstream's name \"%s\" cannot be looked up: %s",
                             link->host, gai_strerror(error));
-    link->address_count = 0;
-    link->address_at = 0;
-    for (const struct addrinfo *at = found; at != NULL && link->address_count < LOOKED_UP_MAX;
-         at = at->ai_next) {
-        struct grpc_address *kept = &link->addresses[link->address_count++];
-        memcpy(&kept->address, at->ai_addr, at->ai_addrlen);
-        kept->size_bytes = at->ai_addrlen;
-    }
-    freeaddrinfo(found);
     return status_ok();
 }
 
@@ -102,23 +91,13 @@ struct grpc_link *grpc_link_another(const struct grpc_link *link)
     memcpy(another->host, link->host, sizeof another->host);
     memcpy(another->port, link->port, sizeof another->port);
     memcpy(another->authority, link->authority, sizeof another->authority);
-    memcpy(another->addresses, link->addresses, sizeof another->addresses);
-    another->address_count = link->address_count;
+    another->addresses = link->addresses;
     another->address_at = link->address_at;
     another->failures = link->failures;
     return another;
 }
 
 /* --- down --- */
-
-static bool another_is_up(const struct grpc_link *link)
-{
-    const struct remote *remote = link->remote;
-    for (size_t i = 0; i < remote->link_count; i++)
-        if (grpc_link_takes_calls(remote->links[i]))
-            return true;
-    return false;
-}
 
 static int64_t backoff_us(struct grpc_link *link)
 {
@@ -156,7 +135,7 @@ static void again_later(struct grpc_link *link, bool was_up)
 {
     struct remote *remote = link->remote;
     const bool steady = was_up && remote->now_us - link->up_us >= STEADY_US;
-    const bool next = !was_up && link->address_at + 1 < link->address_count;
+    const bool next = !was_up && link->address_at + 1 < link->addresses.count;
     if (steady)
         link->failures = 0;
     link->due_us = remote->now_us;
@@ -173,6 +152,30 @@ static void again_later(struct grpc_link *link, bool was_up)
     link->failures++;
 }
 
+/* A name may mean another address by the next attempt. */
+static void lookup_start(struct grpc_link *link)
+{
+    uint8_t numbers[sizeof(struct in6_addr)];
+    const bool is_name =
+        inet_pton(AF_INET, link->host, numbers) != 1 && inet_pton(AF_INET6, link->host, numbers) != 1;
+    if (is_name && !link->aside && link->lookup == NULL)
+        link->lookup = grpc_lookup_start(link->remote->resolver, link->host, link->port);
+}
+
+/* What is not found, or not yet, leaves the old addresses, which are as good as any. */
+static void lookup_take(struct grpc_link *link)
+{
+    struct grpc_addresses found;
+    if (link->lookup == NULL || !grpc_lookup_is_done(link->lookup))
+        return;
+    if (grpc_lookup_take(link->lookup, &found) && memcmp(&found, &link->addresses, sizeof found) != 0) {
+        link->addresses = found;
+        link->address_at = 0;
+    }
+    grpc_lookup_release(link->lookup);
+    link->lookup = NULL;
+}
+
 /* Closes what there is, ends or moves its calls, and tries again later. */
 static void down(struct grpc_link *link, const char *trouble)
 {
@@ -187,6 +190,7 @@ static void down(struct grpc_link *link, const char *trouble)
         close(link->fd);
     link->fd = -1;
     again_later(link, was_up);
+    lookup_start(link);
     calls_lost(link);
     nghttp2_session_del(link->session);
     link->session = NULL;
@@ -195,6 +199,7 @@ static void down(struct grpc_link *link, const char *trouble)
 
 void grpc_link_free(struct grpc_link *link)
 {
+    grpc_lookup_release(link->lookup);
     if (link->fd >= 0)
         close(link->fd);
     nghttp2_session_del(link->session);
@@ -242,6 +247,8 @@ static void greeted(struct grpc_link *link)
         log_info(link->remote->log, "the core can be reached", LOG_TEXT("core", link->authority));
     link->state = LINK_UP;
     link->up_us = link->remote->now_us;
+    link->heard_us = link->remote->now_us;
+    link->pinged_us = 0;
 }
 
 static int on_frame_received(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -339,12 +346,8 @@ static void watch(struct grpc_link *link, uint32_t epoll_events)
 static void connect_begin(struct grpc_link *link)
 {
     struct remote *remote = link->remote;
-    /* A name may mean another address by now. Looking it up may take a while, so not while others work. */
-    if (link->failures > 0 && link->address_at == 0 && !another_is_up(link)) {
-        const struct status status = look_up(link); /* else the old address is as good as any */
-        (void)status;
-    }
-    const struct grpc_address *to = &link->addresses[link->address_at];
+    lookup_take(link);
+    const struct grpc_address *to = &link->addresses.items[link->address_at];
     link->state = LINK_CONNECTING;
     link->due_us = remote->now_us + CONNECT_TIMEOUT_US;
     link->fd = socket(to->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -376,8 +379,29 @@ static void connect_finish(struct grpc_link *link)
     link->state = LINK_GREETING;
 }
 
+/*
+ * A core that hangs keeps its connection: its kernel acknowledges what nobody reads. So who has been quiet is asked, and who
+ * does not answer loses the connection and with it its calls, which a hung core would hold for as long as they may take.
+ */
+static void keep_alive(struct grpc_link *link)
+{
+    const struct remote *remote = link->remote;
+    if (link->pinged_us != 0) {
+        if (remote->now_us - link->pinged_us >= remote->answer_us)
+            down(link, "it does not answer");
+        return;
+    }
+    if (remote->now_us - link->heard_us < remote->quiet_us)
+        return;
+    if (nghttp2_submit_ping(link->session, NGHTTP2_FLAG_NONE, NULL) ==
+        0) /* without memory: in the next round */
+        link->pinged_us = remote->now_us;
+}
+
 void grpc_link_tick(struct grpc_link *link)
 {
+    if (link->state == LINK_UP)
+        keep_alive(link);
     if (link->state == LINK_UP || link->remote->now_us < link->due_us)
         return;
     if (link->state == LINK_DOWN)
@@ -399,6 +423,12 @@ bool grpc_link_takes_calls(const struct grpc_link *link)
     return link->state == LINK_UP && !link->leaving && !is_full(link);
 }
 
+void grpc_link_leave(struct grpc_link *link)
+{
+    if (link != NULL)
+        link->leaving = true;
+}
+
 bool grpc_link_is_spent(const struct grpc_link *link)
 {
     return link->state == LINK_UP && !link_is_alone(&link->calls) && (link->leaving || is_full(link));
@@ -410,10 +440,18 @@ static nghttp2_nv field(const char *name, struct bytes value)
                         value.size_bytes, NGHTTP2_NV_FLAG_NONE}; /* nghttp2 copies */
 }
 
+/* One whose value no other call has: in the compression's table it would only push out those that all have. */
+static nghttp2_nv field_of_one(const char *name, struct bytes value)
+{
+    nghttp2_nv made = field(name, value);
+    made.flags = NGHTTP2_NV_FLAG_NO_INDEX;
+    return made;
+}
+
 void grpc_link_send(struct grpc_link *link, struct remote_call *call)
 {
     char timeout[GRPC_TIMEOUT_TEXT_BYTES];
-    nghttp2_nv fields[12];
+    nghttp2_nv fields[14];
     size_t count = 0;
     fields[count++] = field(":method", BYTES_LITERAL("POST"));
     fields[count++] = field(":scheme", BYTES_LITERAL("http"));
@@ -424,14 +462,18 @@ void grpc_link_send(struct grpc_link *link, struct remote_call *call)
     fields[count++] = field(STATUS_DETAILS_METADATA, BYTES_LITERAL(STATUS_DETAILS_MOST_TEXT));
     if (call->deadline_us != 0) {
         grpc_timeout_write(call->deadline_us - link->remote->now_us, timeout);
-        fields[count++] = field("grpc-timeout", bytes_of_text(timeout));
+        fields[count++] = field_of_one("grpc-timeout", bytes_of_text(timeout));
     }
     if (call->authorization.size_bytes > 0)
         fields[count++] = field("authorization", call->authorization);
     if (call->traceparent.size_bytes > 0)
-        fields[count++] = field("traceparent", call->traceparent);
+        fields[count++] = field_of_one("traceparent", call->traceparent);
     if (call->request_id.size_bytes > 0)
-        fields[count++] = field("strata-request-id", call->request_id);
+        fields[count++] = field_of_one("strata-request-id", call->request_id);
+    if (call->peer.size_bytes > 0) {
+        fields[count++] = field("strata-client-transport", bytes_of_text(call->transport));
+        fields[count++] = field("strata-client-peer", call->peer);
+    }
 
     const nghttp2_data_provider body = {.read_callback = on_read};
     const int32_t stream_id = nghttp2_submit_request(link->session, NULL, fields, count, &body, call);
@@ -496,6 +538,8 @@ static void receive(struct grpc_link *link)
     const ssize_t size = recv(link->fd, remote->scratch, sizeof remote->scratch, 0);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return;
+    link->heard_us = remote->now_us;
+    link->pinged_us = 0;
     if (size <= 0)
         down(link, size == 0 ? "closed by the core" : strerror(errno));
     else if (nghttp2_session_mem_recv(link->session, remote->scratch, (size_t)size) < 0)

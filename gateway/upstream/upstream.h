@@ -24,7 +24,7 @@ struct upstream_call;
 
 struct upstream_request {
     enum schema_method_id method;
-    const char *transport; /* "http", "websocket" */
+    const char *transport; /* "http", "websocket"; static */
     struct bytes peer;
     struct bytes authorization;
     struct bytes traceparent;

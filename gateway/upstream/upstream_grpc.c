@@ -11,8 +11,10 @@
 
 #include "gateway/upstream/grpc_internal.h"
 
-#define TICK_MS 20 /* while calls have deadlines or wait for a connection */
-#define IDLE_MS 1000
+#define TICK_MS   20 /* while calls have deadlines or wait for a connection */
+#define IDLE_MS   1000
+#define QUIET_US  INT64_C(5000000)
+#define ANSWER_US INT64_C(10000000)
 
 /* The upstream whose thread this is: what is asked from inside needs no wake-up. */
 static _Thread_local const struct remote *running;
@@ -54,14 +56,17 @@ static struct bytes keep(uint8_t **at, struct bytes text)
 /* False: no memory. */
 static bool texts_keep(struct remote_call *call, const struct upstream_request *request)
 {
-    const size_t size_bytes =
-        request->authorization.size_bytes + request->traceparent.size_bytes + request->request_id.size_bytes;
+    const struct bytes peer = call->method->server_stream ? request->peer : BYTES_NONE;
+    const size_t size_bytes = request->authorization.size_bytes + request->traceparent.size_bytes +
+                              request->request_id.size_bytes + peer.size_bytes;
     uint8_t *at = buffer_extend(&call->texts, size_bytes + 1);
     if (at == NULL)
         return false;
     call->authorization = keep(&at, request->authorization);
     call->traceparent = keep(&at, request->traceparent);
     call->request_id = keep(&at, request->request_id);
+    call->transport = request->transport;
+    call->peer = keep(&at, peer);
     return true;
 }
 
@@ -266,6 +271,8 @@ static void aside_flush(struct remote *remote)
     for (struct link *at = remote->aside.next; at != &remote->aside; at = next) {
         next = at->next;
         struct grpc_link *link = LINK_OWNER(at, struct grpc_link, all);
+        if (link->state == LINK_UP) /* only what is up: it is not connected again */
+            grpc_link_tick(link);
         grpc_link_flush(link);
         if (link->state != LINK_DOWN || !link_is_alone(&link->calls))
             continue;
@@ -398,6 +405,9 @@ struct status upstream_grpc_new(const struct upstream_grpc_options *options, str
     remote->clock = options->clock;
     remote->entropy = options->entropy;
     remote->log = options->log;
+    remote->resolver = options->resolver;
+    remote->quiet_us = options->quiet_ms > 0 ? options->quiet_ms * 1000 : QUIET_US;
+    remote->answer_us = options->answer_ms > 0 ? options->answer_ms * 1000 : ANSWER_US;
     remote->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     remote->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     remote->now_us = clock_monotonic_us(options->clock);

@@ -15,15 +15,21 @@
  * Deadlines travel as grpc-timeout and are kept here too. Authorization, traceparent and request id travel as metadata.
  * Flow control reaches from the receiver of a stream to the core: while it has no room its window is not opened.
  *
+ * A core that has said nothing for `quiet_ms` is asked whether it is there (PING); one that then says nothing for
+ * `answer_ms` is hung or gone: its connection is closed, its calls are lost as with any connection, and it is connected to
+ * again.
+ *
  * Ownership  Options are copied; clock, entropy and log are borrowed. Calls that are under way when it is freed get their
  *            ends; afterwards they may only be released.
- * Threads    One of its own, on which all events come.
- * Blocking   upstream_grpc_free waits for the thread. Names are looked up when it is made, and by its thread when no core
- *            can be reached: calls then wait for the resolver too.
+ * Threads    One of its own, on which all events come; and one for each look-up of a name, which nobody waits for.
+ * Blocking   upstream_grpc_free waits for the thread. Names are looked up when it is made, which waits for the resolver,
+ *            and again beside it while a core cannot be reached: the old addresses are tried until there are others.
  */
 #pragma once
 
+#include <netdb.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -33,9 +39,16 @@
 
 #define UPSTREAM_ADDRESSES_MAX 8U
 
+/* As getaddrinfo; what it finds is freed by freeaddrinfo. Any thread. */
+typedef int grpc_resolver(const char *host, const char *port, const struct addrinfo *hints,
+                          struct addrinfo **ret);
+
 struct upstream_grpc_options {
     const char *const *addresses; /* "core:50051", "[::1]:50051" */
     size_t address_count;
+    int64_t quiet_ms;        /* 0 = 5 s; at least what the core lets pass between pings */
+    int64_t answer_ms;       /* 0 = 10 s */
+    grpc_resolver *resolver; /* NULL = getaddrinfo */
     const struct clock *clock;
     const struct entropy *entropy;
     struct log *log;

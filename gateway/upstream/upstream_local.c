@@ -62,7 +62,7 @@ static struct upstream_call *local_make(struct upstream *upstream, const struct 
                                         const struct upstream_events *events, void *context)
 {
     const struct local *self = (const struct local *)upstream;
-    struct local_call *local = calloc(1, sizeof *local);
+    struct local_call *local = malloc(sizeof *local); /* all of it is set below */
     const struct call_options options = {
         .method = request->method,
         .ops = &edge_ops,

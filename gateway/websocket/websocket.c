@@ -11,9 +11,10 @@
 
 #include "gateway/websocket/websocket_internal.h"
 
-#define RECEIVE_BUFFER_BYTES 4096U
-#define WRITES_A_ROUND       32   /* messages to one connection before others have their turn */
-#define TICK_S               0.25 /* granularity of heartbeat and time-outs */
+#define RECEIVE_BUFFER_BYTES 512U  /* each connection has one; messages are put together from such pieces */
+#define SERVICE_BUFFER_BYTES 4096U /* of the thread */
+#define WRITES_A_ROUND       32    /* messages to one connection before others have their turn */
+#define TICK_S               0.25  /* granularity of heartbeat and time-outs */
 #define FD_TABLE_MAX         ((rlim_t)1 << 20)
 #define CLOSE_POLICY         1008U
 #define CLOSE_TOO_LARGE      1009U
@@ -147,6 +148,47 @@ static void adopt(struct ws_connection *connection)
     }
 }
 
+/* Messages of the queue, until it is empty or libwebsockets has some of one left. False: broken. */
+static bool queue_write(struct ws_connection *connection)
+{
+    for (int i = 0; i < WRITES_A_ROUND && !lws_partial_buffered(connection->wsi); i++) {
+        struct ws_message *message = ws_queue_pop(connection);
+        if (message == NULL)
+            return true;
+        const size_t size = message->size_bytes;
+        const int written = lws_write(connection->wsi, message->room + LWS_PRE, size, LWS_WRITE_TEXT);
+        free(message);
+        if (written < 0)
+            return false;
+        ws_queue_sent(connection, size);
+    }
+    return true;
+}
+
+static bool has_only_messages(struct ws_connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    const bool only = !connection->overflowed && connection->close_code == 0;
+    pthread_mutex_unlock(&connection->lock);
+    return only && connection->opened && !connection->failing && !connection->ping_owed &&
+           connection->pongs.size_bytes == 0;
+}
+
+/*
+ * What was posted of a connection. Its messages are written at once, and from the pair on to the client: to wait for
+ * libwebsockets' callback and then for the pair would cost two rounds of the loop and two changes of what epoll watches,
+ * for each message. What is more than that, or does not fit, waits for the callback.
+ */
+static void posted_process(struct ws_connection *connection)
+{
+    const bool written =
+        has_only_messages(connection) && !lws_partial_buffered(connection->wsi) && queue_write(connection);
+    if (written)
+        ws_pump_out(connection);
+    if (connection->wsi != NULL && (!written || ws_queue_waits(connection)))
+        lws_callback_on_writable(connection->wsi);
+}
+
 static void inbox_process(struct websocket_server *server)
 {
     pthread_mutex_lock(&server->inbox_lock);
@@ -162,7 +204,7 @@ static void inbox_process(struct websocket_server *server)
         if (at->lws_fd >= 0)
             adopt(at);
         if (at->wsi != NULL)
-            lws_callback_on_writable(at->wsi);
+            posted_process(at);
         ws_unref(at);
         at = next;
     }
@@ -251,19 +293,10 @@ static int writeable(struct ws_connection *connection)
     pthread_mutex_unlock(&connection->lock);
     if (overflowed)
         return close_with(connection, CLOSE_POLICY, "too slow: more was sent than may wait");
-    for (int i = 0; i < WRITES_A_ROUND; i++) {
-        struct ws_message *message = ws_queue_pop(connection);
-        if (message == NULL)
-            return settle(connection);
-        const size_t size = message->size_bytes;
-        const int written = lws_write(connection->wsi, message->room + LWS_PRE, size, LWS_WRITE_TEXT);
-        free(message);
-        if (written < 0)
-            return -1;
-        ws_queue_sent(connection, size);
-        if (connection->failing || lws_send_pipe_choked(connection->wsi))
-            break;
-    }
+    if (!queue_write(connection))
+        return -1;
+    if (!ws_queue_waits(connection))
+        return settle(connection);
     lws_callback_on_writable(connection->wsi);
     return 0;
 }
@@ -447,7 +480,7 @@ static struct lws_context *context_open(struct websocket_server *server)
     info.user = server;
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     info.protocols = protocols;
-    info.pt_serv_buf_size = RECEIVE_BUFFER_BYTES;
+    info.pt_serv_buf_size = SERVICE_BUFFER_BYTES;
     struct rlimit limit;
     /* It allocates a table by the largest descriptor, which containers set to a thousand million. */
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > FD_TABLE_MAX)

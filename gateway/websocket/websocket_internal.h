@@ -157,6 +157,7 @@ struct ws_connection *ws_connection_new(struct websocket_server *server, int fd,
                                         const struct websocket_handshake *handshake);
 void server_unref(struct websocket_server *server);
 struct ws_message *ws_queue_pop(struct ws_connection *connection);
+bool ws_queue_waits(struct ws_connection *connection); /* is there a message? */
 /* `size_bytes` have been taken from the queue; may call on_writable. */
 void ws_queue_sent(struct ws_connection *connection, size_t size_bytes);
 void ws_queue_drop(struct ws_connection *connection); /* and all that comes */
@@ -164,6 +165,8 @@ void ws_queue_drop(struct ws_connection *connection); /* and all that comes */
 /* ws_pump.c */
 void ws_pump_start(struct ws_connection *connection);
 void ws_pump_cut(struct ws_connection *connection); /* closes the client's socket now */
+/* Passes on what libwebsockets has written, as the loop would later; may cut the connection. */
+void ws_pump_out(struct ws_connection *connection);
 
 /* ws_guard.c */
 /*

@@ -149,6 +149,14 @@ struct ws_message *ws_queue_pop(struct ws_connection *connection)
     return message;
 }
 
+bool ws_queue_waits(struct ws_connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    const bool waits = connection->first != NULL;
+    pthread_mutex_unlock(&connection->lock);
+    return waits;
+}
+
 void ws_queue_sent(struct ws_connection *connection, size_t size_bytes)
 {
     pthread_mutex_lock(&connection->lock);

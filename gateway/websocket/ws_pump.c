@@ -195,6 +195,12 @@ static void on_pair_out(struct ev_loop *loop, ev_io *watcher, int events)
     after(connection, true);
 }
 
+void ws_pump_out(struct ws_connection *connection)
+{
+    if (connection->pair_fd >= 0 && left(&connection->to_client, connection->to_client_at) == 0)
+        after(connection, pump_out(connection));
+}
+
 void ws_pump_start(struct ws_connection *connection)
 {
     ev_io_init(&connection->socket_in, on_socket_in, connection->socket_fd, EV_READ);

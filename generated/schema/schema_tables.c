@@ -52,6 +52,17 @@ static const struct schema_enum_value values_snapshot_state[] = {
 };
 static const struct schema_enum enum_snapshot_state = {"strata.v1.Snapshot.State", values_snapshot_state, 4};
 
+static const struct schema_enum_value values_subscription_kind[] = {
+    {"KIND_UNSPECIFIED", 0},
+    {"STREAM", 1},
+    {"WEBSOCKET", 2},
+    {"SSE", 3},
+    {"GROUP", 4},
+    {"HANDLER", 5},
+    {"RELAY", 6},
+};
+static const struct schema_enum enum_subscription_kind = {"strata.v1.Subscription.Kind", values_subscription_kind, 7};
+
 static const struct schema_field fields_google_protobuf_timestamp[] = {
     {1, "seconds", "seconds", SCHEMA_INT64, 0, -1, NULL, NULL, NULL},
     {2, "nanos", "nanos", SCHEMA_INT32, 0, -1, NULL, NULL, NULL},
@@ -1203,6 +1214,73 @@ static const struct schema_message message_subscribe_response = {
     names_subscribe_response, 7, places_subscribe_response, 6, sizeof(Strata__V1__SubscribeResponse) + 16 * 0,
 };
 
+static const struct schema_field fields_list_subscriptions_request[] = {
+    {1, "type", "type", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {14, "page_size", "pageSize", SCHEMA_INT32, 0, -1, NULL, NULL, NULL},
+    {15, "page_token", "pageToken", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_list_subscriptions_request[] = {0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3};
+static const struct schema_name names_list_subscriptions_request[] = {
+    {"type", 4, 0},
+    {"pageSize", 8, 1},
+    {"pageToken", 9, 2},
+    {"page_size", 9, 1},
+    {"page_token", 10, 2},
+};
+static const struct schema_message message_list_subscriptions_request = {
+    "strata.v1.ListSubscriptionsRequest", SCHEMA_PLAIN, fields_list_subscriptions_request, 3, NULL, 0,
+    names_list_subscriptions_request, 5, places_list_subscriptions_request, 16, sizeof(Strata__V1__ListSubscriptionsRequest) + 16 * 0,
+};
+
+static const struct schema_field fields_subscription[] = {
+    {1, "id", "id", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {2, "name", "name", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {3, "kind", "kind", SCHEMA_ENUM, 0, -1, NULL, &enum_subscription_kind, NULL},
+    {4, "query", "query", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_event_query, NULL, NULL},
+    {5, "position", "position", SCHEMA_INT64, 0, -1, NULL, NULL, NULL},
+    {6, "lag", "lag", SCHEMA_INT64, 0, -1, NULL, NULL, NULL},
+    {7, "since", "since", SCHEMA_MESSAGE, SCHEMA_PRESENCE, -1, &message_google_protobuf_timestamp, NULL, NULL},
+    {8, "principal", "principal", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {9, "peer", "peer", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_subscription[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+static const struct schema_name names_subscription[] = {
+    {"id", 2, 0},
+    {"lag", 3, 5},
+    {"kind", 4, 2},
+    {"name", 4, 1},
+    {"peer", 4, 8},
+    {"query", 5, 3},
+    {"since", 5, 6},
+    {"position", 8, 4},
+    {"principal", 9, 7},
+};
+static const struct schema_message message_subscription = {
+    "strata.v1.Subscription", SCHEMA_PLAIN, fields_subscription, 9, NULL, 0,
+    names_subscription, 9, places_subscription, 10, sizeof(Strata__V1__Subscription) + 16 * 0,
+};
+
+static const struct schema_field fields_list_subscriptions_response[] = {
+    {1, "subscriptions", "subscriptions", SCHEMA_MESSAGE, SCHEMA_REPEATED, -1, &message_subscription, NULL, NULL},
+    {2, "next_page_token", "nextPageToken", SCHEMA_STRING, 0, -1, NULL, NULL, NULL},
+    {3, "event_types", "eventTypes", SCHEMA_STRING, SCHEMA_REPEATED, -1, NULL, NULL, NULL},
+    {4, "handler_count", "handlerCount", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
+};
+static const uint8_t places_list_subscriptions_response[] = {0, 1, 2, 3, 4};
+static const struct schema_name names_list_subscriptions_response[] = {
+    {"eventTypes", 10, 2},
+    {"event_types", 11, 2},
+    {"handlerCount", 12, 3},
+    {"handler_count", 13, 3},
+    {"nextPageToken", 13, 1},
+    {"subscriptions", 13, 0},
+    {"next_page_token", 15, 1},
+};
+static const struct schema_message message_list_subscriptions_response = {
+    "strata.v1.ListSubscriptionsResponse", SCHEMA_PLAIN, fields_list_subscriptions_response, 4, NULL, 0,
+    names_list_subscriptions_response, 7, places_list_subscriptions_response, 5, sizeof(Strata__V1__ListSubscriptionsResponse) + 16 * 2,
+};
+
 static const struct schema_message message_get_health_request = {.name = "strata.v1.GetHealthRequest", .unpacked_bytes = sizeof(Strata__V1__GetHealthRequest)};
 
 static const struct schema_field fields_health_component[] = {
@@ -1409,11 +1487,13 @@ static const struct schema_field fields_bus_stats[] = {
     {7, "failures", "failures", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
     {8, "handler_lag", "handlerLag", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
     {9, "processed_position", "processedPosition", SCHEMA_INT64, 0, -1, NULL, NULL, NULL},
+    {10, "standby", "standby", SCHEMA_INT64, SCHEMA_JSON_NUMBER, -1, NULL, NULL, NULL},
 };
-static const uint8_t places_bus_stats[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+static const uint8_t places_bus_stats[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
 static const struct schema_name names_bus_stats[] = {
     {"ended", 5, 5},
     {"groups", 6, 1},
+    {"standby", 7, 9},
     {"failures", 8, 6},
     {"handlers", 8, 2},
     {"relayLag", 8, 3},
@@ -1426,8 +1506,8 @@ static const struct schema_name names_bus_stats[] = {
     {"processed_position", 18, 8},
 };
 static const struct schema_message message_bus_stats = {
-    "strata.v1.BusStats", SCHEMA_PLAIN, fields_bus_stats, 9, NULL, 0,
-    names_bus_stats, 12, places_bus_stats, 10, sizeof(Strata__V1__BusStats) + 16 * 0,
+    "strata.v1.BusStats", SCHEMA_PLAIN, fields_bus_stats, 10, NULL, 0,
+    names_bus_stats, 13, places_bus_stats, 11, sizeof(Strata__V1__BusStats) + 16 * 0,
 };
 
 static const struct schema_field fields_cache_stats[] = {
@@ -1774,6 +1854,8 @@ const struct schema_message *const schema_messages[] = {
     &message_list_operations_response,
     &message_list_snapshots_request,
     &message_list_snapshots_response,
+    &message_list_subscriptions_request,
+    &message_list_subscriptions_response,
     &message_new_event,
     &message_operation,
     &message_operation_result_entry,
@@ -1797,6 +1879,7 @@ const struct schema_message *const schema_messages[] = {
     &message_store_stats_counters_entry,
     &message_subscribe_request,
     &message_subscribe_response,
+    &message_subscription,
     &message_user_created,
     &message_user_deleted,
     &message_user_updated,
@@ -1806,7 +1889,7 @@ const struct schema_message *const schema_messages[] = {
     &message_ws_message,
     &message_ws_request,
 };
-const size_t schema_message_count = 76;
+const size_t schema_message_count = 79;
 
 const struct schema_message *const schema_ws_request = &message_ws_request;
 const struct schema_message *const schema_ws_message = &message_ws_message;
@@ -1888,6 +1971,11 @@ const struct schema_method schema_methods[SCHEMA_METHOD_COUNT] = {
         &strata__v1__subscribe_request__descriptor,
         &strata__v1__subscribe_response__descriptor,
         false, true, (enum schema_role)2, (enum schema_rate)3, 200, false, true, NULL},
+    [METHOD_SUBSCRIPTION_SERVICE_LIST_SUBSCRIPTIONS] = {"/strata.v1.SubscriptionService/ListSubscriptions", "strata.v1.SubscriptionService", "ListSubscriptions",
+        &message_list_subscriptions_request, &message_list_subscriptions_response,
+        &strata__v1__list_subscriptions_request__descriptor,
+        &strata__v1__list_subscriptions_response__descriptor,
+        false, false, (enum schema_role)4, (enum schema_rate)1, 200, false, true, NULL},
     [METHOD_SYSTEM_SERVICE_GET_HEALTH] = {"/strata.v1.SystemService/GetHealth", "strata.v1.SystemService", "GetHealth",
         &message_get_health_request, &message_health,
         &strata__v1__get_health_request__descriptor,
@@ -2027,35 +2115,40 @@ static const struct schema_segment segments_15[] = {
     {"subscribe", NULL},
 };
 static const struct schema_segment segments_16[] = {
-    {"health", NULL},
-};
-static const struct schema_segment segments_17[] = {
     {"api", NULL},
     {"v1", NULL},
-    {"info", NULL},
+    {"subscriptions", NULL},
+};
+static const struct schema_segment segments_17[] = {
+    {"health", NULL},
 };
 static const struct schema_segment segments_18[] = {
     {"api", NULL},
     {"v1", NULL},
-    {"stats", NULL},
+    {"info", NULL},
 };
 static const struct schema_segment segments_19[] = {
     {"api", NULL},
     {"v1", NULL},
-    {"operations", NULL},
+    {"stats", NULL},
 };
 static const struct schema_segment segments_20[] = {
     {"api", NULL},
     {"v1", NULL},
     {"operations", NULL},
-    {NULL, &fields_get_operation_request[0]},
 };
 static const struct schema_segment segments_21[] = {
     {"api", NULL},
     {"v1", NULL},
     {"operations", NULL},
+    {NULL, &fields_get_operation_request[0]},
 };
 static const struct schema_segment segments_22[] = {
+    {"api", NULL},
+    {"v1", NULL},
+    {"operations", NULL},
+};
+static const struct schema_segment segments_23[] = {
     {"api", NULL},
     {"v1", NULL},
     {"operations", NULL},
@@ -2080,12 +2173,13 @@ const struct schema_route schema_routes[] = {
     {"GET", "/api/v1/snapshots/{aggregate_id}/latest", segments_13, 5, METHOD_SNAPSHOT_SERVICE_GET_LATEST_SNAPSHOT, NULL, NULL},
     {"GET", "/api/v1/snapshots", segments_14, 3, METHOD_SNAPSHOT_SERVICE_LIST_SNAPSHOTS, NULL, NULL},
     {"GET", "/api/v1/events/subscribe", segments_15, 4, METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE, NULL, NULL},
-    {"GET", "/health", segments_16, 1, METHOD_SYSTEM_SERVICE_GET_HEALTH, NULL, NULL},
-    {"GET", "/api/v1/info", segments_17, 3, METHOD_SYSTEM_SERVICE_GET_INFO, NULL, NULL},
-    {"GET", "/api/v1/stats", segments_18, 3, METHOD_SYSTEM_SERVICE_GET_STATS, NULL, NULL},
-    {"POST", "/api/v1/operations", segments_19, 3, METHOD_SYSTEM_SERVICE_START_OPERATION, "*", NULL},
-    {"GET", "/api/v1/operations/{id}", segments_20, 4, METHOD_SYSTEM_SERVICE_GET_OPERATION, NULL, NULL},
-    {"GET", "/api/v1/operations", segments_21, 3, METHOD_SYSTEM_SERVICE_LIST_OPERATIONS, NULL, NULL},
-    {"POST", "/api/v1/operations/{id}/cancel", segments_22, 5, METHOD_SYSTEM_SERVICE_CANCEL_OPERATION, "*", NULL},
+    {"GET", "/api/v1/subscriptions", segments_16, 3, METHOD_SUBSCRIPTION_SERVICE_LIST_SUBSCRIPTIONS, NULL, NULL},
+    {"GET", "/health", segments_17, 1, METHOD_SYSTEM_SERVICE_GET_HEALTH, NULL, NULL},
+    {"GET", "/api/v1/info", segments_18, 3, METHOD_SYSTEM_SERVICE_GET_INFO, NULL, NULL},
+    {"GET", "/api/v1/stats", segments_19, 3, METHOD_SYSTEM_SERVICE_GET_STATS, NULL, NULL},
+    {"POST", "/api/v1/operations", segments_20, 3, METHOD_SYSTEM_SERVICE_START_OPERATION, "*", NULL},
+    {"GET", "/api/v1/operations/{id}", segments_21, 4, METHOD_SYSTEM_SERVICE_GET_OPERATION, NULL, NULL},
+    {"GET", "/api/v1/operations", segments_22, 3, METHOD_SYSTEM_SERVICE_LIST_OPERATIONS, NULL, NULL},
+    {"POST", "/api/v1/operations/{id}/cancel", segments_23, 5, METHOD_SYSTEM_SERVICE_CANCEL_OPERATION, "*", NULL},
 };
-const size_t schema_route_count = 23;
+const size_t schema_route_count = 24;

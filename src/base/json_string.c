@@ -97,26 +97,60 @@ struct status json_unescape(struct arena *arena, const struct json_token *token,
     return status_ok();
 }
 
+static bool must_be_escaped(uint8_t c)
+{
+    return c < 0x20 || c == '"' || c == '\\';
+}
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+#define HIGH_BITS    EACH_BYTE(0x80)
+#define ZERO_BYTE(word)                                                                                      \
+    (((word)-EACH_BYTE(1)) & ~(word)) /* its high bit is set in a byte of zero, below it exactly */
+
+/* How many bytes from `at` on stand for themselves; eight at a time as long as none of them must be escaped. */
+static size_t plain_bytes(const uint8_t *text, size_t size_bytes)
+{
+    size_t at = 0;
+    for (; size_bytes - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, text + at, sizeof word);
+        const uint64_t control = (word - EACH_BYTE(0x20)) & ~word;
+        const uint64_t quote = word ^ EACH_BYTE('"');
+        const uint64_t backslash = word ^ EACH_BYTE('\\');
+        if (((control | ZERO_BYTE(quote) | ZERO_BYTE(backslash)) & HIGH_BITS) != 0)
+            break;
+    }
+    while (at < size_bytes && !must_be_escaped(text[at]))
+        at++;
+    return at;
+}
+
 void json_add_string(struct buffer *to, struct bytes content)
 {
     static const char hex[] = "0123456789abcdef";
     static const char letters[0x20] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    buffer_add_byte(to, '"');
-    size_t begin = 0;
-    for (size_t i = 0; i < content.size_bytes; i++) {
-        const uint8_t c = content.data[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        buffer_add(to, content.data + begin, i - begin);
-        begin = i + 1;
+    size_t at = plain_bytes(content.data, content.size_bytes);
+    uint8_t *room = buffer_extend(to, at + 2); /* nearly always it is all */
+    if (room == NULL)
+        return; /* the buffer tells */
+    *room = '"';
+    if (at > 0)
+        memcpy(room + 1, content.data, at);
+    room[at + 1] = '"';
+    if (at == content.size_bytes)
+        return;
+    to->size_bytes--;
+    while (at < content.size_bytes) {
+        const uint8_t c = content.data[at];
         const char letter = c < 0x20 ? letters[c] : (char)c;
         if (letter != '\0') {
             buffer_add(to, (const char[]){'\\', letter}, 2);
         } else {
             buffer_add(to, (const char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
         }
+        const size_t plain = plain_bytes(content.data + at + 1, content.size_bytes - at - 1);
+        buffer_add(to, content.data + at + 1, plain);
+        at += 1 + plain;
     }
-    if (content.size_bytes > begin)
-        buffer_add(to, content.data + begin, content.size_bytes - begin);
     buffer_add_byte(to, '"');
 }

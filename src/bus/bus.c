@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -9,6 +10,9 @@
 
 /* A sleep is never longer: a clock handed in by a test may run differently from the system's. */
 #define SLEEP_MAX_US INT64_C(60000000)
+/* Times at which cursors want to be woken count by this: ten thousand subscriptions with a checkpoint a second each would
+ * else make ten thousand passes, each over all of them. */
+#define TIMER_GRID_US INT64_C(16000)
 
 struct status bus_new(struct event_store *store, const struct clock *clock, struct log *log, struct bus **ret)
 {
@@ -26,12 +30,17 @@ struct status bus_new(struct event_store *store, const struct clock *clock, stru
     pthread_cond_init(&bus->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
 
-    struct store_head head;
-    STATUS_TRY(store->ops->head(store, &head));
-    atomic_store(&bus->head, head.position);
-    bus->head_time_us = head.timestamp_us;
-    STATUS_TRY(dispatcher_load(bus));
+    const struct status status = head_load(bus);
+    if (store->pipelined || status.reason != REASON_STORE_UNREACHABLE)
+        STATUS_TRY(status); /* else it is loaded when it can be reached */
     *ret = TAKE_PTR(bus);
+    return status_ok();
+}
+
+struct status bus_set_holder(struct bus *bus, struct bytes holder)
+{
+    STATUS_TRY(id_check("holder", holder, ID_REQUIRED));
+    (void)snprintf(bus->holder, sizeof bus->holder, "%.*s", BYTES_FORMAT(holder)); /* an id fits */
     return status_ok();
 }
 
@@ -76,6 +85,11 @@ void bus_free(struct bus *bus)
 
 /* --- waking --- */
 
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 void bus_wake(struct bus *bus)
 {
     pthread_mutex_lock(&bus->lock);
@@ -94,7 +108,9 @@ void bus_committed(struct bus *bus, const struct store_head *head)
     }
     /* Nobody listens: the checkpoint's timer alone will look, once it runs. */
     const bool interesting =
-        bus->sleeps_for_ever || atomic_load_explicit(&bus->interests, memory_order_relaxed) > 0;
+        bus->waiters != NULL ||
+        (!bus->pauses &&
+         (bus->sleeps_for_ever || atomic_load_explicit(&bus->interests, memory_order_relaxed) > 0));
     bus->woken = bus->woken || interesting;
     if (bus->sleeping && interesting)
         pthread_cond_signal(&bus->changed);
@@ -106,27 +122,36 @@ int64_t bus_head(const struct bus *bus)
     return atomic_load_explicit(&bus->head, memory_order_acquire);
 }
 
-/* Until a wake-up or `until_us` (the handed-in clock); INT64_MAX = a wake-up only. */
+static int64_t system_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Until a wake-up, `until_us` (the handed-in clock; INT64_MAX = a wake-up only), or the end of the pause. */
 static void sleep_until(struct bus *bus, int64_t until_us)
 {
-    const int64_t left_us = until_us == INT64_MAX ? SLEEP_MAX_US : until_us - clock_monotonic_us(bus->clock);
-    const int64_t sleep_us = left_us > SLEEP_MAX_US ? SLEEP_MAX_US : left_us;
+    const int64_t now_us = system_us();
+    int64_t sleep_us = until_us == INT64_MAX ? SLEEP_MAX_US : until_us - clock_monotonic_us(bus->clock);
+    sleep_us = earliest(sleep_us, SLEEP_MAX_US);
+    if (bus->pause_until_us != 0)
+        sleep_us = earliest(sleep_us, bus->pause_until_us - now_us);
     if (sleep_us <= 0)
         return;
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    const int64_t nanoseconds = at.tv_nsec + sleep_us % 1000000 * 1000;
-    at.tv_sec += sleep_us / 1000000 + nanoseconds / 1000000000;
-    at.tv_nsec = nanoseconds % 1000000000;
+    const struct timespec at = {.tv_sec = (now_us + sleep_us) / 1000000,
+                                .tv_nsec = (now_us + sleep_us) % 1000000 * 1000};
 
     pthread_mutex_lock(&bus->lock);
     bus->sleeping = true;
     bus->sleeps_for_ever = until_us == INT64_MAX;
+    bus->pauses = bus->pause_until_us != 0;
     while (!bus->woken && !bus->stopping &&
            pthread_cond_timedwait(&bus->changed, &bus->lock, &at) != ETIMEDOUT)
         ;
     bus->sleeping = false;
     bus->sleeps_for_ever = false;
+    bus->pauses = false;
     pthread_mutex_unlock(&bus->lock);
 }
 
@@ -177,7 +202,7 @@ static int64_t run_waiters(struct bus *bus, bool all)
     pthread_mutex_lock(&bus->lock);
     for (struct bus_waiter **link = &bus->waiters; *link != NULL;) {
         struct bus_waiter *waiter = *link;
-        if (all || waiter->position <= bus->pass_head || waiter->deadline_us <= now_us) {
+        if (all || waiter->position <= bus->heard_head || waiter->deadline_us <= now_us) {
             *link = waiter->next;
             waiter->next = over;
             over = waiter;
@@ -193,7 +218,7 @@ static int64_t run_waiters(struct bus *bus, bool all)
         struct bus_waiter *waiter = over;
         over = waiter->next;
         atomic_fetch_sub(&bus->interests, 1);
-        waiter->done(waiter, waiter->position <= bus->pass_head);
+        waiter->done(waiter, waiter->position <= bus->heard_head);
     }
     return next_us;
 }
@@ -207,7 +232,9 @@ static int64_t run_cursors(struct bus *bus)
     const int64_t now_us = bus->cursors == NULL ? 0 : clock_monotonic_us(bus->clock);
     for (struct cursor **link = &bus->cursors; *link != NULL;) {
         struct cursor *cursor = *link;
-        const bool poked = atomic_exchange(&cursor->poked, false);
+        /* Looked at first: an exchange takes the line from who shares it, which most passes need not do. */
+        const bool poked = atomic_load_explicit(&cursor->poked, memory_order_relaxed) &&
+                           atomic_exchange(&cursor->poked, false);
         const bool timely = cursor->wake_at_us != 0 && cursor->wake_at_us <= now_us;
         if (poked || cursor->again || timely || cursor->seen_head < bus->pass_head) {
             cursor->seen_head = bus->pass_head;
@@ -229,34 +256,53 @@ static int64_t run_cursors(struct bus *bus)
             next_us = cursor->wake_at_us;
         link = &cursor->next;
     }
-    return next_us;
+    const bool at_a_time = next_us > 0 && next_us < INT64_MAX - TIMER_GRID_US;
+    return at_a_time ? (next_us + TIMER_GRID_US - 1) / TIMER_GRID_US * TIMER_GRID_US : next_us;
 }
 
 /* --- the thread --- */
 
-static int64_t earliest(int64_t a, int64_t b)
+/* Under the lock. Lets cursors know the newest head unless there is a pause; true = it is another one. */
+static bool hears_news(struct bus *bus, int64_t now_us)
 {
-    return a < b ? a : b;
+    if (bus->pause_until_us > now_us && !bus->stopping)
+        return false;
+    bus->pause_until_us = 0;
+    const bool news = bus->pass_head != bus->heard_head;
+    bus->pass_head = bus->heard_head;
+    bus->pass_head_time_us = bus->head_time_us;
+    return news;
+}
+
+static void pause_begin(struct bus *bus, int64_t begun_us)
+{
+    const int64_t pause_us = earliest(bus->pass_messages * BUS_MESSAGE_US, BUS_PAUSE_MAX_US);
+    bus->pause_until_us = begun_us + pause_us > system_us() ? begun_us + pause_us : 0;
 }
 
 static void *bus_main(void *context)
 {
     struct bus *bus = context;
     for (;;) {
+        const int64_t polled_again_us = head_poll(bus);
+        const int64_t begun_us = system_us();
         pthread_mutex_lock(&bus->lock);
         const bool stopping = bus->stopping;
         const bool ending_waits = bus->ending_waits;
         bus->ending_waits = false;
         bus->woken = false;
-        bus->pass_head = atomic_load(&bus->head);
-        bus->pass_head_time_us = bus->head_time_us;
+        bus->heard_head = atomic_load(&bus->head);
+        const bool news = hears_news(bus, begun_us);
         pthread_mutex_unlock(&bus->lock);
         if (stopping)
             break;
         adopt_newcomers(bus);
-        int64_t next_us = run_waiters(bus, ending_waits);
+        bus->pass_messages = 0;
+        int64_t next_us = earliest(polled_again_us, run_waiters(bus, ending_waits));
         next_us = earliest(next_us, run_cursors(bus));
         next_us = earliest(next_us, dispatcher_run(bus));
+        if (news)
+            pause_begin(bus, begun_us);
         if (next_us > 0)
             sleep_until(bus, next_us);
     }

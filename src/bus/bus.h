@@ -32,9 +32,13 @@ struct log;
 /* How soon it is looked for again meanwhile. */
 #define BUS_MISSING_RETRY_US INT64_C(20000)
 
-/* Reads the head and the dispatcher's checkpoint from the store. */
+/* Reads the head and the dispatcher's checkpoint from the store; later, from one that several processes share and that
+ * cannot be reached. */
 STATUS_MUST_CHECK struct status bus_new(struct event_store *store, const struct clock *clock, struct log *log,
                                         struct bus **ret);
+/* Under which name it takes leases, for subscribers of scope CLUSTER; copied. New with each start of a program, for under
+ * the old name it would renew what its former self had. Before the first such subscriber. INVALID_ID. */
+STATUS_MUST_CHECK struct status bus_set_holder(struct bus *bus, struct bytes holder);
 /* Starts the thread. */
 STATUS_MUST_CHECK struct status bus_start(struct bus *bus);
 /* Ends every wait as not reached, saves the checkpoint, ends the thread. Cursors must be closed by then: poke
@@ -94,6 +98,8 @@ STATUS_MUST_CHECK struct status cursor_new(struct bus *bus, const struct cursor_
 void cursor_start(struct cursor *cursor);
 /* Any thread, until the turn that answers CURSOR_CLOSED: the cursor gets a turn soon. */
 void cursor_poke(struct cursor *cursor);
+/* Any thread, as long: its copy of the query. */
+const struct event_query *cursor_query(const struct cursor *cursor);
 
 /* --- the rest only from within a turn --- */
 
@@ -121,10 +127,11 @@ STATUS_MUST_CHECK struct status cursor_next(struct cursor *cursor, cursor_sink s
 struct bus_stats {
     int64_t subscribers; /* open cursors, without those of the handlers */
     int64_t handlers;  /* subscribers in the process that have not ended, and the keeper of the checkpoint */
+    int64_t standby;   /* of the handlers: those that wait for a lease that another holder has */
     int64_t ended;     /* subscribers in the process that bus_cleanup would forget */
     int64_t delivered; /* events taken by cursors and handled by subscribers since the start */
     int64_t failures;  /* of the subscribers in the process that are listed */
-    int64_t lag_max;   /* of the one of them that is furthest behind the head, in positions */
+    int64_t lag_max;   /* of the one of them, standby left out, that is furthest behind the head, in positions */
     int64_t checkpoint;
 };
 void bus_stats(struct bus *bus, struct bus_stats *ret);

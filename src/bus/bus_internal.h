@@ -6,12 +6,20 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/text.h"
 #include "bus/bus.h"
 #include "bus/ring_internal.h"
 #include "bus/subscriber_internal.h"
 
 #define BUS_CHECKPOINT_INTERVAL_US INT64_C(1000000)
 #define JOURNAL_ENTRIES_MAX        512U
+/*
+ * What a message to a subscriber may take of the machine. A pass that made many is followed by as much time in which no
+ * cursor hears of newer events, so that those of several commits go out as one message: at most 100,000 messages a second,
+ * however many subscribers there are. One subscriber waits 10 µs, a hundred 1 ms.
+ */
+#define BUS_MESSAGE_US   INT64_C(10)
+#define BUS_PAUSE_MAX_US INT64_C(20000)
 
 struct journal_entry {
     int64_t position;
@@ -57,11 +65,12 @@ struct bus {
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic; only the bus's thread waits */
-    bool sleeping;          /* guarded by lock, as the next seven */
+    bool sleeping;          /* guarded by lock, as the next eight */
     bool woken;
     bool stopping;
     bool ending_waits;
     bool sleeps_for_ever; /* no timer: even an uninteresting commit must start one */
+    bool pauses; /* commits are not heard of before a pause is over, unless somebody waits for them */
     int64_t head_time_us; /* of the event at `head` */
     struct cursor *newcomers;
     struct bus_waiter *waiters;
@@ -71,17 +80,30 @@ struct bus {
     atomic_int_fast64_t delivered;
     atomic_int_fast64_t interests; /* cursors and waiters: who wants to be woken by a commit */
 
-    struct cursor *cursors; /* the bus's thread, as the next two */
+    bool loaded; /* head and checkpoint were read; bus_new, then the bus's thread, as the next four */
+    int64_t poll_at_us;
+    struct cursor *cursors;
     struct ring ring;
-    int64_t pass_head; /* the head that this pass works on */
+    int64_t heard_head; /* the head when this pass began */
+    int64_t pass_head;  /* the one that cursors know: that, or an earlier one during a pause */
     int64_t pass_head_time_us;
+    int64_t pass_messages;  /* cursors that took events in this pass */
+    int64_t pause_until_us; /* by the system's clock, whatever clock was handed in; 0 = none */
 
+    char holder[ID_MAX_BYTES + 1]; /* of leases; "" = none was named */
     struct dispatcher dispatcher;
     struct subscriber_list subscribers;
 };
 
 /* cursor.c */
 void cursor_free(struct cursor *cursor);
+void cursor_move(struct cursor *cursor, int64_t after_position); /* within a turn */
+
+/* head_poll.c */
+/* Reads the head and the dispatcher's checkpoint. */
+STATUS_MUST_CHECK struct status head_load(struct bus *bus);
+/* Asks for the head of a store that other processes append to, when it is time; returns the monotonic time of the next. */
+int64_t head_poll(struct bus *bus);
 
 /* dispatcher.c */
 STATUS_MUST_CHECK struct status dispatcher_load(struct bus *bus);

@@ -95,6 +95,11 @@ void cursor_poke(struct cursor *cursor)
         bus_wake(cursor->bus);
 }
 
+const struct event_query *cursor_query(const struct cursor *cursor)
+{
+    return &cursor->query;
+}
+
 void cursor_wake_at(struct cursor *cursor, int64_t monotonic_us)
 {
     cursor->wake_at_us = monotonic_us;
@@ -103,6 +108,13 @@ void cursor_wake_at(struct cursor *cursor, int64_t monotonic_us)
 int64_t cursor_position(const struct cursor *cursor)
 {
     return cursor->position;
+}
+
+void cursor_move(struct cursor *cursor, int64_t after_position)
+{
+    cursor->position = after_position;
+    cursor->time_us = 0;
+    cursor->missing = false;
 }
 
 int64_t cursor_head(const struct cursor *cursor)
@@ -250,7 +262,9 @@ struct status cursor_next(struct cursor *cursor, cursor_sink sink, void *context
         STATUS_TRY(next_from_ring(&pass));
     else
         STATUS_TRY(next_from_store(&pass));
-    if (!cursor->in_process)
+    if (!cursor->in_process) {
         atomic_fetch_add_explicit(&bus->delivered, pass.taken, memory_order_relaxed);
+        bus->pass_messages += pass.taken > 0;
+    }
     return judge_missing(cursor, pass.missing);
 }

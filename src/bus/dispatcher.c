@@ -113,7 +113,7 @@ void dispatcher_save(struct bus *bus)
     struct dispatcher *dispatcher = &bus->dispatcher;
     const int64_t position = dispatcher->reached;
     dispatcher->saved_at_us = clock_monotonic_us(bus->clock);
-    if (position <= atomic_load(&dispatcher->checkpoint))
+    if (!bus->loaded || position <= atomic_load(&dispatcher->checkpoint))
         return;
     journal_add(bus, position);
 
@@ -141,6 +141,8 @@ int64_t dispatcher_run(struct bus *bus)
 {
     struct dispatcher *dispatcher = &bus->dispatcher;
     const int64_t now_us = clock_monotonic_us(bus->clock);
+    if (!bus->loaded)
+        return INT64_MAX; /* what is stored is not known yet and must not be written over */
     const int64_t reached = subscribers_durable_position(bus, bus->pass_head);
     if (reached > dispatcher->reached)
         dispatcher->reached = reached;

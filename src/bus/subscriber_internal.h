@@ -6,7 +6,7 @@
  *                   ├─────► ABANDONED ────┼──► REMOVED ──► freed
  *                   └─────────────────────┘
  *
- * Only a LIVE one gets turns. Whoever ends it from another thread waits until a turn that is under way is over, holds it
+ * Only a LIVE one gets turns; one of scope CLUSTER does nothing in them but ask for its lease while it has none. Whoever ends it from another thread waits until a turn that is under way is over, holds it
  * (`holds`) while its checkpoint is saved, and then pokes the cursor, whose next turn closes it. One that ends in its own
  * turn, by its answer or by its handler's call, is saved and closed at the end of that turn.
  */
@@ -46,6 +46,7 @@ struct held_event {
 };
 
 struct progress {
+    int64_t epoch; /* of the lease that it has; 0 = none, or none is needed */
     int64_t position;
     int64_t checkpoint;
     int64_t delivered;
@@ -54,15 +55,24 @@ struct progress {
     struct status failure; /* OK, or why it does not move */
 };
 
+/* Of a lease, on the monotonic clock. */
+struct lease_times {
+    int64_t ask_at_us; /* to take it, or to renew it */
+    int64_t valid_until_us;
+    bool failing; /* the failure that is shown is of asking for it */
+};
+
 struct subscriber {
     struct bus *bus; /* from here on constant */
     struct arena *arena;
     int64_t id;
     uint64_t owner;
     const char *name; /* "" = not durable */
+    enum bus_scope scope;
     struct filter filter;
     bus_handler handler;
     void *context;
+    int64_t began_at_us; /* by the clock of days */
 
     struct subscriber *next; /* guarded by the list's lock, as the next four */
     enum subscriber_stage stage;
@@ -80,6 +90,7 @@ struct subscriber {
     int64_t retry_wait_us; /* 0 = nothing has failed */
     int64_t saved_at_us;
     struct status save_failure;
+    struct lease_times lease; /* monotonic; scope CLUSTER */
 };
 
 struct subscriber_list {
@@ -110,7 +121,30 @@ void subscriber_drop(struct subscriber *subscriber);
 
 /* subscriber_turn.c */
 enum cursor_turn subscriber_turn(void *context, struct cursor *cursor);
-STATUS_MUST_CHECK struct status subscriber_save(const struct subscriber *subscriber, int64_t position);
+STATUS_MUST_CHECK struct status subscriber_save(const struct subscriber *subscriber, int64_t position,
+                                                int64_t epoch);
+void subscriber_forget_held(struct subscriber *subscriber); /* the events that it was to handle */
+/* Stays where it is, and is tried again later. */
+void subscriber_fail(struct subscriber *subscriber, struct status failure);
+
+/* subscriber_lease.c: everything but subscriber_lease_release on the bus's thread, within a turn. */
+static inline bool is_clustered(const struct subscriber *subscriber)
+{
+    return subscriber->scope == BUS_SCOPE_CLUSTER;
+}
+/* As it is shown; under the list's lock. */
+static inline bool subscriber_stands_by(const struct subscriber *subscriber)
+{
+    return is_clustered(subscriber) && subscriber->stage == SUBSCRIBER_LIVE && subscriber->shown.epoch == 0;
+}
+/* Takes or renews the lease when it is time to; moves the cursor to the checkpoint when it was taken. False: the handler
+ * must not be called now. The cursor is woken for the next time. */
+bool subscriber_lease_keep(struct subscriber *subscriber, struct cursor *cursor);
+/* Within a turn that subscriber_lease_keep was true in: is it still so? */
+bool subscriber_lease_is_valid(const struct subscriber *subscriber);
+void subscriber_lease_lose(struct subscriber *subscriber, const struct status *why);
+/* Gives back what `epoch` stands for; 0 = nothing. Any thread that keeps the subscriber. */
+void subscriber_lease_release(const struct subscriber *subscriber, int64_t epoch);
 
 /* subscriber_filter.c */
 STATUS_MUST_CHECK struct status filter_copy(struct arena *arena, const struct bus_subscribe_options *options,

@@ -6,32 +6,37 @@
 
 /* --- saving --- */
 
-struct status subscriber_save(const struct subscriber *subscriber, int64_t position)
+struct status subscriber_save(const struct subscriber *subscriber, int64_t position, int64_t epoch)
 {
     char name[sizeof BUS_CHECKPOINT_PREFIX + BUS_NAME_MAX_BYTES];
     const int size = snprintf(name, sizeof name, "%s%s", BUS_CHECKPOINT_PREFIX, subscriber->name);
     struct event_store *store = subscriber->bus->store;
-    return store->ops->checkpoint_put(store, bytes_of(name, (size_t)size), position, 0);
+    return store->ops->checkpoint_put(store, bytes_of(name, (size_t)size), position, epoch);
 }
 
 static bool is_unsaved(const struct subscriber *subscriber)
 {
-    return subscriber->name[0] != '\0' && subscriber->progress.position > subscriber->progress.checkpoint;
+    const struct progress *progress = &subscriber->progress;
+    const bool standby = is_clustered(subscriber) && progress->epoch == 0;
+    return subscriber->name[0] != '\0' && !standby && progress->position > progress->checkpoint;
 }
 
 static void save(struct subscriber *subscriber)
 {
     struct progress *progress = &subscriber->progress;
     subscriber->saved_at_us = clock_monotonic_us(subscriber->bus->clock);
-    subscriber->save_failure = subscriber_save(subscriber, progress->position);
+    subscriber->save_failure = subscriber_save(subscriber, progress->position, progress->epoch);
     if (status_is_ok(&subscriber->save_failure))
         progress->checkpoint = progress->position;
+    if (is_clustered(subscriber) && subscriber->save_failure.code == STATUS_FAILED_PRECONDITION) {
+        subscriber_lease_lose(subscriber, &subscriber->save_failure);
+        subscriber->save_failure = status_ok(); /* it is another's from here on */
+    }
 }
 
 /* --- failing --- */
 
-/* Stays where it is, and is tried again later. */
-static void fail(struct subscriber *subscriber, struct status failure)
+void subscriber_fail(struct subscriber *subscriber, struct status failure)
 {
     if (subscriber->retry_wait_us == 0)
         log_warn(subscriber->bus->log, "a subscriber does not move, retrying",
@@ -77,6 +82,13 @@ static bool holds_none(const struct subscriber *subscriber)
     return subscriber->held_next == subscriber->held_count;
 }
 
+void subscriber_forget_held(struct subscriber *subscriber)
+{
+    subscriber->held_count = 0;
+    subscriber->held_next = 0;
+    subscriber->progress.attempt = 0;
+}
+
 static void fetch(struct subscriber *subscriber, struct cursor *cursor)
 {
     subscriber->held_count = 0;
@@ -88,7 +100,7 @@ static void fetch(struct subscriber *subscriber, struct cursor *cursor)
     if (status_is_ok(&status) && subscriber->held_count == 0)
         status = buffer_status(&subscriber->texts);
     if (!status_is_ok(&status))
-        fail(subscriber, status);
+        subscriber_fail(subscriber, status);
     else if (holds_none(subscriber))
         succeed(subscriber);
 }
@@ -115,13 +127,14 @@ static bool deliver_one(struct subscriber *subscriber)
     struct event_fields event;
     const struct status readable = record_decode(record, &event);
     if (!status_is_ok(&readable)) {
-        fail(subscriber, readable);
+        subscriber_fail(subscriber, readable);
         return false;
     }
-    const struct bus_delivery delivery = {subscriber->id, held->position, ++progress->attempt, &event};
+    const struct bus_delivery delivery = {subscriber->id, held->position, ++progress->attempt,
+                                          progress->epoch, &event};
     const enum bus_answer answer = subscriber->handler(subscriber->context, &delivery);
     if (answer == BUS_FAILED) {
-        fail(subscriber,
+        subscriber_fail(subscriber,
              status_error(STATUS_UNAVAILABLE,
                           "the handler of subscriber %lld \"%s\" failed at position %lld in attempt "
                           "%d; it is asked again",
@@ -140,13 +153,21 @@ static bool deliver_one(struct subscriber *subscriber)
     return true;
 }
 
+/* Nothing has ended it, and its lease, if it needs one, is its own. */
+static bool may_go_on(const struct subscriber *subscriber)
+{
+    return atomic_load(&subscriber->wanted) && (!is_clustered(subscriber) || subscriber_lease_is_valid(subscriber));
+}
+
 static void run(struct subscriber *subscriber, struct cursor *cursor)
 {
+    if (is_clustered(subscriber) && !subscriber_lease_keep(subscriber, cursor))
+        return;
     if (subscriber->retry_wait_us > 0 && clock_monotonic_us(subscriber->bus->clock) < subscriber->retry_at_us)
         return;
     if (holds_none(subscriber))
         fetch(subscriber, cursor);
-    while (!holds_none(subscriber) && atomic_load(&subscriber->wanted) && deliver_one(subscriber))
+    while (!holds_none(subscriber) && may_go_on(subscriber) && deliver_one(subscriber))
         ;
     if (holds_none(subscriber) && atomic_load(&subscriber->wanted))
         subscriber->progress.position = cursor_position(cursor); /* over what did not match, too */
@@ -163,6 +184,11 @@ static void wake_by(struct cursor *cursor, int64_t at_us)
 /* When there is more to do. */
 static enum cursor_turn plan(const struct subscriber *subscriber, struct cursor *cursor)
 {
+    if (is_clustered(subscriber)) {
+        wake_by(cursor, subscriber->lease.ask_at_us);
+        if (subscriber->progress.epoch == 0)
+            return CURSOR_WAIT;
+    }
     if (is_unsaved(subscriber))
         wake_by(cursor, subscriber->saved_at_us + BUS_CHECKPOINT_INTERVAL_US);
     if (subscriber->retry_wait_us > 0) {
@@ -188,8 +214,13 @@ static enum cursor_turn turn_end(struct subscriber *subscriber, struct cursor *c
     const bool due =
         clock_monotonic_us(subscriber->bus->clock) - subscriber->saved_at_us >= BUS_CHECKPOINT_INTERVAL_US;
     /* Who ends it from outside waits for this turn, and saves again only if this fails. */
-    if (is_unsaved(subscriber) && (due || !atomic_load(&subscriber->wanted)))
+    const bool wanted = atomic_load(&subscriber->wanted);
+    if (is_unsaved(subscriber) && (due || !wanted))
         save(subscriber);
+    if (!wanted) {
+        subscriber_lease_release(subscriber, subscriber->progress.epoch);
+        subscriber->progress.epoch = 0;
+    }
     enum cursor_turn turn = plan(subscriber, cursor);
     pthread_mutex_lock(&list->lock);
     subscriber->shown = subscriber->progress;

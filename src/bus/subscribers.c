@@ -126,6 +126,10 @@ static struct status check_options(const struct bus *bus, const struct bus_subsc
 {
     const struct bytes name = bytes_of_text(options->name);
     assert(options->handler != NULL);
+    assert(options->scope == BUS_SCOPE_PROCESS || name.size_bytes > 0); /* what would the lease be of? */
+    if (options->scope == BUS_SCOPE_CLUSTER && bus->holder[0] == '\0')
+        return status_error(STATUS_FAILED_PRECONDITION,
+                            "the bus has no name to hold leases under; call bus_set_holder first");
     STATUS_TRY(id_check("name", name, ID_OPTIONAL));
     if (name.size_bytes > BUS_NAME_MAX_BYTES)
         return status_reason(REASON_INVALID_ID, "name has %zu bytes; give at most %u", name.size_bytes,
@@ -152,9 +156,11 @@ static struct status make(struct bus *bus, const struct bus_subscribe_options *o
         .bus = bus,
         .arena = arena,
         .owner = options->owner,
+        .scope = options->scope,
         .name = arena_text(arena, bytes_of_text(options->name)),
         .handler = options->handler,
         .context = options->context,
+        .began_at_us = clock_now_us(bus->clock),
         .texts = buffer_make(0),
         .saved_at_us = clock_monotonic_us(bus->clock),
         .progress = {.failure = status_ok()},
@@ -251,7 +257,11 @@ static struct status find_start(const struct subscriber *subscriber, int64_t aft
         bus->store->ops->checkpoint_get(bus->store, bytes_of(name, (size_t)size), &checkpoint);
     if (status_is_ok(&status))
         *ret = checkpoint.position;
-    return status.code == STATUS_NOT_FOUND ? status_ok() : status;
+    if (status.code != STATUS_NOT_FOUND)
+        return status;
+    /* "Now" is remembered, else a crash before the first save would pass events over. A lease does it by itself. */
+    const bool remember = after_position == BUS_FROM_NOW && !is_clustered(subscriber);
+    return remember ? subscriber_save(subscriber, *ret, 0) : status_ok();
 }
 
 static struct status make_cursor(struct subscriber *subscriber, int64_t after_position, struct cursor **ret)
@@ -316,16 +326,23 @@ struct status bus_subscribe(struct bus *bus, const struct bus_subscribe_options 
 
 /* --- ending --- */
 
-/* Under the lock, which it gives up to save. Nothing but `holds` keeps the subscriber meanwhile. */
+/* Under the lock, which it gives up to save and to release the lease. Nothing but `holds` keeps the subscriber meanwhile. */
 static struct status save_held(struct subscriber_list *list, struct subscriber *subscriber)
 {
     const int64_t position = subscriber->shown.position;
-    if (!is_durable(subscriber) || position <= subscriber->shown.checkpoint)
+    const int64_t epoch = subscriber->shown.epoch;
+    const bool standby = is_clustered(subscriber) && epoch == 0;
+    const bool unsaved = is_durable(subscriber) && !standby && position > subscriber->shown.checkpoint;
+    if (!unsaved && epoch == 0)
         return status_ok();
+    subscriber->shown.epoch = 0;
     pthread_mutex_unlock(&list->lock);
-    const struct status status = subscriber_save(subscriber, position);
+    struct status status = status_ok();
+    if (unsaved)
+        status = subscriber_save(subscriber, position, epoch);
+    subscriber_lease_release(subscriber, epoch);
     pthread_mutex_lock(&list->lock);
-    if (status_is_ok(&status))
+    if (unsaved && status_is_ok(&status))
         subscriber->shown.checkpoint = position;
     return status;
 }
@@ -455,8 +472,9 @@ void subscribers_count(struct bus *bus, struct bus_stats *stats)
     for (const struct subscriber *at = list->first; at != NULL; at = at->next) {
         stats->failures += at->shown.failures;
         stats->handlers += at->stage == SUBSCRIBER_LIVE;
+        stats->standby += subscriber_stands_by(at);
         stats->ended += at->stage == SUBSCRIBER_DONE || at->stage == SUBSCRIBER_ABANDONED;
-        if (at->stage == SUBSCRIBER_LIVE && lag_of(at) > stats->lag_max)
+        if (at->stage == SUBSCRIBER_LIVE && !subscriber_stands_by(at) && lag_of(at) > stats->lag_max)
             stats->lag_max = lag_of(at);
     }
     pthread_mutex_unlock(&list->lock);

@@ -11,8 +11,14 @@
  * A subscriber with a name is durable: how far it has come is kept in the event store under "handler/<name>", and who
  * subscribes under that name later goes on there. Across a crash it gets again what came after the last save, at most
  * a second old: at least once. Such a checkpoint outlives its subscriber; event_store_ops.checkpoint_remove ends it.
- * `processed` (bus_checkpoint) waits for every durable subscriber there is, so let them subscribe before bus_start. Scope
- * is this process: two processes over one store that subscribe under the same name both get every event.
+ * `processed` (bus_checkpoint) waits for every durable subscriber there is, so let them subscribe before bus_start.
+ *
+ * Of scope PROCESS, two processes over one store that subscribe under the same name both get every event. Of scope
+ * CLUSTER, one of them does: the one that has the lease "handler/<name>" of the event store, for BUS_LEASE_TTL_MS at a
+ * time, renewed each BUS_LEASE_RENEW_US. The others stand by, and ask for it each BUS_LEASE_POLL_US; who gets it goes on
+ * at the checkpoint. Its checkpoints carry the epoch of the lease, so that a holder who was held up and lost it can
+ * neither move the checkpoint nor go on: what he handled since the last save is handled again by his successor. A handler
+ * that writes elsewhere should let the epoch of the delivery guard it there too, since he cannot be stopped within a call.
  *
  * A handler that answers BUS_FAILED is asked again about the same event, after BUS_RETRY_FIRST_US, then twice as long
  * each time up to BUS_RETRY_MAX_US; no event is passed over, and other subscribers do not wait for it.
@@ -36,6 +42,10 @@ struct arena;
 #define BUS_NAME_MAX_BYTES    240U
 #define BUS_PATTERNS_MAX      256U /* of one subscriber, in each list */
 #define BUS_FROM_NOW          (-1)
+#define BUS_LEASE_TTL_MS      INT64_C(10000)
+#define BUS_LEASE_RENEW_US    INT64_C(3000000)
+#define BUS_LEASE_POLL_US     INT64_C(1000000)
+#define BUS_LEASE_MARGIN_US   INT64_C(1000000) /* so much before its end a lease counts as lost */
 #define BUS_RETRY_FIRST_US    INT64_C(100000)
 #define BUS_RETRY_MAX_US      INT64_C(10000000)
 #define BUS_CHECKPOINT_PREFIX "handler/"
@@ -45,6 +55,7 @@ struct bus_delivery {
     int64_t subscriber; /* its id */
     int64_t position;
     int32_t attempt; /* 1, 2, 3 …: more than 1 after BUS_FAILED */
+    int64_t epoch;   /* of the lease it is made under; 0 = scope PROCESS */
     const struct event_fields *event;
 };
 
@@ -55,8 +66,14 @@ enum bus_answer {
 };
 typedef enum bus_answer (*bus_handler)(void *context, const struct bus_delivery *delivery);
 
+enum bus_scope {
+    BUS_SCOPE_PROCESS,
+    BUS_SCOPE_CLUSTER, /* needs a name, and bus_set_holder; a name keeps its scope as long as its checkpoint is there */
+};
+
 struct bus_subscribe_options {
     const char *name; /* NULL or "" = not durable; one subscriber a name */
+    enum bus_scope scope;
     /* Whom bus_abandon ends together; 0 = nobody's. */
     uint64_t owner;
     /* Names, or beginnings followed by '*'. None = every type, the system's included; a pattern fits system types ('$…')
@@ -77,7 +94,7 @@ struct bus_subscribe_options {
  *   ALREADY_EXISTS       another subscriber has the name
  *   RESOURCE_EXHAUSTED   BUS_SUBSCRIBERS_MAX or BUS_DURABLE_MAX is reached, or memory
  *   UNAVAILABLE          thousands have just ended, and the bus's thread is not done with them
- *   FAILED_PRECONDITION  the bus was stopped
+ *   FAILED_PRECONDITION  the bus was stopped, or has no holder's name for scope CLUSTER
  *   or the store's failure to read the checkpoint
  */
 STATUS_MUST_CHECK struct status bus_subscribe(struct bus *bus, const struct bus_subscribe_options *options,
@@ -102,6 +119,7 @@ size_t bus_cleanup(struct bus *bus);
 #define BUS_SUBSCRIBER_STATE_TABLE(X)                                                                        \
     X(ACTIVE, "active")                                                                                      \
     X(FAILING, "failing")     /* its handler or its read has failed, and is tried again */                   \
+    X(STANDBY, "standby")     /* another holder has its lease */                                             \
     X(DONE, "done")           /* its handler answered BUS_DONE */                                            \
     X(ABANDONED, "abandoned") /* by its owner */
 
@@ -119,10 +137,13 @@ struct bus_subscriber {
     const char *name; /* "" = not durable */
     uint64_t owner;
     enum bus_subscriber_state state;
+    enum bus_scope scope;
+    int64_t epoch;           /* of the lease that it has; 0 = none */
     struct bytes_list types; /* as asked for; none = every type */
     struct bytes_list aggregate_types;
     struct bytes_list aggregate_ids;
-    int64_t position;      /* everything up to here was handled or not asked for */
+    int64_t began_at_us;   /* by the clock of days */
+    int64_t position;      /* everything up to here was handled or not asked for; on standby: its checkpoint */
     int64_t lag;           /* positions between there and the head */
     int64_t checkpoint;    /* durable: as saved */
     int64_t delivered;     /* events handled */

@@ -54,7 +54,9 @@ static enum bus_subscriber_state state_of(const struct subscriber *subscriber)
     case SUBSCRIBER_ABANDONED:
         return BUS_SUBSCRIBER_ABANDONED;
     default:
-        return status_is_ok(&subscriber->shown.failure) ? BUS_SUBSCRIBER_ACTIVE : BUS_SUBSCRIBER_FAILING;
+        if (!status_is_ok(&subscriber->shown.failure))
+            return BUS_SUBSCRIBER_FAILING;
+        return subscriber_stands_by(subscriber) ? BUS_SUBSCRIBER_STANDBY : BUS_SUBSCRIBER_ACTIVE;
     }
 }
 
@@ -67,6 +69,9 @@ static bool copy_subscriber(struct arena *arena, const struct subscriber *from, 
         .name = arena_text(arena, bytes_of_text(from->name)),
         .owner = from->owner,
         .state = state_of(from),
+        .scope = from->scope,
+        .epoch = from->shown.epoch,
+        .began_at_us = from->began_at_us,
         .position = position,
         .lag = head > position ? head - position : 0,
         .checkpoint = from->name[0] == '\0' ? 0 : from->shown.checkpoint,

@@ -86,6 +86,10 @@ const char *config_key_path(enum config_key key);
 enum config_type config_key_type(enum config_key key);
 const char *config_key_help(enum config_key key);
 
+/* The engines that were chosen, or follow from the sections that are there (DESIGN §5). */
+const char *config_event_store(const struct config *config);
+const char *config_snapshot_store(const struct config *config);
+
 /* How callers may be trusted (DESIGN §7). */
 enum config_security { CONFIG_SECURITY_DEVELOPMENT, CONFIG_SECURITY_ENFORCED };
 enum config_security config_security(const struct config *config);

@@ -86,40 +86,72 @@ static bool any_set(const struct config *config, const char *section)
     return false;
 }
 
-static struct status check_store(const struct config *config, enum config_key key,
-                                 const char *fallback_engine)
+const char *config_event_store(const struct config *config)
 {
-    const char *engine = config_text(config, key);
-    if (engine[0] == '\0')
-        engine = fallback_engine;
-    if (strcmp(engine, "embedded") == 0 || strcmp(engine, "memory") == 0)
-        return status_ok();
+    const char *chosen = config_text(config, CONFIG_EVENT_STORE);
+    if (chosen[0] != '\0')
+        return chosen;
+    if (any_set(config, "database.mysql."))
+        return "mysql";
+    return any_set(config, "database.mongodb.") ? "mongodb" : "embedded";
+}
+
+const char *config_snapshot_store(const struct config *config)
+{
+    const char *chosen = config_text(config, CONFIG_SNAPSHOT_STORE);
+    if (chosen[0] != '\0')
+        return chosen;
+    if (any_set(config, "database.mongodb."))
+        return "mongodb";
+    return any_set(config, "database.mysql.") ? "mysql" : "embedded";
+}
+
+static struct status check_engine(const char *key, const char *engine)
+{
+    static const char *const built[] = {"embedded", "memory", "mysql"};
+    for (size_t i = 0; i < sizeof built / sizeof *built; i++)
+        if (strcmp(engine, built[i]) == 0)
+            return status_ok();
     char what[64] = {0};
-    strncat(what, config_key_path(key), sizeof what - strlen(what) - 1);
+    strncat(what, key, sizeof what - strlen(what) - 1);
     strncat(what, ": ", sizeof what - strlen(what) - 1);
     strncat(what, engine, sizeof what - strlen(what) - 1);
     return not_built(what, "start with `strata serve --embedded` or take the section out");
 }
 
+/* Snapshots live in the events' files or beside them in the same database. */
+static struct status check_pair(const char *events, const char *snapshots)
+{
+    if (strcmp(snapshots, "memory") == 0 || strcmp(snapshots, events) == 0)
+        return status_ok();
+    if (strcmp(snapshots, "mysql") == 0 || strcmp(events, "memory") == 0)
+        return status_ok();
+    return status_error(
+        STATUS_INVALID_ARGUMENT,
+        "database.snapshot_store is \"embedded\" and the events are in \"%s\"; choose \"%s\" or "
+        "\"memory\" for the snapshots",
+        events, events);
+}
+
+static struct status check_engines(const struct config *config)
+{
+    const char *events = config_event_store(config);
+    const char *snapshots = config_snapshot_store(config);
+    STATUS_TRY(check_engine("database.event_store", events));
+    STATUS_TRY(check_engine("database.snapshot_store", snapshots));
+    STATUS_TRY(check_pair(events, snapshots));
+    const bool caching =
+        config_bool(config, CONFIG_CACHING_ENABLED) && config_bool(config, CONFIG_CACHE_ENABLED);
+    if (caching && strcmp(config_text(config, CONFIG_CACHE_TYPE), "redis") == 0)
+        return not_built("cache.type: redis",
+                         "set cache.type: memory, or start with `strata serve --embedded`");
+    return status_ok();
+}
+
 struct status config_check_built(const struct config *config, bool embedded)
 {
-    if (!embedded) {
-        const bool mysql = any_set(config, "database.mysql.");
-        const bool mongodb = any_set(config, "database.mongodb.");
-        STATUS_TRY(check_store(config, CONFIG_EVENT_STORE,
-                               mysql     ? "mysql"
-                               : mongodb ? "mongodb"
-                                         : "embedded"));
-        STATUS_TRY(check_store(config, CONFIG_SNAPSHOT_STORE,
-                               mongodb ? "mongodb"
-                               : mysql ? "mysql"
-                                       : "embedded"));
-        const bool caching =
-            config_bool(config, CONFIG_CACHING_ENABLED) && config_bool(config, CONFIG_CACHE_ENABLED);
-        if (caching && strcmp(config_text(config, CONFIG_CACHE_TYPE), "redis") == 0)
-            return not_built("cache.type: redis",
-                             "set cache.type: memory, or start with `strata serve --embedded`");
-    }
+    if (!embedded)
+        STATUS_TRY(check_engines(config));
     if (config_security(config) == CONFIG_SECURITY_ENFORCED)
         return not_built("security.enabled with a strong secret (enforced mode)",
                          "set security.enabled: false, which serves loopback only in development mode");

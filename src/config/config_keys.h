@@ -39,7 +39,15 @@
     X(MYSQL_PORT, "database.mysql.port", INT, "3306", 1, 65535, "", "")                                                 \
     X(MYSQL_USERNAME, "database.mysql.username", TEXT, "", 0, 0, "", "")                                                \
     X(MYSQL_PASSWORD, "database.mysql.password", TEXT, "", 0, 0, "secret", "")                                          \
+    X(MYSQL_PASSWORD_FILE, "database.mysql.password_file", TEXT, "", 0, 0, "", "file that holds the password")          \
     X(MYSQL_DATABASE, "database.mysql.database", TEXT, "strata", 0, 0, "", "")                                          \
+    X(MYSQL_STORE_ID, "database.mysql.store_id", TEXT, "main", 0, 0, "", "name of the store inside the database")       \
+    X(MYSQL_TLS, "database.mysql.tls", CHOICE, "off", 0, 0, "off required verified", "verified: and the certificate is the host's") \
+    X(MYSQL_TLS_CA_FILE, "database.mysql.tls_ca_file", TEXT, "", 0, 0, "", "certificates that may sign the server's; none = the system's") \
+    X(MYSQL_POOL_SIZE, "database.mysql.pool_size", INT, "8", 1, 64, "connections", "of readers; one more appends")     \
+    X(MYSQL_CONNECT_TIMEOUT, "database.mysql.connect_timeout", DURATION, "5s", 1, 0, "", "")                            \
+    X(MYSQL_IO_TIMEOUT, "database.mysql.io_timeout", DURATION, "30s", 1, 0, "", "of one statement")                     \
+    X(MYSQL_ALLOW_WEAK_DURABILITY, "database.mysql.allow_weak_durability", BOOL, "false", 0, 0, "", "start although the server may lose what it acknowledged") \
     X(MONGODB_URI, "database.mongodb.uri", TEXT, "mongodb://localhost:27017", 0, 0, "secret", "with user and password where the server wants them") \
     X(MONGODB_DATABASE, "database.mongodb.database", TEXT, "strata", 0, 0, "", "")                                      \
     X(REDIS_HOST, "database.redis.host", TEXT, "localhost", 0, 0, "", "")                                               \
@@ -58,6 +66,7 @@
     X(WEBSOCKET_PORT, "websocket.port", INT, "8080", 0, 65535, "", "equal to server.http_port: one listener; 0 = any free port") \
     X(WEBSOCKET_READ_BUFFER_SIZE, "websocket.read_buffer_size", INT, "4096", 1024, 1048576, "bytes", "largest message read from a client") \
     X(WEBSOCKET_WRITE_BUFFER_SIZE, "websocket.write_buffer_size", INT, "65536", 1024, 16777216, "bytes", "queued for a slow client before its cursor waits") \
+    X(WEBSOCKET_MAX_CONNECTIONS, "websocket.max_connections", INT, "12000", 1, 16384, "connections", "open at once, if the descriptor limit is four times as much; the next one gets 503") \
     X(WEBSOCKET_HANDSHAKE_TIMEOUT, "websocket.handshake_timeout", DURATION, "10s", 1, 0, "", "time for a request's head") \
     X(SECURITY_ENABLED, "security.enabled", BOOL, "false", 0, 0, "", "false: development mode")                         \
     X(SECURITY_JWT_SECRET, "security.jwt_secret", TEXT, "", 0, 0, "secret", "at least 32 bytes, else development mode") \

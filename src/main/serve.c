@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/entropy.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "bus/bus.h"
 #include "domain/domain.h"
@@ -18,11 +17,10 @@
 #include "gateway/upstream/upstream.h"
 #include "gateway/upstream/upstream_grpc.h"
 #include "main/serve_internal.h"
+#include "main/stores_internal.h"
 #include "rpc/table.h"
 #include "server/server.h"
 #include "service/service.h"
-#include "store/embedded/embedded_store.h"
-#include "store/memory/memory_store.h"
 #include "store/writer.h"
 
 #define DRAIN_MS      5000
@@ -43,10 +41,8 @@ struct running {
     const struct serve_options *options;
     struct log *log;
     int log_fd;
-    struct files *files;
-    struct event_store *store;
-    struct snapshot_store *snapshots;
-    struct snapshot_store *cache;
+    size_t descriptors; /* that may be open */
+    struct stores stores;
     struct domain *domain;
     struct bus *bus;
     struct writer *writer;
@@ -77,11 +73,8 @@ static void stop_all(struct running *running)
     writer_stop(running->writer);
     bus_free(running->bus);
     domain_free(running->domain);
-    snapshot_store_close(running->cache);
-    snapshot_store_close(running->snapshots);
-    event_store_close(running->store);
+    stores_close(&running->stores);
     buffer_done(&running->configuration);
-    posix_files_free(running->files);
     log_free(running->log);
     if (running->log_fd > STDERR_FILENO)
         (void)close(running->log_fd); /* nothing is left to write */
@@ -104,52 +97,6 @@ static struct status open_log(struct running *running)
     running->log = log_new(running->log_fd, least, json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT, &system_clock);
     return running->log != NULL ? status_ok()
                                 : status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the log");
-}
-
-static bool is_memory(const struct config *config, enum config_key key)
-{
-    return strcmp(config_text(config, key), "memory") == 0;
-}
-
-/* Snapshots in memory have no bound of their own: which of them go, the service knows. */
-static struct status open_stores(struct running *running)
-{
-    const struct config *config = running->config;
-    const struct serve_options *once = running->options;
-    if (is_memory(config, CONFIG_EVENT_STORE) && (once->accept_data_loss || once->accept_state_loss))
-        return status_error(
-            STATUS_INVALID_ARGUMENT,
-            "%s is about the embedded store and database.event_store is \"memory\"; leave it out",
-            once->accept_data_loss ? "--accept-data-loss" : "--accept-state-loss");
-    if (is_memory(config, CONFIG_EVENT_STORE)) {
-        STATUS_TRY(memory_store_open(&system_clock, &running->store));
-        return memory_snapshots_open(0, &running->snapshots);
-    }
-    const char *path = config_text(config, CONFIG_EMBEDDED_PATH);
-    const struct embedded_options options = {
-        .store_id = config_text(config, CONFIG_EMBEDDED_STORE_ID),
-        .segment_max_bytes = (uint64_t)config_int(config, CONFIG_EMBEDDED_SEGMENT_SIZE),
-        .segment_max_events = (uint32_t)config_int(config, CONFIG_EMBEDDED_SEGMENT_EVENTS),
-        .head_cache_bytes = (uint64_t)config_int(config, CONFIG_EMBEDDED_HEAD_CACHE_SIZE),
-        .accept_data_loss = once->accept_data_loss,
-        .accept_state_loss = once->accept_state_loss,
-    };
-    STATUS_TRY(posix_files_new(path, &running->files));
-    struct status status = embedded_store_open(running->files, &options, &system_clock, &system_entropy,
-                                               running->log, &running->store);
-    if (status.code != STATUS_OK)
-        return status_prefix(status, "database.embedded.path \"%s\"", path);
-    if (is_memory(config, CONFIG_SNAPSHOT_STORE))
-        return memory_snapshots_open(0, &running->snapshots);
-    return embedded_store_snapshots(running->store, &running->snapshots);
-}
-
-static struct status open_cache(struct running *running)
-{
-    const struct config *config = running->config;
-    if (!config_bool(config, CONFIG_CACHING_ENABLED) || !config_bool(config, CONFIG_CACHE_ENABLED))
-        return status_ok();
-    return memory_snapshots_open((size_t)config_int(config, CONFIG_CACHE_MAX_SIZE), &running->cache);
 }
 
 static struct status make_domain(struct running *running)
@@ -187,7 +134,7 @@ static struct status start_writer(struct running *running)
         .on_commit = on_commit,
         .on_commit_context = running->bus,
     };
-    return writer_start(running->store, &options, &system_clock, &system_entropy, &running->writer);
+    return writer_start(running->stores.events, &options, &system_clock, &system_entropy, &running->writer);
 }
 
 static const char *security_mode(const struct config *config)
@@ -207,10 +154,10 @@ static struct status make_service(struct running *running)
         running->metadata[i] = (struct service_pair){metadata[i].name, metadata[i].value};
     STATUS_TRY(config_json(config, &running->configuration));
     const struct service_parts parts = {
-        .store = running->store,
+        .store = running->stores.events,
         .writer = running->writer,
-        .snapshots = running->snapshots,
-        .cache = running->cache,
+        .snapshots = running->stores.snapshots,
+        .cache = running->stores.cache,
         .bus = running->bus,
         .domain = running->domain,
         .clock = &system_clock,
@@ -228,7 +175,7 @@ static struct status make_service(struct running *running)
         .libraries = running->libraries,
         .library_count = library_versions(running->libraries),
         .configuration = buffer_bytes(&running->configuration),
-        .store_id = config_text(config, CONFIG_EMBEDDED_STORE_ID),
+        .store_id = running->stores.store_id,
         .security_mode = security_mode(config),
         .cache_kind = "memory",
         .limits = limits_of(config),
@@ -304,10 +251,26 @@ static struct status make_upstream(struct running *running)
                                      : status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the gateway");
 }
 
+static struct connection_limits connection_limits(const struct running *running)
+{
+    const size_t wanted = config_bool(running->config, CONFIG_WEBSOCKET_ENABLED)
+                              ? (size_t)config_int(running->config, CONFIG_WEBSOCKET_MAX_CONNECTIONS)
+                              : 0;
+    const struct connection_limits limits = connections_share(running->descriptors, wanted);
+    if (limits.websocket < wanted)
+        log_info(running->log,
+                 "the descriptor limit allows fewer WebSockets than websocket.max_connections; raise it "
+                 "(ulimit -Hn, LimitNOFILE= of systemd) for more",
+                 LOG_INT("max_connections", (int64_t)wanted), LOG_INT("allowed", (int64_t)limits.websocket),
+                 LOG_INT("descriptors", (int64_t)running->descriptors));
+    return limits;
+}
+
 static struct status start_gateway(struct running *running)
 {
     const struct config *config = running->config;
     STATUS_TRY(make_upstream(running));
+    const struct connection_limits limits = connection_limits(running);
     struct gateway_options gateway = {
         .bind_address = bind_address(config),
         .port = (uint16_t)config_int(config, CONFIG_SERVER_HTTP_PORT),
@@ -316,6 +279,8 @@ static struct status start_gateway(struct running *running)
         .websocket_apart =
             config_int(config, CONFIG_WEBSOCKET_PORT) != config_int(config, CONFIG_SERVER_HTTP_PORT),
         .websocket_port = (uint16_t)config_int(config, CONFIG_WEBSOCKET_PORT),
+        .websocket_connections_max = limits.websocket,
+        .http_connections_max = limits.http,
         .websocket_read_max_bytes = (size_t)config_int(config, CONFIG_WEBSOCKET_READ_BUFFER_SIZE),
         .websocket_write_high_bytes = (size_t)config_int(config, CONFIG_WEBSOCKET_WRITE_BUFFER_SIZE),
         .header_timeout_ms = config_duration_us(config, CONFIG_WEBSOCKET_HANDSHAKE_TIMEOUT) / 1000,
@@ -328,10 +293,12 @@ static struct status start_gateway(struct running *running)
 
 static struct status build_core(struct running *running)
 {
-    STATUS_TRY(open_stores(running));
-    STATUS_TRY(open_cache(running));
+    STATUS_TRY(stores_open(running->config, running->options, running->log, &running->stores));
     STATUS_TRY(make_domain(running));
-    STATUS_TRY(bus_new(running->store, &system_clock, running->log, &running->bus));
+    STATUS_TRY(bus_new(running->stores.events, &system_clock, running->log, &running->bus));
+    char holder[UUID_TEXT_BYTES]; /* new with each start, as leases want it */
+    uuid_v7(clock_now_us(&system_clock), &system_entropy, holder);
+    STATUS_TRY(bus_set_holder(running->bus, bytes_of_text(holder)));
     STATUS_TRY(bus_start(running->bus));
     STATUS_TRY(start_writer(running));
     STATUS_TRY(make_service(running));
@@ -342,6 +309,7 @@ static struct status build_core(struct running *running)
 static struct status build(struct running *running)
 {
     STATUS_TRY(open_log(running));
+    running->descriptors = descriptors_claim(running->log);
     if (running->options->parts != SERVE_GATEWAY)
         STATUS_TRY(build_core(running));
     return running->options->parts != SERVE_CORE ? start_gateway(running) : status_ok();
@@ -362,12 +330,11 @@ static void print_gateway(const struct running *running)
 
 static void print_core(const struct running *running)
 {
-    const bool memory = is_memory(running->config, CONFIG_EVENT_STORE);
+    char events[512];
+    stores_describe(running->config, events, sizeof events);
     (void)printf("  gRPC                   %s:%d\n"
-                 "  events                 %s%s\n",
-                 config_text(running->config, CONFIG_SERVER_BIND), server_port(running->server),
-                 memory ? "in memory: gone when it stops" : "embedded store in ",
-                 memory ? "" : config_text(running->config, CONFIG_EMBEDDED_PATH));
+                 "  events                 %s\n",
+                 config_text(running->config, CONFIG_SERVER_BIND), server_port(running->server), events);
 }
 
 /* A person reads this; the log has the same for programs. */
@@ -387,21 +354,6 @@ static void print_banner(const struct running *running)
             gateway_port(running->gateway));
     (void)printf("Ctrl-C stops it cleanly.\n");
     (void)fflush(stdout); /* the log says the same */
-}
-
-static void log_recovery(const struct running *running)
-{
-    if (running->store == NULL || is_memory(running->config, CONFIG_EVENT_STORE))
-        return;
-    struct embedded_recovery recovery;
-    embedded_store_recovery(running->store, &recovery);
-    if (recovery.torn_bytes > 0)
-        log_warn(running->log, "a torn tail was set aside; nothing that was answered is in it",
-                 LOG_INT("torn_bytes", recovery.torn_bytes),
-                 LOG_INT("head_position", recovery.head_position));
-    log_info(running->log, recovery.created ? "made a new store" : "opened the store",
-             LOG_INT("head_position", recovery.head_position), LOG_BOOL("clean", recovery.clean),
-             LOG_INT("segments", recovery.segment_count));
 }
 
 static void wait_for_signal(const sigset_t *signals, struct log *log)
@@ -426,7 +378,7 @@ struct status serve_run(const struct config *config, const struct serve_options 
         .config = config, .options = options, .log_fd = -1, .configuration = buffer_make(0)};
     struct status status = build(&running);
     if (status.code == STATUS_OK) {
-        log_recovery(&running);
+        stores_log(&running.stores, running.log);
         if (running.server != NULL)
             server_set_serving(running.server, true);
         print_banner(&running);

@@ -47,6 +47,8 @@ struct call *call_new(struct rpc_table *table, const struct call_options *option
     atomic_store_explicit(&call->undone_messages, 0, memory_order_relaxed);
     atomic_store_explicit(&call->undone_bytes, 0, memory_order_relaxed);
     if (copy_text(call->arena, options->peer, &call->peer) &&
+        copy_text(call->arena, options->client_transport, &call->client_transport) &&
+        copy_text(call->arena, options->client_peer, &call->client_peer) &&
         copy_text(call->arena, options->authorization, &call->authorization) &&
         copy_text(call->arena, options->traceparent, &call->traceparent) &&
         copy_text(call->arena, options->request_id, &call->request_id))
@@ -239,6 +241,16 @@ struct bytes call_traceparent(const struct call *call)
 struct bytes call_request_id(const struct call *call)
 {
     return call->request_id;
+}
+
+struct bytes call_client_transport(const struct call *call)
+{
+    return call->client_transport;
+}
+
+struct bytes call_client_peer(const struct call *call)
+{
+    return call->client_peer;
 }
 
 const char *call_transport(const struct call *call)

@@ -49,6 +49,10 @@ struct call_options {
     void *edge;
     const char *transport;      /* "grpc", "http", "websocket" */
     struct bytes peer;          /* "127.0.0.1:4711" */
+    /* What a gateway in between says of its client: the same two. Anybody can say so: for showing, never for deciding.
+     * Empty = nothing was said. */
+    struct bytes client_transport;
+    struct bytes client_peer;
     struct bytes authorization; /* value of the Authorization header or metadata; empty = none */
     struct bytes traceparent;
     struct bytes request_id;
@@ -86,6 +90,8 @@ struct bytes call_authorization(const struct call *call);
 struct bytes call_traceparent(const struct call *call);
 struct bytes call_request_id(const struct call *call);
 const char *call_transport(const struct call *call);
+struct bytes call_client_transport(const struct call *call);
+struct bytes call_client_peer(const struct call *call);
 struct bytes call_principal(const struct call *call);             /* subject; "anonymous" in development */
 void call_set_principal(struct call *call, struct bytes subject); /* interceptors; copied */
 

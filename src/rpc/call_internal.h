@@ -49,6 +49,8 @@ struct call {
     struct buffer scratch; /* the last packed reply or stream message */
     const char *transport;
     struct bytes peer;
+    struct bytes client_transport;
+    struct bytes client_peer;
     struct bytes authorization;
     struct bytes traceparent;
     struct bytes request_id;

@@ -159,6 +159,9 @@ extern const size_t schema_descriptor_set_bytes;
 /* OpenAPI 3.1 of all routes. */
 extern const char schema_openapi_json[];
 extern const size_t schema_openapi_json_bytes;
+/* AsyncAPI 3.0 of frames and event streams. */
+extern const char schema_asyncapi_json[];
+extern const size_t schema_asyncapi_json_bytes;
 
 static inline const struct schema_method *schema_method(enum schema_method_id id)
 {

@@ -459,12 +459,13 @@ bool exchange_send(struct exchange *exchange, struct bytes message)
     return more;
 }
 
-static struct ending ending_make(const struct status *status, size_t details_max_bytes, int http_status)
+static struct ending ending_make(const struct exchange *exchange, const struct status *status,
+                                 int http_status)
 {
     struct ending ending = {.code = (grpc_status_code)status->code, .message = grpc_empty_slice()};
     if (!status_is_ok(status)) {
         struct buffer details = buffer_make(0);
-        status_details_encode(status, details_max_bytes, &details);
+        status_details_encode(status, exchange->details_max_bytes, &details);
         ending.message = grpc_slice_from_copied_string(status->message);
         ending.trailers[ending.trailer_count++] = (grpc_metadata){
             .key = grpc_slice_from_static_string("grpc-status-details-bin"),
@@ -480,6 +481,11 @@ static struct ending ending_make(const struct status *status, size_t details_max
             .value = grpc_slice_from_copied_string(text),
         };
     }
+    if (atomic_load_explicit(&exchange->server->leaving, memory_order_relaxed))
+        ending.trailers[ending.trailer_count++] = (grpc_metadata){
+            .key = grpc_slice_from_static_string("strata-leaving"),
+            .value = grpc_slice_from_static_string("true"),
+        };
     return ending;
 }
 
@@ -491,9 +497,9 @@ void exchange_finish(struct exchange *exchange, const struct status *status, str
     struct ending ending;
     if (has_reply && outgoing == NULL) {
         const struct status failure = status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the reply");
-        ending = ending_make(&failure, exchange->details_max_bytes, 0);
+        ending = ending_make(exchange, &failure, 0);
     } else {
-        ending = ending_make(status, exchange->details_max_bytes, http_status);
+        ending = ending_make(exchange, status, http_status);
     }
 
     lock(exchange);

@@ -75,7 +75,7 @@ struct outgoing {
 struct ending {
     grpc_status_code code;
     grpc_slice message;
-    grpc_metadata trailers[2];
+    grpc_metadata trailers[3];
     size_t trailer_count;
 };
 

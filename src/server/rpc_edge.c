@@ -78,6 +78,10 @@ static void read_metadata(struct exchange *exchange, struct call_options *option
             options->traceparent = text;
         else if (key_is(key, "strata-request-id", 17))
             options->request_id = text;
+        else if (key_is(key, "strata-client-transport", 23))
+            options->client_transport = text;
+        else if (key_is(key, "strata-client-peer", 18))
+            options->client_peer = text;
         else if (key_is(key, STATUS_DETAILS_METADATA, sizeof STATUS_DETAILS_METADATA - 1))
             exchange->details_max_bytes = details_max_bytes(text);
     }

@@ -25,7 +25,10 @@
 #define KEEPALIVE_MS         60000U
 #define SHOWN_PATH_MAX       256U
 #define KEEPALIVE_TIMEOUT_MS 20000
-#define PING_INTERVAL_MIN_MS 10000 /* clients that ping more often are disconnected after a few */
+#define PING_INTERVAL_MIN_MS 4000 /* who pings more often is disconnected; gateways do it every 5 s */
+
+#define QUIET_MS          25 /* without a new call, at the end */
+#define QUIET_WAIT_MAX_MS 500
 
 /* --- slots --- */
 
@@ -65,6 +68,7 @@ static void add_live(struct server *server, int change)
 {
     pthread_mutex_lock(&server->stop_lock);
     server->live = (uint32_t)((int64_t)server->live + change);
+    server->arrivals += change > 0;
     if (server->live == 0)
         pthread_cond_broadcast(&server->stop_changed);
     pthread_mutex_unlock(&server->stop_lock);
@@ -422,6 +426,36 @@ uint16_t server_port(const struct server *server)
 void server_set_serving(struct server *server, bool serving)
 {
     health_set(server, serving, false);
+    atomic_store(&server->leaving, !serving);
+}
+
+static struct timespec after_ms(int64_t wait_ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    const int64_t nanoseconds = at.tv_nsec + wait_ms % 1000 * 1000000;
+    at.tv_sec += wait_ms / 1000 + nanoseconds / 1000000000;
+    at.tv_nsec = nanoseconds % 1000000000;
+    return at;
+}
+
+/*
+ * gRPC ends calls that come once its shutdown has begun with a bare CANCELLED, and nobody can tell whether they were carried
+ * out. So whoever was told by a trailer that the server leaves gets the time to go: until no call has come for a while.
+ */
+static void wait_quiet(struct server *server)
+{
+    uint64_t seen = 0;
+    pthread_mutex_lock(&server->stop_lock);
+    for (int waited_ms = 0; waited_ms < QUIET_WAIT_MAX_MS; waited_ms += QUIET_MS) {
+        const struct timespec until = after_ms(QUIET_MS);
+        seen = server->arrivals;
+        while (pthread_cond_timedwait(&server->stop_changed, &server->stop_lock, &until) == 0)
+            ;
+        if (server->arrivals == seen)
+            break;
+    }
+    pthread_mutex_unlock(&server->stop_lock);
 }
 
 /* True when everything has ended before `until`; NULL = however long it takes. */
@@ -441,12 +475,10 @@ void server_stop(struct server *server, int64_t drain_ms)
 {
     if (server == NULL)
         return;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    const int64_t until_ns = until.tv_nsec + drain_ms % 1000 * 1000000;
-    until.tv_sec += drain_ms / 1000 + until_ns / 1000000000;
-    until.tv_nsec = until_ns % 1000000000;
+    const struct timespec until = after_ms(drain_ms);
     grpc_listener_stop(server->listener);
+    server_set_serving(server, false);
+    wait_quiet(server);
     health_set(server, false, true);
     grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
     if (!wait_stopped(server, &until)) {

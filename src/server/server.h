@@ -3,8 +3,10 @@
  *
  * Every method of the table is registered with gRPC's C core; unknown ones are answered UNIMPLEMENTED by
  * gRPC. grpc.health.v1 and grpc.reflection (v1, v1alpha) are answered here, so that probes and grpcurl work
- * without files. Read from a call's metadata: authorization, traceparent, strata-request-id. Written to its
- * trailers: grpc-status-details-bin on failure, strata-http-status when the handler set one.
+ * without files. Read from a call's metadata: authorization, traceparent, strata-request-id, and what a
+ * gateway says of its client, strata-client-transport and strata-client-peer, which nothing is decided by. Written to its
+ * trailers: grpc-status-details-bin on failure, strata-http-status when the handler set one, strata-leaving when
+ * the server is about to stop.
  *
  * Ownership  server_start()/server_stop(). Table, clock and log are borrowed and must outlive the server.
  * Threads    One of its own: every handler starts and is called back on it, so handlers must not block. The
@@ -51,11 +53,12 @@ STATUS_MUST_CHECK struct status server_start(const struct server_options *option
 
 uint16_t server_port(const struct server *server);
 
-/* What grpc.health.v1 answers for "" and for every service of the contract. */
+/* What grpc.health.v1 answers for "" and for every service of the contract. Not any more: calls go on, and their trailers
+ * tell the peers to go elsewhere. */
 void server_set_serving(struct server *server, bool serving);
 
 /*
- * Takes no new calls, lets those under way finish for `drain_ms`, cancels the rest, waits until their
- * handlers have finished, and frees the server. NULL is fine.
+ * Takes no new connections, waits for a moment without new calls, then takes none, lets those under way finish for
+ * `drain_ms`, cancels the rest, waits until their handlers have finished, and frees the server. NULL is fine.
  */
 void server_stop(struct server *server, int64_t drain_ms);

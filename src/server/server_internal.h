@@ -55,6 +55,8 @@ struct server {
     pthread_cond_t stop_changed;
     bool grpc_stopped;
     uint32_t live; /* exchanges begun and not over */
+    uint64_t arrivals;
+    atomic_bool leaving; /* peers are told in the trailers, so that they go elsewhere before the end */
 };
 
 bool server_on_poller(const struct server *server);

@@ -89,6 +89,7 @@ void service_register(struct service *service, struct rpc_table *table)
         {METHOD_EVENT_SERVICE_LIST_EVENTS, &list_events_handler},
         {METHOD_EVENT_SERVICE_READ_EVENTS, &read_events_handler},
         {METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE, &subscribe_handler},
+        {METHOD_SUBSCRIPTION_SERVICE_LIST_SUBSCRIPTIONS, &list_subscriptions_handler},
         {METHOD_AGGREGATE_SERVICE_CREATE_AGGREGATE, &create_aggregate_handler},
         {METHOD_AGGREGATE_SERVICE_GET_AGGREGATE, &get_aggregate_handler},
         {METHOD_AGGREGATE_SERVICE_SAVE_AGGREGATE, &save_aggregate_handler},

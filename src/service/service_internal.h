@@ -47,7 +47,9 @@ struct stream_link;
 /* Calls that live long and must be told when the service stops. */
 struct streams {
     pthread_mutex_t lock;
-    struct stream_link *first;
+    struct stream_link *first; /* the oldest */
+    struct stream_link **end;  /* where the next one is put */
+    int64_t last_number;
 };
 
 struct service {
@@ -108,6 +110,8 @@ void service_background(struct service *service, struct bytes id,
 /* --- long streams (streams.c) --- */
 struct stream_link {
     void (*stop)(struct stream_link *link); /* under streams.lock, any thread: only wakes the stream */
+    bool is_subscription;                   /* streams_each shows it */
+    int64_t number;                         /* set by streams_add: rises from 1 */
     struct stream_link *next;
     struct stream_link **previous;
 };
@@ -117,6 +121,10 @@ void streams_done(struct streams *streams);
 void streams_add(struct service *service, struct stream_link *link);
 void streams_remove(struct service *service, struct stream_link *link);
 void streams_stop_all(struct service *service);
+/* Shows the subscriptions, the oldest first, under streams.lock, which is given up in between: what begins or ends
+ * meanwhile may be shown or not. */
+void streams_each(struct service *service, void (*see)(void *context, struct stream_link *link),
+                  void *context);
 
 /* --- handlers --- */
 extern const struct method_handler publish_event_handler;
@@ -126,6 +134,7 @@ extern const struct method_handler get_event_handler;
 extern const struct method_handler list_events_handler;
 extern const struct method_handler read_events_handler;
 extern const struct method_handler subscribe_handler;
+extern const struct method_handler list_subscriptions_handler;
 extern const struct method_handler create_aggregate_handler;
 extern const struct method_handler get_aggregate_handler;
 extern const struct method_handler save_aggregate_handler;

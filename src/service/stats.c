@@ -219,6 +219,7 @@ static void stats_bus(struct service *service, struct stats *stats)
     stats->bus.failures = bus.failures;
     stats->bus.handler_lag = bus.lag_max;
     stats->bus.processed_position = bus.checkpoint;
+    stats->bus.standby = bus.standby;
     stats->message.bus = &stats->bus;
 }
 

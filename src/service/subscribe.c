@@ -10,7 +10,9 @@
 
 #include "service/checks_internal.h"
 #include "service/replies_internal.h"
+#include "service/subscription_internal.h"
 
+#define NAME_MAX_BYTES        255U
 #define CHECKPOINT_DEFAULT_US INT64_C(1000000)
 #define CHECKPOINT_LEAST_US   INT64_C(100000)
 #define CHECKPOINT_MOST_US    INT64_C(3600000000)
@@ -25,10 +27,13 @@ enum {
 };
 
 struct subscription {
-    struct stream_link link; /* first: stop finds it */
+    struct stream_link link; /* first: stop and listings find it */
     struct service *service;
     struct call *call;
     struct cursor *cursor;
+    const char *name; /* the request's, which is in the call's arena */
+    int64_t began_at_us;
+    atomic_int_fast64_t shown_position; /* the cursor's after its last turn */
     int64_t checkpoint_interval_us;
     int64_t
         from_us; /* events recorded before are passed over: the position of a time to come is not known yet */
@@ -121,9 +126,9 @@ static enum cursor_turn subscription_end(struct subscription *subscription, cons
     return CURSOR_CLOSED;
 }
 
-static enum cursor_turn subscription_turn(void *context, struct cursor *cursor)
+/* One message, or none. */
+static enum cursor_turn take_turn(struct subscription *subscription, struct cursor *cursor)
 {
-    struct subscription *subscription = context;
     struct status status = status_ok();
     if (call_cancelled(subscription->call)) {
         status = status_error(STATUS_CANCELLED, "the subscriber is gone");
@@ -165,6 +170,15 @@ static enum cursor_turn subscription_turn(void *context, struct cursor *cursor)
     return (at_head && subscription->live) || stuck ? CURSOR_WAIT : CURSOR_AGAIN;
 }
 
+static enum cursor_turn subscription_turn(void *context, struct cursor *cursor)
+{
+    struct subscription *subscription = context;
+    const enum cursor_turn turn = take_turn(subscription, cursor);
+    if (turn != CURSOR_CLOSED) /* else it is freed */
+        atomic_store_explicit(&subscription->shown_position, cursor_position(cursor), memory_order_relaxed);
+    return turn;
+}
+
 /* --- callbacks; any thread --- */
 
 static void subscription_writable(void *context)
@@ -183,6 +197,21 @@ static void subscription_cancelled(void *context)
 static void subscription_stop(struct stream_link *link)
 {
     cursor_poke(((struct subscription *)link)->cursor);
+}
+
+/* --- what is shown of it; under streams.lock, which it needs for its end --- */
+
+struct subscription_view subscription_view(const struct stream_link *link)
+{
+    const struct subscription *subscription = (const struct subscription *)link;
+    return (struct subscription_view){
+        .number = link->number,
+        .name = subscription->name,
+        .query = cursor_query(subscription->cursor),
+        .position = atomic_load_explicit(&subscription->shown_position, memory_order_relaxed),
+        .began_at_us = subscription->began_at_us,
+        .call = subscription->call,
+    };
 }
 
 /* --- the request --- */
@@ -277,6 +306,10 @@ static struct status subscription_build(struct subscription *subscription,
     struct faults faults;
     faults_init(&faults, call_arena(subscription->call));
     build_query(&faults, request, item, query);
+    if (strlen(request->name) > NAME_MAX_BYTES)
+        faults_add(&faults, "name",
+                   status_reason(REASON_INVALID_FIELD, "name has %zu bytes; give at most %u",
+                                 strlen(request->name), NAME_MAX_BYTES));
     faults_add(&faults, "checkpoint_interval",
                interval_check(request->checkpoint_interval, &subscription->checkpoint_interval_us));
     faults_add(&faults, "start",
@@ -300,6 +333,8 @@ static void subscribe_start(void *context, struct call *call, const ProtobufCMes
     if (status_is_ok(&status)) {
         subscription->service = service;
         subscription->call = call;
+        subscription->name = ((const Strata__V1__SubscribeRequest *)request)->name;
+        subscription->began_at_us = clock_now_us(service->parts.clock);
         status = subscription_build(subscription, (const Strata__V1__SubscribeRequest *)request, &options,
                                     &item, &query);
     }
@@ -307,6 +342,8 @@ static void subscribe_start(void *context, struct call *call, const ProtobufCMes
         subscription->batch = buffer_make(0);
         subscription->message = buffer_make(0);
         subscription->link.stop = subscription_stop;
+        subscription->link.is_subscription = true;
+        atomic_init(&subscription->shown_position, options.after_position);
         subscription->sent_at_us = clock_monotonic_us(service->parts.clock);
         atomic_init(&subscription->writable, true);
         status = cursor_new(service->parts.bus, &options, &subscription->cursor);

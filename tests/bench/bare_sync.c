@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 #define CHUNK_BYTES (1024U * 1024U)
 
@@ -26,21 +26,6 @@ struct options {
     long event_bytes;
     long file_mib;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static double cpu_us(void)
-{
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 +
-           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-}
 
 static void die(const char *what, const char *path)
 {
@@ -63,13 +48,6 @@ static int open_zero_filled(const char *path, long file_mib)
     return fd;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const int64_t left = *(const int64_t *)a;
-    const int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
 static void run(const struct options *options)
 {
     const size_t batch_bytes = (size_t)options->events_per_batch * (size_t)options->event_bytes;
@@ -81,30 +59,31 @@ static void run(const struct options *options)
     memset(batch, 'b', batch_bytes);
     const int fd = open_zero_filled(options->path, options->file_mib);
 
-    const double cpu_before_us = cpu_us();
-    const int64_t begin_ns = now_ns();
+    const double cpu_before_us = measure_cpu_us();
+    const int64_t begin_ns = measure_now_ns();
     size_t offset = 0;
     for (long i = 0; i < options->batches; i++) {
         if (offset + batch_bytes > file_bytes)
             offset = 0;
         memcpy(batch, &i, sizeof i); /* or the disk could notice that nothing changes */
-        const int64_t batch_ns = now_ns();
+        const int64_t batch_ns = measure_now_ns();
         if (pwrite(fd, batch, batch_bytes, (off_t)offset) != (ssize_t)batch_bytes || fdatasync(fd) != 0)
             die("cannot write", options->path);
-        times_ns[i] = now_ns() - batch_ns;
+        times_ns[i] = measure_now_ns() - batch_ns;
         offset += batch_bytes;
     }
-    const double seconds = (double)(now_ns() - begin_ns) / 1e9;
+    const double seconds = (double)(measure_now_ns() - begin_ns) / 1e9;
     const double events = (double)options->batches * (double)options->events_per_batch;
-    const double used_us = cpu_us() - cpu_before_us;
-    qsort(times_ns, (size_t)options->batches, sizeof *times_ns, compare);
+    const double used_us = measure_cpu_us() - cpu_before_us;
+    const size_t batches = (size_t)options->batches;
+    measure_sort(times_ns, batches);
     printf(
         "{\"batches_per_s\": %.0f, \"events_per_s\": %.0f, \"mib_per_s\": %.1f, \"cpu_us_per_event\": %.3f, "
         "\"sync_p50_us\": %.0f, \"sync_p99_us\": %.0f, \"sync_p999_us\": %.0f, \"sync_max_us\": %.0f}\n",
         (double)options->batches / seconds, events / seconds,
         events * (double)options->event_bytes / seconds / CHUNK_BYTES, used_us / events,
-        (double)times_ns[options->batches / 2] / 1e3, (double)times_ns[options->batches * 99 / 100] / 1e3,
-        (double)times_ns[options->batches * 999 / 1000] / 1e3, (double)times_ns[options->batches - 1] / 1e3);
+        measure_us(times_ns, batches, 500), measure_us(times_ns, batches, 990),
+        measure_us(times_ns, batches, 999), measure_us(times_ns, batches, 1000));
     close(fd);
     unlink(options->path);
     free(batch);

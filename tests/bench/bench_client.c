@@ -3,10 +3,11 @@
  *
  * Usable against Strata and against echo_server alike. Requests are a PublishEvent or, when the method's name
  * ends in AppendEvents, an AppendEvents of several events; each event has --event-bytes encoded and goes to one
- * of --aggregates aggregates in turn. Of a method ending in ListEvents they ask for --events events of one
- * aggregate, in turn. --payload-bytes sends that many bytes of nothing instead. Prints one JSON
- * line: rate, latencies as the client sees them, errors and the first error's text. What the server spent is
- * read by the harness from /proc, not guessed here.
+ * of --aggregates aggregates in turn; with --data-bytes its data are those of load_events.h instead of one long text.
+ * Of a method ending in GetAggregate they read the aggregates in turn, of ListEvents --events events of one. With
+ * --payload-bytes that many bytes of nothing are sent instead. Prints one JSON line: rate, latencies as the client
+ * sees them, errors and the first error's text. What the server spent is read by the harness from /proc, not guessed
+ * here.
  */
 #include <argp.h>
 #include <assert.h>
@@ -20,7 +21,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "load_events.h"
+#include "load_wire.h"
+#include "measure.h"
 
 #define EVENTS_MAX      1000
 #define EVENT_BYTES_MAX 65536
@@ -40,6 +44,7 @@ struct options {
     long aggregates;
     long events;
     long event_bytes;
+    long data_bytes;    /* > 0: data of many members instead */
     long payload_bytes; /* > 0: no event */
 };
 
@@ -67,31 +72,6 @@ struct load {
     char first_error[512];
 };
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/* --- the wire: just enough protobuf to write strings in fields --- */
-
-static uint8_t *put_varint(uint8_t *to, uint32_t value)
-{
-    for (; value >= 0x80; value >>= 7)
-        *to++ = (uint8_t)(value | 0x80);
-    *to++ = (uint8_t)value;
-    return to;
-}
-
-static uint8_t *put_field(uint8_t *to, uint32_t field, const void *data, size_t size)
-{
-    to = put_varint(to, field << 3 | 2);
-    to = put_varint(to, (uint32_t)size);
-    memcpy(to, data, size);
-    return to + size;
-}
-
 /* A NewEvent or PublishEventRequest (the numbers are the same) padded by its data to about event_bytes. */
 static uint8_t *put_event(struct load *load, uint8_t *to)
 {
@@ -100,16 +80,21 @@ static uint8_t *put_event(struct load *load, uint8_t *to)
     const int length = snprintf(aggregate, sizeof aggregate, "%s-%ld", options->prefix, load->aggregate);
     load->aggregate = (load->aggregate + 1) % options->aggregates;
     uint8_t *at = to;
-    at = put_field(at, 2, options->type, strlen(options->type));
-    at = put_field(at, 3, aggregate, (size_t)length);
-    at = put_field(at, 4, options->aggregate_type, strlen(options->aggregate_type));
+    at = load_put_field(at, 2, options->type, strlen(options->type));
+    at = load_put_field(at, 3, aggregate, (size_t)length);
+    at = load_put_field(at, 4, options->aggregate_type, strlen(options->aggregate_type));
+    if (options->data_bytes > 0) {
+        at = load_put_varint(at, 30 << 3 | 2);
+        at = load_put_varint(at, (uint64_t)options->data_bytes);
+        return load_data_put(at, (size_t)options->data_bytes, (uint64_t)load->aggregate);
+    }
     static const char head[] = "{\"note\":\"";
     static const char tail[] = "\"}";
     const long used = at - to + 4 + (long)(sizeof head + sizeof tail) - 2;
     const size_t padding = used < options->event_bytes ? (size_t)(options->event_bytes - used) : 0;
     const size_t data_bytes = sizeof head - 1 + padding + sizeof tail - 1;
-    at = put_varint(at, 30 << 3 | 2);
-    at = put_varint(at, (uint32_t)data_bytes);
+    at = load_put_varint(at, 30 << 3 | 2);
+    at = load_put_varint(at, (uint32_t)data_bytes);
     memcpy(at, head, sizeof head - 1);
     memset(at + sizeof head - 1, 'x', padding);
     memcpy(at + sizeof head - 1 + padding, tail, sizeof tail - 1);
@@ -122,16 +107,16 @@ static bool is_method(const char *method, const char *name)
     return last != NULL && strcmp(last + 1, name) == 0;
 }
 
-/* ListEventsRequest: aggregate_id and page_size. */
-static grpc_slice list_make(struct load *load)
+/* GetAggregateRequest: id. ListEventsRequest: aggregate_id and page_size. */
+static grpc_slice read_make(struct load *load, bool list)
 {
     char aggregate[128];
     const int length = snprintf(aggregate, sizeof aggregate, "%s-%ld", load->options.prefix, load->aggregate);
     load->aggregate = (load->aggregate + 1) % load->options.aggregates;
     uint8_t request[256];
-    uint8_t *at = put_field(request, 1, aggregate, (size_t)length);
-    at = put_varint(at, 14 << 3);
-    at = put_varint(at, (uint32_t)load->options.events);
+    uint8_t *at = load_put_field(request, 1, aggregate, (size_t)length);
+    if (list)
+        at = load_put_number(at, 14, (uint64_t)load->options.events);
     return grpc_slice_from_copied_buffer((const char *)request, (size_t)(at - request));
 }
 
@@ -143,8 +128,9 @@ static grpc_slice request_make(struct load *load)
         memset(GRPC_SLICE_START_PTR(slice), 0, (size_t)options->payload_bytes);
         return slice;
     }
-    if (is_method(options->method, "ListEvents"))
-        return list_make(load);
+    const bool list = is_method(options->method, "ListEvents");
+    if (list || is_method(options->method, "GetAggregate"))
+        return read_make(load, list);
     static uint8_t event[EVENT_BYTES_MAX + 1024];
     if (!is_method(options->method, "AppendEvents")) {
         const uint8_t *end = put_event(load, event);
@@ -155,7 +141,7 @@ static grpc_slice request_make(struct load *load)
     uint8_t *at = request;
     for (long i = 0; i < options->events; i++) {
         const uint8_t *end = put_event(load, event);
-        at = put_field(at, 2, event, (size_t)(end - event));
+        at = load_put_field(at, 2, event, (size_t)(end - event));
     }
     grpc_slice slice = grpc_slice_from_copied_buffer((const char *)request, (size_t)(at - request));
     free(request);
@@ -191,7 +177,7 @@ static void shot_fire(struct load *load, struct shot *shot)
     ops[5].data.recv_status_on_client.trailing_metadata = &shot->trailing;
     ops[5].data.recv_status_on_client.status = &shot->code;
     ops[5].data.recv_status_on_client.status_details = &shot->details;
-    shot->begun_ns = now_ns();
+    shot->begun_ns = measure_now_ns();
     if (grpc_call_start_batch(shot->call, ops, 6, shot, NULL) != GRPC_CALL_OK)
         abort();
     grpc_byte_buffer_destroy(request);
@@ -199,7 +185,7 @@ static void shot_fire(struct load *load, struct shot *shot)
 
 static void shot_end(struct load *load, struct shot *shot)
 {
-    load->times_ns[load->done++] = now_ns() - shot->begun_ns;
+    load->times_ns[load->done++] = measure_now_ns() - shot->begun_ns;
     if (shot->code != GRPC_STATUS_OK && load->errors++ == 0)
         (void)snprintf(load->first_error, sizeof load->first_error, "%d: %.*s", (int)shot->code,
                        (int)GRPC_SLICE_LENGTH(shot->details),
@@ -249,20 +235,10 @@ static void channels_open(struct load *load)
     }
 }
 
-static int compare(const void *a, const void *b)
-{
-    const int64_t left = *(const int64_t *)a;
-    const int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
 static void report(struct load *load, double seconds)
 {
     const long count = load->options.count;
-    qsort(load->times_ns, (size_t)count, sizeof *load->times_ns, compare);
-    for (char *at = load->first_error; *at != '\0'; at++)
-        if (*at == '"' || *at == '\\' || (unsigned char)*at < 0x20)
-            *at = '\'';
+    measure_sort(load->times_ns, (size_t)count);
     const bool append = load->options.payload_bytes == 0 && is_method(load->options.method, "AppendEvents");
     printf(
         "{\"calls\": %ld, \"seconds\": %.3f, \"calls_per_s\": %.0f, \"events_per_s\": %.0f, \"p50_us\": "
@@ -270,8 +246,9 @@ static void report(struct load *load, double seconds)
         "\"p99_us\": %.0f, \"p999_us\": %.0f, \"reply_bytes\": %zu, \"errors\": %ld, \"first_error\": \"%s\"}\n",
         count, seconds, (double)count / seconds,
         (double)count * (append ? (double)load->options.events : 1.0) / seconds,
-        (double)load->times_ns[count / 2] / 1e3, (double)load->times_ns[count * 99 / 100] / 1e3,
-        (double)load->times_ns[count * 999 / 1000] / 1e3, load->reply_bytes, load->errors, load->first_error);
+        measure_us(load->times_ns, (size_t)count, 500), measure_us(load->times_ns, (size_t)count, 990),
+        measure_us(load->times_ns, (size_t)count, 999), load->reply_bytes, load->errors,
+        measure_quotable(load->first_error));
 }
 
 static int parse_option(int key, char *text, struct argp_state *state)
@@ -314,6 +291,9 @@ static int parse_option(int key, char *text, struct argp_state *state)
     case 's':
         options->event_bytes = atol(text);
         return 0;
+    case 'd':
+        options->data_bytes = atol(text);
+        return 0;
     case 'p':
         options->payload_bytes = atol(text);
         return 0;
@@ -335,6 +315,7 @@ static const struct argp_option option_table[] = {
     {"aggregate-type", 'Y', "TYPE", 0, "aggregate type (custom)", 0},
     {"events", 'e', "N", 0, "events in one AppendEvents (100)", 0},
     {"event-bytes", 's', "N", 0, "encoded bytes an event (500)", 0},
+    {"data-bytes", 'd', "N", 0, "N bytes of data with many members instead", 0},
     {"payload-bytes", 'p', "N", 0, "send N zero bytes instead of events", 0},
     {0},
 };
@@ -345,6 +326,8 @@ static bool options_fit(const struct options *options)
            options->warm_up >= 0 && options->channels >= 1 && options->channels <= CHANNELS_MAX &&
            options->aggregates >= 1 && options->events >= 1 && options->events <= EVENTS_MAX &&
            options->event_bytes >= 1 && options->event_bytes <= EVENT_BYTES_MAX &&
+           options->data_bytes <= EVENT_BYTES_MAX &&
+           (options->data_bytes == 0 || options->data_bytes >= LOAD_DATA_BYTES_LEAST) &&
            strlen(options->prefix) < 100 && strlen(options->type) < 100 &&
            strlen(options->aggregate_type) < 100;
 }
@@ -353,7 +336,7 @@ int main(int argc, char **argv)
 {
     struct load load = {
         .options = {"127.0.0.1:50051", "/strata.v1.EventService/PublishEvent", "bench", "custom", "custom",
-                    256, 100000, 1000, 1, 10000, 100, 500, 0},
+                    256, 100000, 1000, 1, 10000, 100, 500, 0, 0},
     };
     const struct argp parser = {option_table, parse_option, NULL, "Unary gRPC load.", NULL, NULL, NULL};
     argp_parse(&parser, argc, argv, 0, NULL, &load.options);
@@ -377,8 +360,8 @@ int main(int argc, char **argv)
         load_run(&load, shots, load.options.warm_up);
     load.errors = 0;
     load.first_error[0] = '\0';
-    const int64_t begin_ns = now_ns();
+    const int64_t begin_ns = measure_now_ns();
     load_run(&load, shots, load.options.count);
-    report(&load, (double)(now_ns() - begin_ns) / 1e9);
+    report(&load, (double)(measure_now_ns() - begin_ns) / 1e9);
     return load.errors == 0 ? 0 : 1;
 }

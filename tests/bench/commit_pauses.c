@@ -26,6 +26,8 @@
 #include "record/record.h"
 #include "store/embedded/embedded_store.h"
 
+#include "measure.h"
+
 #define AGGREGATES 1000000U
 #define BARE_BYTES (64U * 1024U * 1024U)
 #define TURN       50 /* commits, then as many bare writes */
@@ -59,13 +61,6 @@ struct bench {
     int bare;
     uint64_t bare_offset;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void must(struct status status)
 {
@@ -146,13 +141,13 @@ static int64_t commit(struct bench *bench)
     const struct commit_batch batch = {
         .before = bench->head, .after = after, .appends = &append, .append_count = 1, .record_count = count};
     bench->answer_came = false;
-    const int64_t begin_ns = now_ns();
+    const int64_t begin_ns = measure_now_ns();
     bench->store->ops->commit(bench->store, &batch, take_answer, bench);
     pthread_mutex_lock(&bench->lock);
     while (!bench->answer_came)
         pthread_cond_wait(&bench->answered, &bench->lock);
     pthread_mutex_unlock(&bench->lock);
-    const int64_t took_ns = now_ns() - begin_ns;
+    const int64_t took_ns = measure_now_ns() - begin_ns;
     must(bench->answer);
     bench->head = after;
     return took_ns;
@@ -164,13 +159,13 @@ static int64_t bare_write(struct bench *bench)
     const size_t size = (size_t)(bench->options.events * (bench->options.data_bytes + EVENT_BYTES));
     if (bench->bare_offset + size > BARE_BYTES)
         bench->bare_offset = 0;
-    const int64_t begin_ns = now_ns();
+    const int64_t begin_ns = measure_now_ns();
     memcpy(bytes, &begin_ns, sizeof begin_ns); /* or the disk could notice that nothing changes */
     must_do(pwrite(bench->bare, bytes, size, (off_t)bench->bare_offset) == (ssize_t)size &&
                 fdatasync(bench->bare) == 0,
             "a bare write");
     bench->bare_offset += size;
-    return now_ns() - begin_ns;
+    return measure_now_ns() - begin_ns;
 }
 
 static void open_bare(struct bench *bench)
@@ -185,19 +180,12 @@ static void open_bare(struct bench *bench)
     must_do(fsync(bench->bare) == 0 && unlink(path) == 0, path);
 }
 
-static int compare(const void *a, const void *b)
-{
-    const int64_t left = *(const int64_t *)a;
-    const int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
 static void print(const char *name, int64_t *times_ns, long count)
 {
-    qsort(times_ns, (size_t)count, sizeof *times_ns, compare);
+    measure_sort(times_ns, (size_t)count);
     printf("\"%s_p50_us\": %.0f, \"%s_p99_us\": %.0f, \"%s_p999_us\": %.0f, \"%s_max_us\": %.0f", name,
-           (double)times_ns[count / 2] / 1e3, name, (double)times_ns[count * 99 / 100] / 1e3, name,
-           (double)times_ns[count * 999 / 1000] / 1e3, name, (double)times_ns[count - 1] / 1e3);
+           measure_us(times_ns, (size_t)count, 500), name, measure_us(times_ns, (size_t)count, 990), name,
+           measure_us(times_ns, (size_t)count, 999), name, measure_us(times_ns, (size_t)count, 1000));
 }
 
 static void pause_between(void)

@@ -1,8 +1,10 @@
 """What the benchmarks share: programs of the build folder, CPU of a process, tables of medians."""
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import statistics
 import subprocess
@@ -21,6 +23,7 @@ class Bench:
         self.programs = options.build / "tests/bench"
         self.rounds = options.rounds
         self.scratch = options.scratch
+        self.missed = []
         os.environ["STRATA_TEST_BINARY"] = str(options.build / "src/main/strata")
 
     def run(self, program, *arguments):
@@ -40,12 +43,21 @@ class Bench:
     def serve(self, program, *arguments):
         return Yardstick(self.programs / program, arguments)
 
-    def store(self):
-        """A service on a store of its own in the scratch folder."""
+    def require(self, met, text):
+        """A goal: when it is missed the bench goes on and fails in the end."""
+        if not met:
+            self.missed.append(text)
+            print("\nMISSED: %s" % text, flush=True)
+
+    @contextlib.contextmanager
+    def store(self, name="store"):
+        """A service on a new store in the scratch folder."""
         from support.strata_service import Service
-        folder = self.scratch / "store"
+        folder = self.scratch / "".join(letter for letter in name if letter.isalnum())
         folder.mkdir()
-        return Service(data=folder)
+        with Service(data=folder) as service:
+            yield service
+        shutil.rmtree(folder)
 
 
 class Yardstick:
@@ -116,14 +128,19 @@ def machine():
 class Figures:
     """One list of values a name, in the order of first mention; `unit` and the words of the row stand in the table."""
 
+    shown = []  # every table of the run, for --json
+
     def __init__(self):
         self.rows = {}
 
     def add(self, name, value, unit):
         self.rows.setdefault((name, unit), []).append(value)
 
+    def values(self, name):
+        return next(values for (known, _), values in self.rows.items() if known == name)
+
     def median(self, name):
-        return statistics.median(next(values for (known, _), values in self.rows.items() if known == name))
+        return statistics.median(self.values(name))
 
     def show(self, title):
         print("\n%s\n" % title)
@@ -134,3 +151,6 @@ class Figures:
                      for value in (statistics.median(values), min(values), max(values))]
             print("| %-66s | %11s | %11s | %11s | %s |" % (name, *shown, unit))
         sys.stdout.flush()
+        Figures.shown.append({"title": title, "rows": [
+            {"name": name, "unit": unit, "median": statistics.median(values), "values": values}
+            for (name, unit), values in self.rows.items()]})

@@ -3,23 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "load_wire.h"
+
 #define UUID_TEXT_BYTES 36U
-
-uint8_t *load_put_varint(uint8_t *to, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7)
-        *to++ = (uint8_t)(value | 0x80);
-    *to++ = (uint8_t)value;
-    return to;
-}
-
-uint8_t *load_put_field(uint8_t *to, uint32_t field, const void *data, size_t size)
-{
-    to = load_put_varint(to, (uint64_t)field << 3 | 2);
-    to = load_put_varint(to, size);
-    memcpy(to, data, size);
-    return to + size;
-}
 
 /* Steele, Lea and Flood's splitmix64. */
 static uint64_t mix(uint64_t value)
@@ -44,7 +30,7 @@ static void uuid_text(uint64_t seed, uint64_t number, char text[UUID_TEXT_BYTES]
     text[19] = 'a';
 }
 
-static uint8_t *put_data(uint8_t *to, size_t data_bytes, uint64_t number)
+uint8_t *load_data_put(uint8_t *to, size_t data_bytes, uint64_t number)
 {
     char head[LOAD_DATA_BYTES_LEAST];
     static const char tail[] = "\"}";
@@ -54,8 +40,6 @@ static uint8_t *put_data(uint8_t *to, size_t data_bytes, uint64_t number)
         "\"paid\":true,\"due\":null,\"customer\":{\"name\":\"Jane Doe\",\"city\":\"Utrecht\",\"zip\":\"3511\"},"
         "\"lines\":[{\"sku\":\"A-100\",\"n\":2},{\"sku\":\"B-7\",\"n\":1}],\"note\":\"",
         (unsigned long long)number);
-    to = load_put_varint(to, 30 << 3 | 2);
-    to = load_put_varint(to, data_bytes);
     memcpy(to, head, (size_t)used);
     const size_t padding = data_bytes - (size_t)used - (sizeof tail - 1);
     memset(to + used, 'x', padding);
@@ -77,5 +61,7 @@ uint8_t *load_event_put(struct load_event_maker *maker, uint8_t *to)
                                 (unsigned long long)(number % (uint64_t)options->aggregates));
     to = load_put_field(to, 3, text, (size_t)length);
     to = load_put_field(to, 4, options->aggregate_type, strlen(options->aggregate_type));
-    return put_data(to, (size_t)options->data_bytes, number);
+    to = load_put_varint(to, 30 << 3 | 2);
+    to = load_put_varint(to, (uint64_t)options->data_bytes);
+    return load_data_put(to, (size_t)options->data_bytes, number);
 }

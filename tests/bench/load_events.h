@@ -33,8 +33,8 @@ struct load_event_maker {
     uint64_t made;
 };
 
+/* Writes such `data`, `data_bytes` of it: LOAD_DATA_BYTES_LEAST or more. Returns its end. */
+uint8_t *load_data_put(uint8_t *to, size_t data_bytes, uint64_t number);
+
 /* Writes a NewEvent (or a PublishEventRequest: the numbers are the same); returns its end. */
 uint8_t *load_event_put(struct load_event_maker *maker, uint8_t *to);
-
-uint8_t *load_put_varint(uint8_t *to, uint64_t value);
-uint8_t *load_put_field(uint8_t *to, uint32_t field, const void *data, size_t size);

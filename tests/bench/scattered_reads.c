@@ -11,9 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 #define BYTES_MAX 65536
 
@@ -24,14 +25,6 @@ struct options {
     long reads;
     long count;
 };
-
-static double cpu_us(void)
-{
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 +
-           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-}
 
 static void run(const struct options *options, int fd, long file_bytes)
 {
@@ -93,8 +86,8 @@ int main(int argc, char **argv)
         return 2;
     }
     run(&options, fd, file.st_size); /* into page cache */
-    const double before_us = cpu_us();
+    const double before_us = measure_cpu_us();
     run(&options, fd, file.st_size);
-    printf("{\"cpu_us_per_round\": %.3f}\n", (cpu_us() - before_us) / (double)options.count);
+    printf("{\"cpu_us_per_round\": %.3f}\n", (measure_cpu_us() - before_us) / (double)options.count);
     return 0;
 }

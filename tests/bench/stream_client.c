@@ -22,9 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "load_events.h"
+#include "load_wire.h"
+#include "measure.h"
 
 #define EVENTS_MAX    1000
 #define IN_FLIGHT_MAX 64 /* what a server's window takes */
@@ -72,13 +73,6 @@ struct stream {
     bool ended;
     char error[512];
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void start(struct stream *stream, const grpc_op *ops, size_t count, intptr_t tag)
 {
@@ -154,34 +148,7 @@ static void receive(struct stream *stream)
     start(stream, &op, 1, TAG_RECEIVED);
 }
 
-/* --- just enough protobuf to read answers --- */
-
-static bool get_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret)
-{
-    *ret = 0;
-    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
-        const uint8_t byte = *(*at)++;
-        *ret |= (uint64_t)(byte & 0x7F) << shift;
-        if (byte < 0x80)
-            return true;
-    }
-    return false;
-}
-
-/* Numbers, and lengths of texts: all that Strata's streams use on the outside. */
-static bool get_field(const uint8_t **at, const uint8_t *end, uint64_t *ret_number, uint64_t *ret_value)
-{
-    uint64_t tag = 0;
-    if (!get_varint(at, end, &tag) || !get_varint(at, end, ret_value))
-        return false;
-    *ret_number = tag >> 3;
-    if ((tag & 7) == 2) {
-        if (*ret_value > (uint64_t)(end - *at))
-            return false;
-        *at += *ret_value;
-    }
-    return (tag & 7) == 0 || (tag & 7) == 2;
-}
+/* --- answers --- */
 
 static void take_answer(struct stream *stream, const uint8_t *at, const uint8_t *end)
 {
@@ -190,7 +157,7 @@ static void take_answer(struct stream *stream, const uint8_t *at, const uint8_t 
     bool recorded = false;
     uint64_t sequence = 0;
     while (at < end) {
-        if (!get_field(&at, end, &number, &value)) {
+        if (!load_get_field(&at, end, &number, &value)) {
             fail(stream, "an answer is malformed", 22);
             return;
         }
@@ -203,7 +170,7 @@ static void take_answer(struct stream *stream, const uint8_t *at, const uint8_t 
     const long expected = stream->answered + 1;
     if (!recorded || sequence != (uint64_t)expected)
         fail(stream, "an answer is out of order, or says no", 37);
-    const int64_t now = now_ns();
+    const int64_t now = measure_now_ns();
     if (stream->answered >= stream->options.warm_up)
         stream->times_ns[stream->answered - stream->options.warm_up] =
             now - stream->begun_ns[stream->answered % IN_FLIGHT_MAX];
@@ -223,7 +190,7 @@ static void take_batch(struct stream *stream, const uint8_t *at, const uint8_t *
     }
     /* ReadEventsResponse: the events are field 1 of the message itself. */
     while (at < end) {
-        if (!get_field(&at, end, &number, &value)) {
+        if (!load_get_field(&at, end, &number, &value)) {
             fail(stream, "a message is malformed", 22);
             return;
         }
@@ -281,7 +248,7 @@ static void send_more(struct stream *stream)
     if (stream->sent - stream->answered >= stream->options.in_flight)
         return;
     grpc_slice slice = request_make(stream);
-    stream->begun_ns[stream->sent % IN_FLIGHT_MAX] = now_ns();
+    stream->begun_ns[stream->sent % IN_FLIGHT_MAX] = measure_now_ns();
     stream->sent++;
     send_slice(stream, slice);
 }
@@ -318,21 +285,6 @@ static void stream_run(struct stream *stream, bool append)
         fail(stream, (const char *)GRPC_SLICE_START_PTR(stream->details), GRPC_SLICE_LENGTH(stream->details));
 }
 
-static int compare(const void *a, const void *b)
-{
-    const int64_t left = *(const int64_t *)a;
-    const int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
-static const char *shown_error(struct stream *stream)
-{
-    for (char *at = stream->error; *at != '\0'; at++)
-        if (*at == '"' || *at == '\\' || (unsigned char)*at < 0x20)
-            *at = '\'';
-    return stream->error;
-}
-
 static void run_append(struct stream *stream)
 {
     const long count = stream->options.count;
@@ -341,20 +293,21 @@ static void run_append(struct stream *stream)
     stream->times_ns = calloc((size_t)count, sizeof *stream->times_ns);
     if (stream->request == NULL || stream->times_ns == NULL)
         abort();
-    stream->measured_from_ns = now_ns();
+    stream->measured_from_ns = measure_now_ns();
     stream_open(stream, "/strata.v1.EventService/AppendStream");
     stream_run(stream, true);
-    const double seconds = (double)(now_ns() - stream->measured_from_ns) / 1e9;
+    const double seconds = (double)(measure_now_ns() - stream->measured_from_ns) / 1e9;
     if (stream->answered != count + stream->options.warm_up)
         fail(stream, "the stream ended early", 22);
-    qsort(stream->times_ns, (size_t)count, sizeof *stream->times_ns, compare);
+    const int64_t *times_ns = stream->times_ns;
+    measure_sort(stream->times_ns, (size_t)count);
     printf(
         "{\"appends\": %ld, \"seconds\": %.3f, \"events_per_s\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f, "
         "\"p999_us\": %.0f, \"max_us\": %.0f, \"error\": \"%s\"}\n",
         count, seconds, (double)count * (double)stream->options.events / seconds,
-        (double)stream->times_ns[count / 2] / 1e3, (double)stream->times_ns[count * 99 / 100] / 1e3,
-        (double)stream->times_ns[count * 999 / 1000] / 1e3, (double)stream->times_ns[count - 1] / 1e3,
-        shown_error(stream));
+        measure_us(times_ns, (size_t)count, 500), measure_us(times_ns, (size_t)count, 990),
+        measure_us(times_ns, (size_t)count, 999), measure_us(times_ns, (size_t)count, 1000),
+        measure_quotable(stream->error));
     free(stream->request);
     free(stream->times_ns);
 }
@@ -364,21 +317,19 @@ static void run_read(struct stream *stream)
     if (stream->options.save != NULL && (stream->saved = fopen(stream->options.save, "wb")) == NULL)
         fail(stream, "cannot make the file to save to", 31);
     uint8_t request[32];
-    uint8_t *end = load_put_varint(request, 2 << 3);
-    end = load_put_varint(end, (uint64_t)stream->options.after);
-    end = load_put_varint(end, 5 << 3);
-    end = load_put_varint(end, (uint64_t)stream->options.count);
-    const int64_t begun_ns = now_ns();
+    uint8_t *end = load_put_number(request, 2, (uint64_t)stream->options.after);
+    end = load_put_number(end, 5, (uint64_t)stream->options.count);
+    const int64_t begun_ns = measure_now_ns();
     stream_open(stream, "/strata.v1.EventService/ReadEvents");
     send_slice(stream, grpc_slice_from_copied_buffer((const char *)request, (size_t)(end - request)));
     stream_run(stream, false);
-    const double seconds = (double)(now_ns() - begun_ns) / 1e9;
+    const double seconds = (double)(measure_now_ns() - begun_ns) / 1e9;
     if (stream->saved != NULL && fclose(stream->saved) != 0)
         fail(stream, "cannot save", 11);
     printf("{\"events\": %ld, \"messages\": %ld, \"bytes\": %ld, \"seconds\": %.3f, \"events_per_s\": %.0f, "
            "\"error\": \"%s\"}\n",
            stream->events, stream->messages, stream->bytes, seconds, (double)stream->events / seconds,
-           shown_error(stream));
+           measure_quotable(stream->error));
 }
 
 /* --- options --- */

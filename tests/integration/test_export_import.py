@@ -44,9 +44,9 @@ class Case(unittest.TestCase):
         self.assertEqual(done.err, "")  # no progress, since this is no terminal
         return done
 
-    def bad(self, *words, arguments, given=None):
+    def bad(self, *words, arguments, given=None, code=1):
         done = strata(*arguments, given=given)
-        self.assertEqual(done.returncode, 1, done.out + done.err)
+        self.assertEqual(done.returncode, code, done.out + done.err)
         for word in words:
             self.assertIn(word, done.err)
         return done
@@ -362,7 +362,7 @@ class Import(Case):
 
     def test_what_is_not_there_is_said(self):
         self.bad("nowhere", arguments=("import", "-a", "127.0.0.1:1", self.folder / "nowhere"))
-        self.bad("127.0.0.1:1", given=b'{"id":"1","type":"custom","aggregate_id":"a"}', arguments=("import", "-a", "127.0.0.1:1"))
+        self.bad("127.0.0.1:1", code=3, given=b'{"id":"1","type":"custom","aggregate_id":"a"}', arguments=("import", "-a", "127.0.0.1:1"))
 
 
 class Info(Case):

@@ -63,7 +63,7 @@ class FirstLight(unittest.TestCase):
             self.assertIn("user_created", info["event_types"])
             status, _, health = s.request("GET", "/health")
             self.assertEqual((status, health["state"], health["security_mode"]), (200, "HEALTHY", "development"))
-            for path in ("/livez", "/readyz", "/openapi.json"):
+            for path in ("/livez", "/readyz", "/openapi.json", "/asyncapi.json", "/docs"):
                 self.assertEqual(s.request("GET", path)[0], 200, path)
 
             status, headers, aggregate = s.request("PUT", "/api/v1/aggregates/user-123",

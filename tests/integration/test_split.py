@@ -1,6 +1,7 @@
 """The service in two processes: what a client of the gateway sees when its core is slow, dies or comes back."""
 
 import concurrent.futures
+import http.client
 import json
 import os
 import signal
@@ -100,6 +101,33 @@ class Split(unittest.TestCase):
             if expected:
                 self.assertEqual(headers.get("Strata-Replayed"), expected)
         self.assertEqual(self.service.request("GET", "/api/v1/aggregates/w")[2]["version"], 2)
+
+    def test_a_core_that_hangs_is_given_up_and_found_again(self):
+        """Stopped by a signal it keeps its connections: its kernel takes what nobody reads. Pings tell, long before the
+        minute that a call may take."""
+        self.publish("h")
+        stream = urllib.request.urlopen(self.service.http + "/api/v1/events/subscribe?after_position=0", timeout=WAIT_S)
+        self.addCleanup(stream.close)
+        self.assertEqual(self.read(stream, 1), [1])
+        core = self.service.process.pid
+        os.kill(core, signal.SIGSTOP)
+        self.addCleanup(os.kill, core, signal.SIGCONT)  # else it could not be ended
+        began = time.monotonic()
+        status, _, problem = self.publish("h", 1)
+        self.assertEqual((status, problem["reason"]), (500, "OUTCOME_UNKNOWN"), problem)
+        self.assertLess(time.monotonic() - began, 50)
+        with self.assertRaises((OSError, ValueError, EOFError, http.client.HTTPException)):
+            while stream.readline():
+                pass
+            raise EOFError("the stream ended")
+        status, _, problem = self.publish("h", 2)  # it takes connections still, and says nothing
+        self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"), problem)
+        os.kill(core, signal.SIGCONT)
+        deadline = time.monotonic() + WAIT_S
+        while self.publish("h", 3)[0] != 201 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        version = self.service.request("GET", "/api/v1/aggregates/h")[2]["version"]
+        self.assertIn(version, (2, 3))  # what was unknown was carried out, or not
 
     def test_a_subscription_is_cut_with_its_core_and_resumes_without_a_gap(self):
         for n in range(10):

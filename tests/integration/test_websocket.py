@@ -4,7 +4,10 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -16,11 +19,14 @@ from websockets.sync.client import connect
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 from support.strata_rpc import Client, event_pb2, event_service_pb2  # noqa: E402
-from support.strata_service import Service, SplitService, free_port, scaled  # noqa: E402
+from support import strata_service  # noqa: E402
+from support.strata_service import BINARY, Service, SplitService, free_port, scaled  # noqa: E402
 
 WAIT_S = 60
 CONNECTIONS = int(os.environ.get("STRATA_TEST_WS_CONNECTIONS", "500"))
 IDLE_MAX_BYTES = 20 * 1024
+IDLE, ACTIVE = (int(n) for n in os.environ.get("STRATA_TEST_WS_CROWD", "200,50").split(","))
+CROWD = BINARY.parents[2] / "tests" / "bench" / "websocket_crowd"
 SANITIZED = scaled(100) < 100  # its allocator holds on to memory, and each byte has shadows
 
 
@@ -326,6 +332,82 @@ class Ports(unittest.TestCase):
                 with refused.exception as answer:
                     self.assertEqual(answer.code, 404)
             self.assertEqual(s.request("GET", "/livez")[0], 200)
+
+
+class Limits(unittest.TestCase):
+    def refusal(self, service):
+        with self.assertRaises(InvalidStatus) as refused:
+            Socket(service, "?subscribe=none")
+        answer = refused.exception.response
+        self.assertEqual((answer.status_code, answer.headers["Content-Type"]), (503, "application/problem+json"))
+        self.assertIn("Retry-After", answer.headers)
+        return json.loads(answer.body)
+
+    def test_one_too_many_gets_503_until_another_is_gone(self):
+        with Service(config={"STRATA_WEBSOCKET_MAX_CONNECTIONS": "2"}) as s, Client(s) as client, Socket(s) as first:
+            with Socket(s):
+                problem = self.refusal(s)
+                self.assertIn("2 WebSocket connections are open", problem["detail"])
+            first.take("caught_up")
+            client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[custom("still")]))
+            self.assertEqual(first.events(1)[0]["aggregate_id"], "still")
+            self.assertEqual(s.request("GET", "/livez")[0], 200)
+            deadline = time.monotonic() + WAIT_S
+            while True:  # its end may take a moment to be seen
+                try:
+                    with Socket(s, "?subscribe=none"):
+                        return
+                except InvalidStatus:
+                    self.assertLess(time.monotonic(), deadline)
+
+    def test_the_soft_descriptor_limit_is_raised_to_the_hard_one(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        try:
+            with Service() as s:
+                process = s.gateway.process if isinstance(s, SplitService) else s.process
+                self.assertEqual(resource.prlimit(process.pid, resource.RLIMIT_NOFILE), (min(hard, 65536), hard))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def test_where_descriptors_are_few_websockets_leave_some_for_others(self):
+        """Three quarters of 160 are theirs: nobody is accepted and then has no descriptor, nor is left waiting."""
+        with tempfile.TemporaryDirectory() as folder:
+            few = pathlib.Path(folder) / "strata"
+            few.write_text("#!/bin/sh\nulimit -n 160\nexec '%s' \"$@\"\n" % BINARY)
+            few.chmod(0o755)
+            strata_service.BINARY, kept = few, BINARY
+            try:
+                with Service() as s, Client(s) as client, contextlib.ExitStack() as stack:
+                    self.assertIn("websocket.max_connections", s.log())
+                    sockets = [stack.enter_context(Socket(s)) for _ in range(120)]
+                    self.refusal(s)
+                    self.assertEqual(s.request("GET", "/livez")[0], 200)
+                    client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[custom("few")]))
+                    for ws in sockets:
+                        self.assertEqual(ws.events(1)[0]["aggregate_id"], "few")
+            finally:
+                strata_service.BINARY = kept
+
+
+class Crowd(unittest.TestCase):
+    """STRATA_TEST_WS_CROWD=10000,1000 is the full one; how soon events come is for the benchmark, `scripts/bench --only
+    websockets`."""
+
+    def test_idle_and_active_connections_get_what_is_theirs(self):
+        for groups in (1, 10):
+            with self.subTest(groups=groups), Service() as s:
+                process = s.gateway.process if isinstance(s, SplitService) else s.process
+                done = subprocess.run(
+                    [str(CROWD), "--append-to", s.grpc, "--subscribe-to", "127.0.0.1:%d" % s.http_port, "--idle", str(IDLE),
+                     "--active", str(ACTIVE), "--groups", str(groups), "--seconds", "2", "--warm-up", "0", "--rest", "0",
+                     "--pid", str(process.pid)], capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                result = json.loads(done.stdout)
+                self.assertEqual(result["deliveries"], ACTIVE * 40)
+                if not SANITIZED:
+                    grown = (result["rss_max_kib"] - result["rss_begin_kib"]) * 1024
+                    self.assertLess(grown, (IDLE + ACTIVE) * IDLE_MAX_BYTES + 16 * 1024 * 1024)
 
 
 @unittest.skipIf(SANITIZED, "measures memory")

@@ -2,10 +2,12 @@
 
 Each class opens a subscription and takes what the socket delivers: `feed(bytes)` returns the whole parts that came with
 it, as (kind, position, number), where kind is "event", "caught_up", "checkpoint", "fell_behind" or "closing" and number is
-the event's data, {"n":number}. `inside` says whether a part has begun that is not whole.
+the event's data, {"n":number}. `inside` says whether a part has begun that is not whole. `after` None: the filters say
+where it begins, or nothing does.
 """
 
 import base64
+import contextlib
 import os
 import re
 import socket
@@ -16,6 +18,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+from google.protobuf import json_format
 
 from support.strata_rpc import subscription_service_pb2
 
@@ -27,12 +30,21 @@ POSITION = re.compile(rb'"position":"(\d+)"')
 class Cut:
     """The socket and the ways to lose it."""
 
+    receive_buffer = None  # bytes that the system holds for us
+
     def __init__(self, address):
-        self.socket = socket.create_connection(address, timeout=WAIT_S)
+        self.socket = socket.socket(socket.AF_INET)
+        if self.receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        self.socket.settimeout(WAIT_S)
+        self.socket.connect(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.begun = False  # the answer's head was read
+        self.ended = None  # why nothing follows what was fed
 
     def receive(self, size):
+        if self.ended:
+            raise EOFError(self.ended)
         data = self.socket.recv(size)
         if not data:
             raise EOFError("the server ended the stream")
@@ -48,6 +60,10 @@ class Cut:
     def farewell(self):
         """As the protocol wants it; plain HTTP has no word for it."""
         self.close()
+
+
+def after_of(position):
+    return [] if position is None else [("after_position", position)]
 
 
 class HttpCut(Cut):
@@ -87,7 +103,8 @@ class HttpCut(Cut):
                     return
                 size, self.raw = int(self.raw[:end], 16), self.raw[end + 2:]
                 if size == 0:
-                    raise EOFError("the server ended the stream")
+                    self.ended = "the server ended the stream"
+                    return
                 self.left = size + 2
             part, self.raw = self.raw[:self.left], self.raw[self.left:]
             content = max(0, min(len(part), self.left - 2))
@@ -102,7 +119,8 @@ class HttpCut(Cut):
 class SseCut(HttpCut):
     def request(self, after, filters):
         # Like a browser, which repeats its URL: the header must win.
-        query = urllib.parse.urlencode([("from_start", "true"), ("checkpoint_interval", "0.1s"), *filters])
+        start = [("from_start", "true")] if after is not None else []
+        query = urllib.parse.urlencode([*start, ("checkpoint_interval", "0.1s"), *filters])
         resume = ["Last-Event-ID: %d" % after] if after else []
         return self.head("/api/v1/events/subscribe?" + query, ["Accept: text/event-stream", *resume])
 
@@ -123,7 +141,7 @@ class SseCut(HttpCut):
 
 class NdjsonCut(HttpCut):
     def request(self, after, filters):
-        query = urllib.parse.urlencode([("after_position", after), ("checkpoint_interval", "0.1s"), *filters])
+        query = urllib.parse.urlencode([*after_of(after), ("checkpoint_interval", "0.1s"), *filters])
         return self.head("/api/v1/events/subscribe?" + query, ["Accept: application/x-ndjson"])
 
     def whole(self):
@@ -141,7 +159,7 @@ class NdjsonCut(HttpCut):
 
 class WebSocketCut(HttpCut):
     def request(self, after, filters):
-        query = urllib.parse.urlencode([("after_position", after), ("checkpoint_interval", "0.1s"), *filters])
+        query = urllib.parse.urlencode([*after_of(after), ("checkpoint_interval", "0.1s"), *filters])
         return self.head("/ws?" + query, ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
                                           "Sec-WebSocket-Key: " + base64.b64encode(os.urandom(16)).decode()])
 
@@ -160,7 +178,7 @@ class WebSocketCut(HttpCut):
             if len(raw) < start + size:
                 break
             if raw[at] == 0x88:
-                raise EOFError("the server closed the connection: %r" % raw[start:start + size])
+                self.ended = "the server closed the connection: %r" % raw[start:start + size]
             if raw[at] == 0x81:
                 found.append(self.frame(raw[start:start + size]))
             at = start + size
@@ -191,10 +209,12 @@ class GrpcCut(Cut):
         self.http.initiate_connection()
         self.http.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
         self.http.increment_flow_control_window(1 << 20)
+        self.frames = b""
         self.message = b""
-        query = {name: [value] for name, value in filters}
-        request = subscription_service_pb2.SubscribeRequest(after_position=after, **query)
+        request = subscription_service_pb2.SubscribeRequest(after_position=after)
         request.checkpoint_interval.FromMilliseconds(100)
+        json_format.ParseDict({name: value if name in ("name", "from_timestamp", "from_end") else [value]
+                               for name, value in filters}, request)
         body = request.SerializeToString()
         self.http.send_headers(1, [(":method", "POST"), (":scheme", "http"), (":authority", "localhost"),
                                    (":path", "/strata.v1.SubscriptionService/Subscribe"), ("te", "trailers"),
@@ -202,18 +222,30 @@ class GrpcCut(Cut):
         self.http.send_data(1, b"\0" + struct.pack(">I", len(body)) + body, end_stream=True)
         self.socket.sendall(self.http.data_to_send())
 
+    def without_goaway(self, data):
+        """The whole frames but GOAWAY, behind which h2 takes nothing, although what was begun goes on."""
+        self.frames += data
+        kept = b""
+        while len(self.frames) >= 9:
+            end = 9 + int.from_bytes(self.frames[:3], "big")
+            if len(self.frames) < end:
+                break
+            kept += b"" if self.frames[3] == 7 else self.frames[:end]
+            self.frames = self.frames[end:]
+        return kept
+
     def feed(self, data):
-        for event in self.http.receive_data(data):
+        for event in self.http.receive_data(self.without_goaway(data)):
             if isinstance(event, h2.events.DataReceived):
                 self.begun = True
                 self.message += event.data
                 self.http.acknowledge_received_data(event.flow_controlled_length, 1)
-            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset, h2.events.ConnectionTerminated,
-                                    h2.events.TrailersReceived)):
-                raise EOFError(event)
+            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset, h2.events.TrailersReceived)):
+                self.ended = str(event)
         answer = self.http.data_to_send()
         if answer:
-            self.socket.sendall(answer)
+            with contextlib.suppress(OSError):  # what came before the end is still to be read
+                self.socket.sendall(answer)
         return self.whole()
 
     def whole(self):

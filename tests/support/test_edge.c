@@ -102,6 +102,8 @@ static const struct call_edge_ops edge_ops = {edge_send, edge_finish, edge_messa
 
 /* --- calls --- */
 
+static const struct test_client plain_client = {.transport = NULL};
+
 static struct bytes packed(const ProtobufCMessage *message)
 {
     if (message == NULL)
@@ -114,7 +116,7 @@ static struct bytes packed(const ProtobufCMessage *message)
 }
 
 static void begin(struct test_stream *stream, struct rpc_table *table, enum schema_method_id method,
-                  const ProtobufCMessage *request, size_t window)
+                  const ProtobufCMessage *request, size_t window, const struct test_client *client)
 {
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->changed, NULL);
@@ -124,8 +126,10 @@ static void begin(struct test_stream *stream, struct rpc_table *table, enum sche
         .method = method,
         .ops = &edge_ops,
         .edge = stream,
-        .transport = "test",
-        .peer = BYTES_LITERAL("127.0.0.1:1"),
+        .transport = client->transport == NULL ? "test" : client->transport,
+        .peer = client->peer == NULL ? BYTES_LITERAL("127.0.0.1:1") : bytes_of_text(client->peer),
+        .client_transport = bytes_of_text(client->client_transport),
+        .client_peer = bytes_of_text(client->client_peer),
     };
     stream->call = call_new(table, &options);
     assert_non_null(stream->call);
@@ -150,7 +154,7 @@ struct test_pending *test_call_begin(struct rpc_table *table, enum schema_method
 {
     struct test_pending *pending = calloc(1, sizeof *pending);
     assert_non_null(pending);
-    begin(&pending->stream, table, method, request, 0);
+    begin(&pending->stream, table, method, request, 0, &plain_client);
     return pending;
 }
 
@@ -191,13 +195,20 @@ void test_message_free(void *message)
 
 /* --- streams --- */
 
-struct test_stream *test_stream_open(struct rpc_table *table, enum schema_method_id method,
-                                     const ProtobufCMessage *request, size_t window)
+struct test_stream *test_stream_open_by(struct rpc_table *table, enum schema_method_id method,
+                                        const ProtobufCMessage *request, size_t window,
+                                        const struct test_client *client)
 {
     struct test_stream *stream = calloc(1, sizeof *stream);
     assert_non_null(stream);
-    begin(stream, table, method, request, window);
+    begin(stream, table, method, request, window, client);
     return stream;
+}
+
+struct test_stream *test_stream_open(struct rpc_table *table, enum schema_method_id method,
+                                     const ProtobufCMessage *request, size_t window)
+{
+    return test_stream_open_by(table, method, request, window, &plain_client);
 }
 
 bool test_stream_read(struct test_stream *stream, struct bytes *ret)

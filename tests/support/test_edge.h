@@ -40,6 +40,16 @@ struct test_reply test_call_end(struct test_pending *pending);
 struct test_stream;
 struct test_stream *test_stream_open(struct rpc_table *table, enum schema_method_id method,
                                      const ProtobufCMessage *request, size_t window);
+/* The same for a client of another kind; NULL texts: as it is else. */
+struct test_client {
+    const char *transport;        /* "test" */
+    const char *peer;             /* "127.0.0.1:1" */
+    const char *client_transport; /* nothing */
+    const char *client_peer;      /* nothing */
+};
+struct test_stream *test_stream_open_by(struct rpc_table *table, enum schema_method_id method,
+                                        const ProtobufCMessage *request, size_t window,
+                                        const struct test_client *client);
 /* The next message; false when the stream has ended. The bytes are the test's (free). Fails the test after 30 s. */
 bool test_stream_read(struct test_stream *stream, struct bytes *ret);
 bool test_stream_has(struct test_stream *stream); /* is a message there already? */

@@ -1,5 +1,6 @@
 """OpenAPI 3.1 of the HTTP routes, from the contract and its comments."""
 
+import copy
 import json
 import re
 
@@ -31,26 +32,58 @@ PROBLEM = {
         "aggregate_id": {"type": "string", "description": "Which aggregate the versions are about."},
         "position": {"type": "string", "description": "CONDITION_FAILED: of an event that matches."},
         "request_id": {"type": "string", "description": "Also in the logs of the server."}}}
-# What the gateway serves beside the contract.
+# Answers of 1 KiB and more, unless they have an ETag: the tag would name other bytes.
+COMPRESSED = {"ContentEncoding": {
+    "description": "gzip, when Accept-Encoding prefers it and the body has at least 1 KiB; a stream is compressed whole, and "
+                   "flushed with every piece. Never of an answer of an aggregate, whose ETag names its bytes.",
+    "schema": {"type": "string", "enum": ["gzip"]}}}
+CODED = {"Content-Encoding": {"$ref": "#/components/headers/ContentEncoding"}}
+TAGGED = {"ETag": {"description": "Of these bytes, compressed or not: for If-None-Match.", "schema": {"type": "string"}},
+          "Cache-Control": {"description": "no-cache: ask whether it has changed.", "schema": {"type": "string"}}}
+IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"},
+                 "description": "The ETag of what the client has. When it is still right the answer is 304 without a body."}
+
+
+def own(identifier, summary, media_type, schema, answer, tagged=True, **more):
+    """What the gateway serves beside the contract."""
+    answers = {"200": {"description": answer, **({"headers": {**TAGGED, **CODED}} if tagged else {}),
+                       "content": {media_type: {"schema": schema}}}}
+    if tagged:
+        answers["304"] = {"description": "Not modified: the etag is still right."}
+    return {"get": {"operationId": identifier, "tags": ["Gateway"], "summary": summary,
+                    **({"parameters": [IF_NONE_MATCH]} if tagged else {}), "responses": {**answers, **more}}}
+
+
+TEXT = {"type": "string"}
 GATEWAY = {
-    "/livez": {"get": {"operationId": "Livez", "tags": ["Gateway"], "summary": "The process runs.",
-                       "responses": {"200": {"description": "It does."}}}},
-    "/readyz": {"get": {"operationId": "Readyz", "tags": ["Gateway"], "summary": "The service can take requests.",
-                        "responses": {"200": {"description": "It can."},
-                                      "503": {"description": "It cannot; the body says why."}}}},
-    "/openapi.json": {"get": {"operationId": "OpenApi", "tags": ["Gateway"], "summary": "This document.",
-                              "responses": {"200": {"description": "It.", "content": {"application/json": {}}}}}},
-    "/ws": {"get": {
+    "/livez": own("Livez", "The process runs.", "text/plain", TEXT, "It does.", tagged=False),
+    "/readyz": own("Readyz", "The service can take requests.", "text/plain", TEXT, "It can.", tagged=False,
+                   **{"503": {"description": "It cannot; the body says why.", "content": {"text/plain": {"schema": TEXT}}}}),
+    "/openapi.json": own("OpenApi", "This document.", "application/json", {"type": "object"}, "It."),
+    "/asyncapi.json": own("AsyncApi", "Frames of /ws and parts of event streams, as AsyncAPI 3.0.", "application/json",
+                          {"type": "object"}, "The document."),
+    "/docs": own("Docs", "This reference as a page, for people. It needs no network but this service.", "text/html", TEXT,
+                 "The page.")}
+
+
+def web_socket(subscribe):
+    """/ws takes what Subscribe takes."""
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    nothing = {"name": "subscribe", "in": "query", "required": False, "description": "`none`: open no subscription; frames will.",
+               "schema": {"type": "string", "enum": ["none"]}}
+    after = {"name": "after_position", "in": "query", "required": False, "schema": {"type": "string", "pattern": "^[0-9]+$"},
+             "description": "Begin after this position; 0 is the first event."}
+    return {"get": {
         "operationId": "WebSocket", "tags": ["Gateway"], "summary": "Opens a WebSocket of live events.",
-        "description": "Bare it delivers every event from now on; with after_position=N everything after N, without "
-                       "a gap. Frames are the JSON texts WsRequest (to the server) and WsMessage (from it).",
-        "parameters": [
-            {"name": "after_position", "in": "query", "description": "Begin after this position.",
-             "schema": {"type": "string", "pattern": "^[0-9]+$"}},
-            {"name": "subscribe", "in": "query", "description": "`none`: open no subscription; frames will.",
-             "schema": {"type": "string", "enum": ["none"]}}],
+        "description": "Bare it delivers every event from now on; with after_position=N everything after N, without a gap. "
+                       "The other parameters are those of Subscribe. Frames are JSON texts: /asyncapi.json describes them.\n\n"
+                       "Filter, origin and token are checked before the upgrade; what is wrong with them is answered here.",
+        "parameters": [after, nothing, *(dict(p) for p in subscribe["parameters"] if p["in"] == "query")],
         "responses": {"101": {"description": "The connection is a WebSocket now."},
-                      "426": {"description": "The request asked for no WebSocket."}}}}}
+                      "401": {"description": "The token is not accepted.", "content": dict(problem)},
+                      "403": {"description": "A page of this origin may not connect.", "content": dict(problem)},
+                      "426": {"description": "The request asked for no WebSocket.", "content": dict(problem)},
+                      "default": {"description": "Refused or failed.", "content": dict(problem)}}}}
 
 
 def sentence(comment):
@@ -63,15 +96,30 @@ def prose(comment):
     return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", comment))
 
 
+def nullable(schema):
+    """A member that may be left out may be null too, which is the same."""
+    if "$ref" in schema:
+        rest = {name: value for name, value in schema.items() if name != "$ref"}
+        return {"anyOf": [{"$ref": schema["$ref"]}, {"type": "null"}], **rest}
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], None]}
+    if "type" in schema:
+        return {**schema, "type": [*([schema["type"]] if isinstance(schema["type"], str) else schema["type"]), "null"]}
+    return schema
+
+
 class Document:
     def __init__(self, contract):
         self.contract = contract
         self.schemas = {"Problem": PROBLEM}
-        replies = set()
+        requests, replies = set(), set()
         for method in contract.methods:
+            self._reach(method.request, requests)
             self._reach(method.reply, replies)
-        self._reach(contract.messages["strata.v1.WsMessage"], replies)
-        self.replies = replies
+        for name, seen in (("strata.v1.WsRequest", requests), ("strata.v1.WsMessage", replies)):
+            if name in contract.messages:
+                self._reach(contract.messages[name], seen)
+        self.both = requests & replies
 
     def _reach(self, message, seen):
         if message.name in seen:
@@ -129,23 +177,24 @@ class Document:
             names, numbers = [name for name, _, _ in values], [number for _, number, _ in values]
             return {"type": "string", "enum": names} if response else {"enum": [*names, *numbers, *map(str, numbers)]}
         if field.kind == "MESSAGE":
-            return dict(TIMES.get(field.type_name) or self.reference(field.type_name))
+            return dict(TIMES.get(field.type_name) or self.reference(field.type_name, response))
         if field.kind == "INT64" and not response:
             return {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
         if field.shape and not response:
             return self.shape(field, field.may_be_empty)
         return dict(SCALARS[field.kind])
 
-    def reference(self, name, without=()):
+    def reference(self, name, response, without=()):
         """A component for the message; `without` the fields that the path gives. Unknown members of a request are
-        refused, so its schema is closed; a reply may grow."""
-        key = name.removeprefix("strata.v1.") + ("Body" if without else "")
+        refused, so its schema is closed; a reply may grow. What is part of both has two."""
+        key = name.removeprefix("strata.v1.") + ("Body" if without else "") + \
+            ("Given" if name in self.both and not response else "")
         if key not in self.schemas:
-            message, response = self.contract.messages[name], name in self.replies
+            message = self.contract.messages[name]
             self.schemas[key] = schema = {"type": "object"}
             if message.comment:
                 schema["description"] = prose(message.comment)
-            schema["properties"] = {f.name: self.field(f, response) for f in message.fields
+            schema["properties"] = {f.name: self.member(f, response) for f in message.fields
                                     if not f.internal and f.name not in without}
             required = [f.name for f in message.fields if f.required and f.name not in without]
             if required and not response:
@@ -153,6 +202,10 @@ class Document:
             if not response:
                 schema["additionalProperties"] = False
         return {"$ref": "#/components/schemas/" + key}
+
+    def member(self, field, response):
+        schema = self.field(field, response)
+        return schema if response or field.required else nullable(schema)
 
     def query_parameters(self, message, bound, prefix=""):
         out = []
@@ -195,19 +248,22 @@ class Document:
     def header_parameter(self, field, otherwise):
         parameter = {"name": field.http_header, "in": "header", "required": False, **self.parameter_schema(field)}
         parameter["description"] = "%s Also read as the %s `%s`." % (parameter.get("description", ""), otherwise, field.name)
+        if otherwise == "query parameter":
+            parameter["x-query-name"] = field.name
         return parameter
 
     def body(self, route):
         request = route.method.request
         if not route.body:
             return None
-        schema = self.reference(request.name, self.elsewhere(route)) if route.body == "*" else \
+        schema = self.reference(request.name, False, self.elsewhere(route)) if route.body == "*" else \
             self.field(request.field(route.body), False)
-        return {"required": True, "content": {"application/json": {"schema": schema}}}
+        required = any(field not in route.variables for field in request.fields)  # else the path has said it all
+        return {"required": required, "content": {"application/json": {"schema": schema}}}
 
     def success(self, route):
         method, reply = route.method, route.method.reply
-        schema = self.reference(reply.name)
+        schema = self.reference(reply.name, True)
         if route.response_body:
             schema = self.single(reply.field(route.response_body), True)
         content = {"application/json": {"schema": schema}}
@@ -222,6 +278,8 @@ class Document:
             headers["Location"] = {"description": "Where it is: %s." % method.rule.http_location,
                                    "schema": {"type": "string"}}
         what = {201: "Recorded; durable.", 202: "Accepted.", 204: "Done."}.get(method.rule.http_success, "The answer.")
+        if "ETag" not in headers:
+            headers.update(CODED)
         return {"description": what, **({"headers": headers} if headers else {}), "content": content}
 
     def operation(self, route, number):
@@ -249,14 +307,21 @@ class Document:
             operation["requestBody"] = body
         return {**operation, "responses": responses}
 
-    def text(self):
+    def paths(self):
         paths = {}
         for method in self.contract.methods:
             for number, route in enumerate(method.routes):
                 paths.setdefault(route.path, {})[route.verb.lower()] = self.operation(route, number)
-        paths.update(GATEWAY)
-        self.reference("strata.v1.WsRequest")
-        self.reference("strata.v1.WsMessage")
+        paths.update(copy.deepcopy(GATEWAY))
+        subscribe = next((m for m in self.contract.methods if m.name == "Subscribe"), None)
+        if subscribe is not None:
+            paths["/ws"] = web_socket(paths[subscribe.routes[0].path]["get"])
+        return copy.deepcopy(paths)  # nothing in it is shared: examples are put into each place
+
+    def text(self, paths, reasons):
+        self.reference("strata.v1.WsRequest", False)
+        self.reference("strata.v1.WsMessage", True)
+        self.schemas["Problem"] = {**PROBLEM, "x-reasons": reasons}
         tags = [{"name": name.rsplit(".", 1)[1], "description": prose(comment)}
                 for name, comment in self.contract.service_comments.items()]
         return json.dumps({
@@ -265,12 +330,18 @@ class Document:
                      "description": "An event store and event-sourcing service. Positions and other int64 are strings, "
                                     "counters of statistics numbers; times are RFC 3339 in UTC with microseconds; "
                                     "members are written with their names below and read in camelCase too; an unknown "
-                                    "member or query parameter is refused. A trailing slash is optional everywhere."},
+                                    "member or query parameter is refused; a member that may be left out may be null. A trailing slash is optional everywhere. Large "
+                                    "answers come compressed to who takes gzip; a body that arrives compressed is refused "
+                                    "with 415. Every example was answered by a real service, in the order of x-exchanges."},
             "servers": [{"url": "/"}],
             "tags": tags + [{"name": "Gateway", "description": "What the HTTP side serves beside the contract."}],
             "paths": paths,
-            "components": {"schemas": dict(sorted(self.schemas.items()))}}, indent=1) + "\n"
+            "components": {"schemas": dict(sorted(self.schemas.items())), "headers": COMPRESSED}}, indent=1) + "\n"
 
 
-def document(contract):
-    return Document(contract).text()
+def document(contract, examples, reasons):
+    """The text, and the operation of Subscribe for AsyncAPI."""
+    made = Document(contract)
+    paths = made.paths()
+    examples.add_to(paths)
+    return made.text(paths, reasons), paths["/api/v1/events/subscribe"]["get"]

@@ -13,11 +13,15 @@ import tempfile
 from google.protobuf import descriptor_pb2
 from google.protobuf.compiler import plugin_pb2
 
+import asyncapi
+import examples
 import model
 import openapi
+import reasons
 import tables
 
-PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROTO = ROOT / "proto"
 # google/protobuf, google/api with google/rpc, and grpc: where Debian's packages put them.
 INCLUDES = ["/usr/include", "/usr/share/gocode/src/github.com/gogo/googleapis", "/usr/share/grpc-proto"]
 THEIRS = ["google/rpc/status.proto", "google/rpc/error_details.proto", "grpc/health/v1/health.proto",
@@ -95,6 +99,14 @@ def descriptor_set(files):
     return served.SerializeToString(deterministic=True)
 
 
+def descriptions(contract):
+    """{"openapi": text, "asyncapi": text}."""
+    told = examples.Examples.load(PROTO / "examples")
+    table = reasons.read((ROOT / "src/base/status.h").read_text(), (PROTO / "reasons.json").read_text())
+    calls, subscribe = openapi.document(contract, told, table)
+    return {"openapi": calls, "asyncapi": asyncapi.document(contract, told, subscribe)}
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     files = compile_descriptors()
@@ -104,9 +116,10 @@ def main():
     schema.mkdir(parents=True, exist_ok=True)
     (schema / "schema_methods.h").write_text(tables.methods_header(contract))
     (schema / "schema_tables.c").write_text(tables.tables_source(contract))
-    document = openapi.document(contract)
-    (out / "openapi.json").write_text(document)
-    (schema / "schema_blobs.c").write_text(tables.blobs_source(descriptor_set(files), document))
+    described = descriptions(contract)
+    for name, document in described.items():
+        (out / ("%s.json" % name)).write_text(document)
+    (schema / "schema_blobs.c").write_text(tables.blobs_source(descriptor_set(files), described))
 
 
 if __name__ == "__main__":

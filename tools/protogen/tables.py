@@ -141,11 +141,15 @@ def byte_lines(values):
     return ["    " + ",".join(map(str, values[i:i + 32])) + "," for i in range(0, len(values), 32)]
 
 
-def blobs_source(descriptors, document):
+def document_blob(name, document):
     content = document.encode("ascii")
+    return ["const char schema_%s_json[] = {" % name, *byte_lines(list(content) + [0]), "};",
+            "const size_t schema_%s_json_bytes = %d;\n" % (name, len(content))]
+
+
+def blobs_source(descriptors, documents):
     return "\n".join([
         NOTE, '#include "schema/schema.h"\n',
         "const uint8_t schema_descriptor_set[] = {", *byte_lines(list(descriptors)), "};",
         "const size_t schema_descriptor_set_bytes = %d;\n" % len(descriptors),
-        "const char schema_openapi_json[] = {", *byte_lines(list(content) + [0]), "};",
-        "const size_t schema_openapi_json_bytes = %d;" % len(content), ""])
+        *[line for name, document in documents.items() for line in document_blob(name, document)]]) + "\n"

@@ -188,6 +188,141 @@ void   strata__v1__checkpoint__free_unpacked
   assert(message->base.descriptor == &strata__v1__checkpoint__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   strata__v1__list_subscriptions_request__init
+                     (Strata__V1__ListSubscriptionsRequest         *message)
+{
+  static const Strata__V1__ListSubscriptionsRequest init_value = STRATA__V1__LIST_SUBSCRIPTIONS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t strata__v1__list_subscriptions_request__get_packed_size
+                     (const Strata__V1__ListSubscriptionsRequest *message)
+{
+  assert(message->base.descriptor == &strata__v1__list_subscriptions_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__list_subscriptions_request__pack
+                     (const Strata__V1__ListSubscriptionsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__list_subscriptions_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__list_subscriptions_request__pack_to_buffer
+                     (const Strata__V1__ListSubscriptionsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__list_subscriptions_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__ListSubscriptionsRequest *
+       strata__v1__list_subscriptions_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__ListSubscriptionsRequest *)
+     protobuf_c_message_unpack (&strata__v1__list_subscriptions_request__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__list_subscriptions_request__free_unpacked
+                     (Strata__V1__ListSubscriptionsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__list_subscriptions_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__list_subscriptions_response__init
+                     (Strata__V1__ListSubscriptionsResponse         *message)
+{
+  static const Strata__V1__ListSubscriptionsResponse init_value = STRATA__V1__LIST_SUBSCRIPTIONS_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t strata__v1__list_subscriptions_response__get_packed_size
+                     (const Strata__V1__ListSubscriptionsResponse *message)
+{
+  assert(message->base.descriptor == &strata__v1__list_subscriptions_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__list_subscriptions_response__pack
+                     (const Strata__V1__ListSubscriptionsResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__list_subscriptions_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__list_subscriptions_response__pack_to_buffer
+                     (const Strata__V1__ListSubscriptionsResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__list_subscriptions_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__ListSubscriptionsResponse *
+       strata__v1__list_subscriptions_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__ListSubscriptionsResponse *)
+     protobuf_c_message_unpack (&strata__v1__list_subscriptions_response__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__list_subscriptions_response__free_unpacked
+                     (Strata__V1__ListSubscriptionsResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__list_subscriptions_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   strata__v1__subscription__init
+                     (Strata__V1__Subscription         *message)
+{
+  static const Strata__V1__Subscription init_value = STRATA__V1__SUBSCRIPTION__INIT;
+  *message = init_value;
+}
+size_t strata__v1__subscription__get_packed_size
+                     (const Strata__V1__Subscription *message)
+{
+  assert(message->base.descriptor == &strata__v1__subscription__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t strata__v1__subscription__pack
+                     (const Strata__V1__Subscription *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &strata__v1__subscription__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t strata__v1__subscription__pack_to_buffer
+                     (const Strata__V1__Subscription *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &strata__v1__subscription__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Strata__V1__Subscription *
+       strata__v1__subscription__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Strata__V1__Subscription *)
+     protobuf_c_message_unpack (&strata__v1__subscription__descriptor,
+                                allocator, len, data);
+}
+void   strata__v1__subscription__free_unpacked
+                     (Strata__V1__Subscription *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &strata__v1__subscription__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor strata__v1__subscribe_request__field_descriptors[13] =
 {
   {
@@ -585,5 +720,327 @@ const ProtobufCMessageDescriptor strata__v1__checkpoint__descriptor =
   strata__v1__checkpoint__field_indices_by_name,
   1,  strata__v1__checkpoint__number_ranges,
   (ProtobufCMessageInit) strata__v1__checkpoint__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__list_subscriptions_request__field_descriptors[3] =
+{
+  {
+    "type",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__ListSubscriptionsRequest, type),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_size",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__ListSubscriptionsRequest, page_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_token",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__ListSubscriptionsRequest, page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__list_subscriptions_request__field_indices_by_name[] = {
+  1,   /* field[1] = page_size */
+  2,   /* field[2] = page_token */
+  0,   /* field[0] = type */
+};
+static const ProtobufCIntRange strata__v1__list_subscriptions_request__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 14, 1 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor strata__v1__list_subscriptions_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.ListSubscriptionsRequest",
+  "ListSubscriptionsRequest",
+  "Strata__V1__ListSubscriptionsRequest",
+  "strata.v1",
+  sizeof(Strata__V1__ListSubscriptionsRequest),
+  3,
+  strata__v1__list_subscriptions_request__field_descriptors,
+  strata__v1__list_subscriptions_request__field_indices_by_name,
+  2,  strata__v1__list_subscriptions_request__number_ranges,
+  (ProtobufCMessageInit) strata__v1__list_subscriptions_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor strata__v1__list_subscriptions_response__field_descriptors[4] =
+{
+  {
+    "subscriptions",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Strata__V1__ListSubscriptionsResponse, n_subscriptions),
+    offsetof(Strata__V1__ListSubscriptionsResponse, subscriptions),
+    &strata__v1__subscription__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_page_token",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__ListSubscriptionsResponse, next_page_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "event_types",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Strata__V1__ListSubscriptionsResponse, n_event_types),
+    offsetof(Strata__V1__ListSubscriptionsResponse, event_types),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "handler_count",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__ListSubscriptionsResponse, handler_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__list_subscriptions_response__field_indices_by_name[] = {
+  2,   /* field[2] = event_types */
+  3,   /* field[3] = handler_count */
+  1,   /* field[1] = next_page_token */
+  0,   /* field[0] = subscriptions */
+};
+static const ProtobufCIntRange strata__v1__list_subscriptions_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor strata__v1__list_subscriptions_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.ListSubscriptionsResponse",
+  "ListSubscriptionsResponse",
+  "Strata__V1__ListSubscriptionsResponse",
+  "strata.v1",
+  sizeof(Strata__V1__ListSubscriptionsResponse),
+  4,
+  strata__v1__list_subscriptions_response__field_descriptors,
+  strata__v1__list_subscriptions_response__field_indices_by_name,
+  1,  strata__v1__list_subscriptions_response__number_ranges,
+  (ProtobufCMessageInit) strata__v1__list_subscriptions_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue strata__v1__subscription__kind__enum_values_by_number[7] =
+{
+  { "KIND_UNSPECIFIED", "STRATA__V1__SUBSCRIPTION__KIND__KIND_UNSPECIFIED", 0 },
+  { "STREAM", "STRATA__V1__SUBSCRIPTION__KIND__STREAM", 1 },
+  { "WEBSOCKET", "STRATA__V1__SUBSCRIPTION__KIND__WEBSOCKET", 2 },
+  { "SSE", "STRATA__V1__SUBSCRIPTION__KIND__SSE", 3 },
+  { "GROUP", "STRATA__V1__SUBSCRIPTION__KIND__GROUP", 4 },
+  { "HANDLER", "STRATA__V1__SUBSCRIPTION__KIND__HANDLER", 5 },
+  { "RELAY", "STRATA__V1__SUBSCRIPTION__KIND__RELAY", 6 },
+};
+static const ProtobufCIntRange strata__v1__subscription__kind__value_ranges[] = {
+{0, 0},{0, 7}
+};
+static const ProtobufCEnumValueIndex strata__v1__subscription__kind__enum_values_by_name[7] =
+{
+  { "GROUP", 4 },
+  { "HANDLER", 5 },
+  { "KIND_UNSPECIFIED", 0 },
+  { "RELAY", 6 },
+  { "SSE", 3 },
+  { "STREAM", 1 },
+  { "WEBSOCKET", 2 },
+};
+const ProtobufCEnumDescriptor strata__v1__subscription__kind__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "strata.v1.Subscription.Kind",
+  "Kind",
+  "Strata__V1__Subscription__Kind",
+  "strata.v1",
+  7,
+  strata__v1__subscription__kind__enum_values_by_number,
+  7,
+  strata__v1__subscription__kind__enum_values_by_name,
+  1,
+  strata__v1__subscription__kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor strata__v1__subscription__field_descriptors[9] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, kind),
+    &strata__v1__subscription__kind__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "query",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, query),
+    &strata__v1__event_query__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "position",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, position),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lag",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, lag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "since",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, since),
+    &google__protobuf__timestamp__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "principal",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, principal),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "peer",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__Subscription, peer),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned strata__v1__subscription__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+  2,   /* field[2] = kind */
+  5,   /* field[5] = lag */
+  1,   /* field[1] = name */
+  8,   /* field[8] = peer */
+  4,   /* field[4] = position */
+  7,   /* field[7] = principal */
+  3,   /* field[3] = query */
+  6,   /* field[6] = since */
+};
+static const ProtobufCIntRange strata__v1__subscription__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor strata__v1__subscription__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "strata.v1.Subscription",
+  "Subscription",
+  "Strata__V1__Subscription",
+  "strata.v1",
+  sizeof(Strata__V1__Subscription),
+  9,
+  strata__v1__subscription__field_descriptors,
+  strata__v1__subscription__field_indices_by_name,
+  1,  strata__v1__subscription__number_ranges,
+  (ProtobufCMessageInit) strata__v1__subscription__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

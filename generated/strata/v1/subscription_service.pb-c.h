@@ -23,10 +23,23 @@ typedef struct Strata__V1__SubscribeRequest Strata__V1__SubscribeRequest;
 typedef struct Strata__V1__SubscribeResponse Strata__V1__SubscribeResponse;
 typedef struct Strata__V1__Closing Strata__V1__Closing;
 typedef struct Strata__V1__Checkpoint Strata__V1__Checkpoint;
+typedef struct Strata__V1__ListSubscriptionsRequest Strata__V1__ListSubscriptionsRequest;
+typedef struct Strata__V1__ListSubscriptionsResponse Strata__V1__ListSubscriptionsResponse;
+typedef struct Strata__V1__Subscription Strata__V1__Subscription;
 
 
 /* --- enums --- */
 
+typedef enum _Strata__V1__Subscription__Kind {
+  STRATA__V1__SUBSCRIPTION__KIND__KIND_UNSPECIFIED = 0,
+  STRATA__V1__SUBSCRIPTION__KIND__STREAM = 1,
+  STRATA__V1__SUBSCRIPTION__KIND__WEBSOCKET = 2,
+  STRATA__V1__SUBSCRIPTION__KIND__SSE = 3,
+  STRATA__V1__SUBSCRIPTION__KIND__GROUP = 4,
+  STRATA__V1__SUBSCRIPTION__KIND__HANDLER = 5,
+  STRATA__V1__SUBSCRIPTION__KIND__RELAY = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STRATA__V1__SUBSCRIPTION__KIND)
+} Strata__V1__Subscription__Kind;
 
 /* --- messages --- */
 
@@ -119,6 +132,51 @@ struct  Strata__V1__Checkpoint
     , 0, NULL, 0 }
 
 
+struct  Strata__V1__ListSubscriptionsRequest
+{
+  ProtobufCMessage base;
+  char *type;
+  int32_t page_size;
+  char *page_token;
+};
+#define STRATA__V1__LIST_SUBSCRIPTIONS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__list_subscriptions_request__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+
+
+struct  Strata__V1__ListSubscriptionsResponse
+{
+  ProtobufCMessage base;
+  size_t n_subscriptions;
+  Strata__V1__Subscription **subscriptions;
+  char *next_page_token;
+  size_t n_event_types;
+  char **event_types;
+  int64_t handler_count;
+};
+#define STRATA__V1__LIST_SUBSCRIPTIONS_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__list_subscriptions_response__descriptor) \
+    , 0,NULL, (char *)protobuf_c_empty_string, 0,NULL, 0 }
+
+
+struct  Strata__V1__Subscription
+{
+  ProtobufCMessage base;
+  char *id;
+  char *name;
+  Strata__V1__Subscription__Kind kind;
+  Strata__V1__EventQuery *query;
+  int64_t position;
+  int64_t lag;
+  Google__Protobuf__Timestamp *since;
+  char *principal;
+  char *peer;
+};
+#define STRATA__V1__SUBSCRIPTION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&strata__v1__subscription__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, STRATA__V1__SUBSCRIPTION__KIND__KIND_UNSPECIFIED, NULL, 0, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
 /* Strata__V1__SubscribeRequest methods */
 void   strata__v1__subscribe_request__init
                      (Strata__V1__SubscribeRequest         *message);
@@ -195,6 +253,63 @@ Strata__V1__Checkpoint *
 void   strata__v1__checkpoint__free_unpacked
                      (Strata__V1__Checkpoint *message,
                       ProtobufCAllocator *allocator);
+/* Strata__V1__ListSubscriptionsRequest methods */
+void   strata__v1__list_subscriptions_request__init
+                     (Strata__V1__ListSubscriptionsRequest         *message);
+size_t strata__v1__list_subscriptions_request__get_packed_size
+                     (const Strata__V1__ListSubscriptionsRequest   *message);
+size_t strata__v1__list_subscriptions_request__pack
+                     (const Strata__V1__ListSubscriptionsRequest   *message,
+                      uint8_t             *out);
+size_t strata__v1__list_subscriptions_request__pack_to_buffer
+                     (const Strata__V1__ListSubscriptionsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__ListSubscriptionsRequest *
+       strata__v1__list_subscriptions_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__list_subscriptions_request__free_unpacked
+                     (Strata__V1__ListSubscriptionsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__ListSubscriptionsResponse methods */
+void   strata__v1__list_subscriptions_response__init
+                     (Strata__V1__ListSubscriptionsResponse         *message);
+size_t strata__v1__list_subscriptions_response__get_packed_size
+                     (const Strata__V1__ListSubscriptionsResponse   *message);
+size_t strata__v1__list_subscriptions_response__pack
+                     (const Strata__V1__ListSubscriptionsResponse   *message,
+                      uint8_t             *out);
+size_t strata__v1__list_subscriptions_response__pack_to_buffer
+                     (const Strata__V1__ListSubscriptionsResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__ListSubscriptionsResponse *
+       strata__v1__list_subscriptions_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__list_subscriptions_response__free_unpacked
+                     (Strata__V1__ListSubscriptionsResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Strata__V1__Subscription methods */
+void   strata__v1__subscription__init
+                     (Strata__V1__Subscription         *message);
+size_t strata__v1__subscription__get_packed_size
+                     (const Strata__V1__Subscription   *message);
+size_t strata__v1__subscription__pack
+                     (const Strata__V1__Subscription   *message,
+                      uint8_t             *out);
+size_t strata__v1__subscription__pack_to_buffer
+                     (const Strata__V1__Subscription   *message,
+                      ProtobufCBuffer     *buffer);
+Strata__V1__Subscription *
+       strata__v1__subscription__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   strata__v1__subscription__free_unpacked
+                     (Strata__V1__Subscription *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Strata__V1__SubscribeRequest_Closure)
@@ -209,6 +324,15 @@ typedef void (*Strata__V1__Closing_Closure)
 typedef void (*Strata__V1__Checkpoint_Closure)
                  (const Strata__V1__Checkpoint *message,
                   void *closure_data);
+typedef void (*Strata__V1__ListSubscriptionsRequest_Closure)
+                 (const Strata__V1__ListSubscriptionsRequest *message,
+                  void *closure_data);
+typedef void (*Strata__V1__ListSubscriptionsResponse_Closure)
+                 (const Strata__V1__ListSubscriptionsResponse *message,
+                  void *closure_data);
+typedef void (*Strata__V1__Subscription_Closure)
+                 (const Strata__V1__Subscription *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -219,6 +343,10 @@ extern const ProtobufCMessageDescriptor strata__v1__subscribe_request__descripto
 extern const ProtobufCMessageDescriptor strata__v1__subscribe_response__descriptor;
 extern const ProtobufCMessageDescriptor strata__v1__closing__descriptor;
 extern const ProtobufCMessageDescriptor strata__v1__checkpoint__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__list_subscriptions_request__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__list_subscriptions_response__descriptor;
+extern const ProtobufCMessageDescriptor strata__v1__subscription__descriptor;
+extern const ProtobufCEnumDescriptor    strata__v1__subscription__kind__descriptor;
 
 PROTOBUF_C__END_DECLS
 

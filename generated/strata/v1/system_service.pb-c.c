@@ -1950,7 +1950,7 @@ const ProtobufCMessageDescriptor strata__v1__store_stats__descriptor =
   (ProtobufCMessageInit) strata__v1__store_stats__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor strata__v1__bus_stats__field_descriptors[9] =
+static const ProtobufCFieldDescriptor strata__v1__bus_stats__field_descriptors[10] =
 {
   {
     "subscribers",
@@ -2060,6 +2060,18 @@ static const ProtobufCFieldDescriptor strata__v1__bus_stats__field_descriptors[9
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "standby",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Strata__V1__BusStats, standby),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned strata__v1__bus_stats__field_indices_by_name[] = {
   4,   /* field[4] = delivered */
@@ -2070,12 +2082,13 @@ static const unsigned strata__v1__bus_stats__field_indices_by_name[] = {
   2,   /* field[2] = handlers */
   8,   /* field[8] = processed_position */
   3,   /* field[3] = relay_lag */
+  9,   /* field[9] = standby */
   0,   /* field[0] = subscribers */
 };
 static const ProtobufCIntRange strata__v1__bus_stats__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor strata__v1__bus_stats__descriptor =
 {
@@ -2085,7 +2098,7 @@ const ProtobufCMessageDescriptor strata__v1__bus_stats__descriptor =
   "Strata__V1__BusStats",
   "strata.v1",
   sizeof(Strata__V1__BusStats),
-  9,
+  10,
   strata__v1__bus_stats__field_descriptors,
   strata__v1__bus_stats__field_indices_by_name,
   1,  strata__v1__bus_stats__number_ranges,

@@ -263,10 +263,11 @@ struct  Strata__V1__BusStats
   int64_t failures;
   int64_t handler_lag;
   int64_t processed_position;
+  int64_t standby;
 };
 #define STRATA__V1__BUS_STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&strata__v1__bus_stats__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Strata__V1__CacheStats

@@ -85,6 +85,16 @@ CALLS = [
              reason="AGGREGATE_UNKNOWN"),
     Exchange("snapshots of a type", "GET", "/api/v1/snapshots?aggregate_type=custom", 200,
              after=A_3 + [("CreateSnapshot", {"aggregate_id": "@a"})], has={"snapshots": lambda seen: len(seen) > 0}),
+    Exchange("who is subscribed", "GET", "/api/v1/subscriptions", 200,
+             has={"subscriptions": lambda seen: isinstance(seen, list), "event_types": lambda seen: isinstance(seen, list),
+                  "handler_count": lambda seen: isinstance(seen, int), "next_page_token": lambda seen: isinstance(seen, str)}),
+    Exchange("who is subscribed to a type", "GET", "/api/v1/subscriptions?type=never_seen&page_size=1000", 200,
+             has={"subscriptions": lambda seen: isinstance(seen, list)}),
+    Exchange("who is subscribed: no type", "GET", "/api/v1/subscriptions?type=a%2Fb", 400, code="INVALID_ARGUMENT",
+             reason="INVALID_ID", has={"errors": lambda seen: seen[0]["field"] == "type"}),
+    Exchange("who is subscribed: another listing's token", "GET", "/api/v1/subscriptions?page_token=00", 400,
+             code="INVALID_ARGUMENT", reason="INVALID_FIELD",
+             has={"errors": lambda seen: seen[0]["field"] == "page_token"}),
     Exchange("stats", "GET", "/api/v1/stats", 200, has={"event_count": lambda seen: isinstance(seen, int),
                                                       "head_position": lambda seen: isinstance(seen, str)}),
     Exchange("info", "GET", "/api/v1/info", 200, has={"event_types": lambda seen: "custom" in seen}),
@@ -105,7 +115,7 @@ VERBS = [
              after=A_3 + [publish(id="@e"), ("CreateSnapshot", {"aggregate_id": "@a"})])
     for path in ("/api/v1/aggregates", "/api/v1/aggregates/@a", "/api/v1/events", "/api/v1/events/aggregate/@a",
                  "/api/v1/events/type/custom", "/api/v1/events/id/@e", "/api/v1/snapshots", "/api/v1/snapshots/@a",
-                 "/api/v1/snapshots/@a/latest", "/api/v1/stats", "/api/v1/info", "/health", "/livez", "/readyz",
+                 "/api/v1/snapshots/@a/latest", "/api/v1/subscriptions", "/api/v1/stats", "/api/v1/info", "/health", "/livez", "/readyz",
                  "/openapi.json")]
 VERBS += [
     Exchange("trailing slash: publish", "POST", "/api/v1/events/publish/", 201, body=PUBLISH),
@@ -116,6 +126,7 @@ VERBS += [Exchange("wrong verb 405 with Allow", verb, target, 405, headers={"All
               ("DELETE", "/api/v1/aggregates/@a", "GET, HEAD, PUT, OPTIONS"),
               ("PUT", "/api/v1/aggregates", "POST, GET, HEAD, OPTIONS"),
               ("POST", "/api/v1/events", "GET, HEAD, OPTIONS"), ("GET", "/api/v1/events/publish", "POST, OPTIONS"),
+              ("POST", "/api/v1/subscriptions", "GET, HEAD, OPTIONS"),
               ("PATCH", "/api/v1/snapshots/@a", "GET, HEAD, OPTIONS"), ("POST", "/livez", "GET, HEAD, OPTIONS"))]
 VERBS += [
     Exchange("nothing there", "GET", "/api/v1/nothing", 404, code="NOT_FOUND"),

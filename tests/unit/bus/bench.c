@@ -7,10 +7,19 @@
 
 static void on_commit(void *context, const struct store_head *head)
 {
-    bus_committed(((struct bench *)context)->bus, head);
+    const struct bench *bench = context;
+    bus_committed(bench->bus, head);
+    if (bench->second != NULL)
+        bus_committed(bench->second, head);
 }
 
 void bench_open(struct bench *bench)
+{
+    bench_open_over(bench, memory_store_open);
+}
+
+void bench_open_over(struct bench *bench,
+                     struct status (*open)(const struct clock *clock, struct event_store **ret))
 {
     memset(bench, 0, sizeof *bench);
     bench->clock = manual_clock_at_us(INT64_C(1700000000000000));
@@ -18,7 +27,7 @@ void bench_open(struct bench *bench)
     bench->failure = status_ok();
     pthread_mutex_init(&bench->lock, NULL);
     pthread_cond_init(&bench->changed, NULL);
-    assert_status_ok(memory_store_open(&bench->clock.clock, &bench->store));
+    assert_status_ok(open(&bench->clock.clock, &bench->store));
     assert_status_ok(bus_new(bench->store, &bench->clock.clock, NULL, &bench->bus));
     const struct writer_options options = {.on_commit = on_commit, .on_commit_context = bench};
     assert_status_ok(

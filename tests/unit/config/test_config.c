@@ -217,8 +217,8 @@ static const struct {
     const char *names; /* part of the message */
     bool embedded_helps;
 } unbuilt[] = {
-    {"a MySQL section without a choice means MySQL", "database:\n  mysql:\n    host: db\n", "--embedded",
-     true},
+    {"a MongoDB section without a choice means MongoDB", "database:\n  mongodb:\n    database: db\n",
+     "--embedded", true},
     {"MongoDB chosen", "database:\n  event_store: mongodb\n", "database.event_store: mongodb", true},
     {"Redis as cache", "cache:\n  type: redis\n", "cache.type: redis", true},
     {"enforced security", "security:\n  enabled: true\n  jwt_secret: 0123456789abcdef0123456789abcdef\n",
@@ -240,6 +240,29 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
             fail_msg("%s: code %d, \"%s\"", unbuilt[i].why, status.code, status.message);
         status = config_check_built(config, true);
         assert_int_equal(status.code == STATUS_OK, unbuilt[i].embedded_helps);
+    }
+}
+
+static const struct {
+    const char *text;
+    const char *events;
+    const char *snapshots;
+} engines[] = {
+    {"", "embedded", "embedded"},
+    {"database:\n  mysql:\n    host: db\n", "mysql", "mysql"},
+    {"database:\n  mongodb:\n    database: db\n", "mongodb", "mongodb"},
+    {"database:\n  mysql:\n    host: db\n  mongodb:\n    database: db\n", "mysql", "mongodb"},
+    {"database:\n  event_store: mysql\n  snapshot_store: memory\n", "mysql", "memory"},
+};
+
+static void test_engines_follow_from_the_sections_unless_they_are_chosen(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
+        CLEANUP(config_free_at) struct config *config = config_new();
+        assert_status_ok(read_text(config, engines[i].text));
+        assert_string_equal(config_event_store(config), engines[i].events);
+        assert_string_equal(config_snapshot_store(config), engines[i].snapshots);
     }
 }
 
@@ -337,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_a_name_that_maps_to_two_keys_sets_both),
         cmocka_unit_test(test_development_mode_refuses_other_addresses_by_name),
         cmocka_unit_test(test_what_is_not_built_is_refused_by_name),
+        cmocka_unit_test(test_engines_follow_from_the_sections_unless_they_are_chosen),
         cmocka_unit_test(test_json_shows_every_key_in_its_section),
         cmocka_unit_test(test_json_hides_secrets),
     };

@@ -1,5 +1,7 @@
 """The generator refuses, by name, what the service could not serve; and it gives the same output every time."""
 
+import copy
+import json
 import pathlib
 import re
 import sys
@@ -9,9 +11,12 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools/protogen"))
 
+import asyncapi  # noqa: E402
+import examples  # noqa: E402
 import model  # noqa: E402
 import openapi  # noqa: E402
 import protogen  # noqa: E402
+import reasons  # noqa: E402
 import tables  # noqa: E402
 
 HEAD = """syntax = "proto3";
@@ -154,7 +159,7 @@ class Contract(unittest.TestCase):
     def test_output_is_the_same_every_time(self):
         again = model.Contract(protogen.compile_descriptors(), protogen.our_files())
         self.assertEqual(tables.tables_source(self.contract), tables.tables_source(again))
-        self.assertEqual(openapi.document(self.contract), openapi.document(again))
+        self.assertEqual(protogen.descriptions(self.contract), protogen.descriptions(again))
 
     def test_committed_output_is_fresh(self):
         committed = ROOT / "generated"
@@ -169,9 +174,8 @@ class Contract(unittest.TestCase):
 class OpenApi(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        import json
-        cls.document = json.loads(openapi.document(
-            model.Contract(protogen.compile_descriptors(), protogen.our_files())))
+        contract_ = model.Contract(protogen.compile_descriptors(), protogen.our_files())
+        cls.document = json.loads(protogen.descriptions(contract_)["openapi"])
 
     def schema(self, name):
         return self.document["components"]["schemas"][name]
@@ -228,6 +232,22 @@ class OpenApi(unittest.TestCase):
         self.assertFalse(re.search(publish["properties"]["type"]["pattern"], "a/b"))
         self.assertTrue(re.search(publish["properties"]["id"]["pattern"], ""))
 
+    def test_what_may_be_left_out_may_be_null(self):
+        publish = self.schema("PublishEventRequestBody")["properties"]
+        self.assertEqual(publish["id"]["type"], ["string", "null"])
+        self.assertEqual(publish["type"]["type"], "string")
+        self.assertIn({"type": "null"}, self.schema("AppendEventsRequestBody")["properties"]["condition"]["anyOf"])
+        self.assertEqual(self.schema("Event")["properties"]["id"]["type"], "string")
+
+    def test_what_is_asked_for_and_answered_has_two_schemas(self):
+        self.assertIs(self.schema("EventQueryGiven")["additionalProperties"], False)
+        self.assertNotIn("additionalProperties", self.schema("EventQuery"))
+
+    def test_what_may_come_compressed_says_so(self):
+        paths = self.document["paths"]
+        self.assertIn("Content-Encoding", paths["/api/v1/events"]["get"]["responses"]["200"]["headers"])
+        self.assertNotIn("Content-Encoding", paths["/api/v1/aggregates/{id}"]["get"]["responses"]["200"]["headers"])
+
     def test_a_dry_run_has_an_answer_of_its_own(self):
         responses = self.document["paths"]["/api/v1/events/publish"]["post"]["responses"]
         self.assertEqual(responses["200"]["content"], responses["201"]["content"])
@@ -239,6 +259,94 @@ class OpenApi(unittest.TestCase):
         body = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
         self.assertNotIn("id", self.schema(body)["properties"])
         self.assertIn("state", self.schema(body)["properties"])
+
+
+def call(text="GET /a", name="one", status=200, **more):
+    return {"name": name, "says": "It.", "call": text, "answer": {"status": status}, **more}
+
+
+class Examples(unittest.TestCase):
+    """No route, frame or part of a stream goes without an example that was answered."""
+
+    def setUp(self):
+        nothing = {"responses": {"200": {"description": "It."}}}
+        self.paths = {"/a": {"get": {"operationId": "A", **copy.deepcopy(nothing)}},
+                      "/a/{id}": {"get": {"operationId": "B", **copy.deepcopy(nothing),
+                                          "parameters": [{"name": "id", "in": "path", "schema": {"type": "string"}}]}}}
+
+    def refused(self, pattern, *steps):
+        with self.assertRaises(model.Refused) as caught:
+            examples.Examples({"1.json": list(steps)}).add_to(self.paths)
+        self.assertRegex(str(caught.exception), pattern)
+
+    def test_a_route_without_one_is_refused_by_name(self):
+        self.refused(r"^GET /a/\{id\}: has no example of its success in proto/examples", call())
+
+    def test_a_problem_alone_is_none(self):
+        self.refused(r"^GET /a/\{id\}: has no example of its success", call(), call("GET /a/x", status=404))
+
+    def test_one_that_was_never_answered(self):
+        step = call()
+        del step["answer"]
+        self.refused(r"^proto/examples/1.json: one: has no answer; record it", step)
+
+    def test_one_of_a_path_or_a_parameter_that_is_not_there(self):
+        self.refused("GET /b has no such path", call("GET /b"))
+        self.refused("POST /a has no such path", call("POST /a"))
+        self.refused("x is no parameter of A", call("GET /a?x=1"))
+
+    def test_one_whose_answer_is_not_described(self):
+        self.refused("A has no answer 201", call(status=201))
+        self.refused("A does not answer 200 with text/plain",
+                     call(answer={"status": 200, "headers": {"Content-Type": "text/plain"}, "body": "x"}))
+
+    def test_two_of_one_name(self):
+        self.refused("another example of GET /a has this name", call(), call())
+
+    def test_steps_without_name_or_words(self):
+        self.refused("has no `name`", call(name=""))
+        self.refused("has no `says`", {**call(), "says": ""})
+        self.refused("a frame has no `says`", {"name": "s", "says": "It.", "socket": "/ws", "frames": [{"send": {}}]})
+        self.refused("neither a call nor a socket", {"name": "s", "says": "It."})
+
+    def test_the_more_literal_path_wins(self):
+        self.paths["/a/b"] = {"get": {"operationId": "C", "responses": {"200": {"description": "It."}}}}
+        examples.Examples({"1.json": [call(), call("GET /a/b"), call("GET /a/c%2Fd")]}).add_to(self.paths)
+        self.assertEqual(len(self.paths["/a/b"]["get"]["x-exchanges"]), 1)
+        self.assertEqual(self.paths["/a/{id}"]["get"]["parameters"][0]["examples"], {"one": {"value": "c/d"}})
+
+    def test_what_is_refused_is_no_example_of_a_request(self):
+        self.paths["/a"]["post"] = {"operationId": "D", "responses": {"200": {"description": "It."}},
+                                    "requestBody": {"content": {"application/json": {"schema": {}}}}}
+        steps = [call(), call("GET /a/x"), call("POST /a", body={"good": 1}), call("POST /a", "bad", 400, body={"bad": 1})]
+        examples.Examples({"1.json": steps}).add_to(self.paths)
+        operation = self.paths["/a"]["post"]
+        self.assertEqual(list(operation["requestBody"]["content"]["application/json"]["examples"]), ["one"])
+        self.assertEqual([exchange.get("body") for exchange in operation["x-exchanges"]], [None, {"bad": 1}])
+
+    def test_every_frame_and_every_part_needs_one(self):
+        contract_ = model.Contract(protogen.compile_descriptors(), protogen.our_files())
+        whole = examples.Examples.load(ROOT / "proto/examples")
+        subscribe = {"description": "", "parameters": []}
+        asyncapi.document(contract_, whole, subscribe)
+        for kind in ("fell_behind", "unsubscribed"):
+            without = copy.copy(whole)
+            without.frames = [(story, frame) for story, frame in whole.frames if frame.get("receive", {}).get("type") != kind]
+            with self.assertRaisesRegex(model.Refused, '^/ws frame "%s": has no example' % kind):
+                asyncapi.document(contract_, without, subscribe)
+        without = copy.copy(whole)
+        without.calls = [(where, step) for where, step in whole.calls if "later" not in step]
+        with self.assertRaisesRegex(model.Refused, '^text/event-stream part "fell_behind": has no example'):
+            asyncapi.document(contract_, without, subscribe)
+
+    def test_every_reason_has_a_meaning(self):
+        header = "#define STATUS_REASON_TABLE(X) \\\n    X(GONE, NOT_FOUND, 404, 0) \\\n    X(BUSY, UNAVAILABLE, 503, 50)\n\n"
+        table = reasons.read(header, '{"GONE": "It is.", "BUSY": "It is."}')
+        self.assertEqual(table[1], {"reason": "BUSY", "code": "UNAVAILABLE", "status": 503, "retry_ms": 50, "description": "It is."})
+        with self.assertRaisesRegex(model.Refused, "^BUSY: has no meaning in proto/reasons.json"):
+            reasons.read(header, '{"GONE": "It is."}')
+        with self.assertRaisesRegex(model.Refused, "^NEVER: is in proto/reasons.json and not"):
+            reasons.read(header, '{"GONE": "It is.", "BUSY": "It is.", "NEVER": "It is."}')
 
 
 if __name__ == "__main__":

@@ -199,6 +199,8 @@ static void test_blobs_are_whole(void **state)
     assert_int_equal(strlen(schema_openapi_json), schema_openapi_json_bytes);
     assert_non_null(strstr(schema_openapi_json, "\"openapi\": \"3.1.0\""));
     assert_non_null(strstr(schema_openapi_json, "/api/v1/events/publish"));
+    assert_int_equal(strlen(schema_asyncapi_json), schema_asyncapi_json_bytes);
+    assert_non_null(strstr(schema_asyncapi_json, "\"asyncapi\": \"3.0.0\""));
 
     const struct bytes set = bytes_of(schema_descriptor_set, schema_descriptor_set_bytes);
     static const char *const files[] = {

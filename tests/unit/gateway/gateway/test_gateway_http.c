@@ -93,6 +93,14 @@ static void get_event(struct call *call, const ProtobufCMessage *request)
     call_reply_bytes(call, BYTES_LITERAL("\x0a\x09short"));
 }
 
+static void cancel_operation(struct call *call, const ProtobufCMessage *request)
+{
+    const Strata__V1__CancelOperationRequest *given = (const Strata__V1__CancelOperationRequest *)request;
+    Strata__V1__Operation reply = STRATA__V1__OPERATION__INIT;
+    reply.id = given->id;
+    call_reply(call, &reply.base);
+}
+
 static void answer_info(void *context)
 {
     Strata__V1__Info reply = STRATA__V1__INFO__INIT;
@@ -135,6 +143,7 @@ static void install(void)
     fixture_handle(METHOD_SYSTEM_SERVICE_GET_HEALTH, get_health);
     fixture_handle(METHOD_SYSTEM_SERVICE_GET_STATS, get_stats);
     fixture_handle(METHOD_SYSTEM_SERVICE_GET_INFO, get_info);
+    fixture_handle(METHOD_SYSTEM_SERVICE_CANCEL_OPERATION, cancel_operation);
 }
 
 static int start(void **state)
@@ -294,10 +303,46 @@ static const struct {
     {"a body that is not said to be JSON",
      "POST",
      "/api/v1/events/publish",
-     "",
+     "Content-Length: 0\r\n",
      NULL,
      415,
      {"application/json"}},
+    {"neither a body nor a length",
+     "POST",
+     "/api/v1/events/publish",
+     "Content-Type: application/json\r\n",
+     NULL,
+     411,
+     {"\"title\":\"Length Required\"", "Content-Length", "\"code\":\"INVALID_ARGUMENT\""}},
+    {"an empty body in chunks has a length",
+     "POST",
+     "/api/v1/events/publish",
+     "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+     NULL,
+     400,
+     {"\"reason\":\"INVALID_JSON\""}},
+    {"a body that has nothing to say may be left out",
+     "POST",
+     "/api/v1/operations/o-1/cancel",
+     "",
+     NULL,
+     200,
+     {"\"id\":\"o-1\""}},
+    {"or be empty",
+     "POST",
+     "/api/v1/operations/o-1/cancel",
+     "Content-Type: text/plain\r\n",
+     "",
+     200,
+     {"\"id\":\"o-1\""}},
+    {"or say it", "POST", "/api/v1/operations/o-1/cancel", "", "{\"id\":\"o-1\"}", 200, {"\"id\":\"o-1\""}},
+    {"what it says is looked at",
+     "POST",
+     "/api/v1/operations/o-1/cancel",
+     "",
+     "{\"id\":\"o-2\"}",
+     400,
+     {"differs from the path"}},
     {"a page of another origin sees what it may",
      "GET",
      "/api/v1/aggregates/a",

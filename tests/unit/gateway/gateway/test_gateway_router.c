@@ -12,11 +12,14 @@ static const struct {
     const char *variable; /* of the first variable, decoded */
     const char *allow;
 } routes[] = {
-    {"a literal path", "GET", "/api/v1/events", "ListEvents", NULL, "GET, HEAD, OPTIONS"},
+    {"a literal path", "GET", "/api/v1/events", "ListEvents", NULL, NULL},
+    {"what a path has", "OPTIONS", "/api/v1/events", NULL, NULL, "GET, HEAD, OPTIONS"},
     {"a trailing slash does not matter", "GET", "/api/v1/events/", "ListEvents", NULL, NULL},
     {"two do", "GET", "/api/v1/events//", UNKNOWN, NULL, NULL},
     {"a slash too many inside", "GET", "/api//v1/events", UNKNOWN, NULL, NULL},
-    {"a variable", "GET", "/api/v1/aggregates/user-1", "GetAggregate", "user-1", "GET, HEAD, PUT, OPTIONS"},
+    {"a variable", "GET", "/api/v1/aggregates/user-1", "GetAggregate", "user-1", NULL},
+    {"what a path with a variable has", "OPTIONS", "/api/v1/aggregates/user-1", NULL, NULL,
+     "GET, HEAD, PUT, OPTIONS"},
     {"another verb of the same path", "PUT", "/api/v1/aggregates/user-1/", "SaveAggregate", "user-1", NULL},
     {"a variable is not empty", "GET", "/api/v1/events/type//", UNKNOWN, NULL, NULL},
     {"a variable in the middle", "GET", "/api/v1/snapshots/a/latest", "GetLatestSnapshot", "a", NULL},

@@ -91,6 +91,39 @@ static void test_headers_are_trimmed_and_kept_in_order(void **state)
     assert_bytes(outcome.message.headers[2].value, "");
 }
 
+/* RFC 9112 9.3, and what a proxy in front would read too: who closes must be the same. */
+static const struct {
+    const char *why;
+    const char *version;
+    const char *headers;
+    bool keep_alive;
+} persistence[] = {
+    {"1.1 keeps", "1.1", "", true},
+    {"1.0 closes", "1.0", "", false},
+    {"1.0 keeps when asked to", "1.0", "Connection: Keep-Alive\r\n", true},
+    {"close has no case", "1.1", "Connection: CLOSE\r\n", false},
+    {"close wins", "1.0", "Connection: keep-alive, close\r\n", false},
+    {"in a list", "1.1", "Connection: TE,close\r\n", false},
+    {"behind an empty element", "1.1", "Connection: , close ,\r\n", false},
+    {"in a second header", "1.1", "Connection: x\r\nconnection: close\r\n", false},
+    {"a part of a word", "1.1", "Connection: closed, xclose\r\n", true},
+    {"no header of HTTP", "1.1", "Proxy-Connection: close\r\n", true},
+};
+
+static void test_who_closes_follows_from_version_and_connection(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(persistence); i++) {
+        CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+        const char *text = arena_printf(arena, "GET / HTTP/%s\r\nHost: h\r\n%s\r\n", persistence[i].version,
+                                        persistence[i].headers);
+        struct outcome outcome = read_request(arena, text, strlen(text), strlen(text));
+        if (outcome.step != H1_DONE || outcome.message.keep_alive != persistence[i].keep_alive)
+            fail_msg("%s: step %d, keeps alive %d", persistence[i].why, outcome.step,
+                     outcome.message.keep_alive);
+    }
+}
+
 static void test_a_chunked_body_ends_where_the_next_request_begins(void **state)
 {
     (void)state;
@@ -139,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_targets_are_split_and_not_decoded),
         cmocka_unit_test(test_headers_are_trimmed_and_kept_in_order),
+        cmocka_unit_test(test_who_closes_follows_from_version_and_connection),
         cmocka_unit_test(test_a_chunked_body_ends_where_the_next_request_begins),
         cmocka_unit_test(test_what_is_refused_does_not_depend_on_how_it_arrives),
     };

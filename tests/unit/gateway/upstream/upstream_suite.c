@@ -133,6 +133,14 @@ static void on_end(void *context, const struct status *status, struct bytes repl
 
 static const struct upstream_events events = {on_message, on_end};
 
+struct upstream_call *suite_make_on(struct upstream *upstream, const struct upstream_request *request,
+                                    struct suite_seen *seen)
+{
+    struct upstream_call *call = upstream_make(upstream, request, &events, seen);
+    assert_non_null(call);
+    return call;
+}
+
 struct upstream_call *suite_make(enum schema_method_id method, struct suite_seen *seen, int64_t deadline_us)
 {
     const struct upstream_request request = {
@@ -143,9 +151,7 @@ struct upstream_call *suite_make(enum schema_method_id method, struct suite_seen
         .request_id = BYTES_LITERAL("r1"),
         .deadline_us = deadline_us,
     };
-    struct upstream_call *call = upstream_make(suite_upstream, &request, &events, seen);
-    assert_non_null(call);
-    return call;
+    return suite_make_on(suite_upstream, &request, seen);
 }
 
 struct upstream_call *suite_get(struct suite_seen *seen, const char *id, int64_t deadline_us)
@@ -173,6 +179,9 @@ static void note(const struct call *call)
     pthread_mutex_lock(&to->lock);
     (void)snprintf(to->transport, sizeof to->transport, "%s", call_transport(call));
     (void)snprintf(to->peer, sizeof to->peer, "%.*s", BYTES_FORMAT(call_peer(call)));
+    (void)snprintf(to->client_transport, sizeof to->client_transport, "%.*s",
+                   BYTES_FORMAT(call_client_transport(call)));
+    (void)snprintf(to->client_peer, sizeof to->client_peer, "%.*s", BYTES_FORMAT(call_client_peer(call)));
     (void)snprintf(to->request_id, sizeof to->request_id, "%.*s", BYTES_FORMAT(call_request_id(call)));
     (void)snprintf(to->authorization, sizeof to->authorization, "%.*s",
                    BYTES_FORMAT(call_authorization(call)));
@@ -279,6 +288,7 @@ static void subscribe(void *service, struct call *call, const ProtobufCMessage *
     struct following *following = calloc(1, sizeof *following);
     (void)service, (void)request;
     following->call = call;
+    note(call);
     call_on_writable(call, follow, following);
     call_on_cancel(call, on_cancel_following, following);
     follow(following);

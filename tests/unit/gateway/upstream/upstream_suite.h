@@ -63,12 +63,16 @@ extern const struct upstream_suite *suite_now;
 #define SUITE_MESSAGES    300U
 struct upstream_call *suite_get(struct suite_seen *seen, const char *id, int64_t deadline_us);
 struct upstream_call *suite_make(enum schema_method_id method, struct suite_seen *seen, int64_t deadline_us);
+/* Of another upstream than the suite's. */
+struct upstream_call *suite_make_on(struct upstream *upstream, const struct upstream_request *request,
+                                    struct suite_seen *seen);
 
 struct suite_handler {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned held, cancelled, late_begun, late_done;
-    char transport[16], peer[64], request_id[16], authorization[16];
+    /* As the handlers of GetEvent and Subscribe saw them last. */
+    char transport[16], peer[64], request_id[16], authorization[16], client_transport[16], client_peer[64];
 };
 extern struct suite_handler suite_handler;
 void suite_wait_handler(const unsigned *number, unsigned least);

@@ -1,0 +1,10 @@
+# cmake -DFILES=a.html;b.js -DOUT=web_embedded.h -P embed.cmake: each file as `static const uint8_t web_a_html[]`.
+set(text "/* Made by embed.cmake; never edited. */\n#pragma once\n\n#include <stdint.h>\n")
+foreach(path IN LISTS FILES)
+    get_filename_component(name ${path} NAME)
+    string(MAKE_C_IDENTIFIER ${name} name)
+    file(READ ${path} hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+    string(APPEND text "\nstatic const uint8_t web_${name}[] = {${bytes}};\n")
+endforeach()
+file(WRITE ${OUT} "${text}")
