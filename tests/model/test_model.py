@@ -1,11 +1,14 @@
-"""Random operations, compared step by step with the model, on the embedded and on the memory engine.
+"""Random operations, compared step by step with the model, on the embedded and on the memory engine, or on a database
+server that the run starts.
 
 STRATA_TEST_OPERATIONS  operations in total (default 100,000)
 STRATA_TEST_SEED        replays a run; the seed is printed first
 STRATA_TEST_RACES       0 leaves races out: with them a seed replays only nearly
 STRATA_TEST_WORLD       only this world
+STRATA_TEST_ENGINE      the worlds of this database engine instead (tests/engines)
 """
 
+import contextlib
 import json
 import os
 import random
@@ -16,6 +19,7 @@ import unittest
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support.engines import MariaDb  # noqa: E402
 from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
 
 OPERATIONS = int(os.environ.get("STRATA_TEST_OPERATIONS", scaled(100000, 2000)))
@@ -30,17 +34,25 @@ WORLDS = {
     "embedded-unchecked": (0.06, "embedded", {"validation": False}),
     "memory-strict": (0.06, "memory", {"strict": True}),
 }
+DATABASE_WORLDS = {
+    "mysql": (0.7, "mysql", {}),
+    "mysql-limits": (0.3, "mysql", {"limits": True, "auto": True}),
+}
+if os.environ.get("STRATA_TEST_ENGINE"):
+    WORLDS = {name: world for name, world in DATABASE_WORLDS.items() if world[1] == os.environ["STRATA_TEST_ENGINE"]}
+DATABASES = {"mysql": MariaDb}
 EXTRA_EVENTS = ["order_note", "audit_seen"]
 EXTRA_AGGREGATES = ["ledger"]
 
 
-def make_world(name, operations):
+def make_world(name, operations, database):
     """(Service, World)."""
     from model import BUILTIN_AGGREGATE_TYPES, BUILTIN_EVENT_TYPES, Limits, Model
     from world import World
     _, engine, other = WORLDS[name]
-    config = {"STRATA_DATABASE_EVENT_STORE": engine, "STRATA_SNAPSHOT_EVENTS": "4" if other.get("auto") else "0",
-              "STRATA_DATABASE_EMBEDDED_SEGMENT_SIZE": "4194304"}
+    config = database.settings() if database else {"STRATA_DATABASE_EVENT_STORE": engine}
+    config.update({"STRATA_SNAPSHOT_EVENTS": "4" if other.get("auto") else "0",
+              "STRATA_DATABASE_EMBEDDED_SEGMENT_SIZE": "4194304"})
     events, aggregates, extra_events, extra_aggregates = BUILTIN_EVENT_TYPES, BUILTIN_AGGREGATE_TYPES, (), ()
     limits = Limits()
     if other.get("limits"):
@@ -63,19 +75,33 @@ def make_world(name, operations):
     return service, World(service, "%s/%s" % (SEED, name), model, bool(other.get("auto")), extra_events, extra_aggregates)
 
 
+def start_again(service, world, database, violently):
+    """What is durable outlives its service, and its database."""
+    service.kill() if violently else service.stop()
+    if database:
+        database.kill() if violently else database.stop()
+        database.start()
+    service.start()
+    world.connect()
+
+
 def run_world(name, operations):
-    """Runs one world to its end; an embedded one is stopped, killed and started again on the way."""
+    """Runs one world to its end; a durable one is stopped, killed and started again on the way."""
+    database = DATABASES.get(WORLDS[name][1])
+    with database() if database else contextlib.nullcontext() as server:
+        run_world_on(server, name, operations)
+
+
+def run_world_on(database, name, operations):
     begin = time.monotonic()
-    service, world = make_world(name, operations)
+    service, world = make_world(name, operations, database)
     try:
         embedded = WORLDS[name][1] == "embedded"
-        parts = 5 if embedded else 1
+        parts = 1 if WORLDS[name][1] == "memory" else 5
         for part in range(1, parts + 1):
             world.run(operations * part // parts)
-            if embedded:
-                service.kill() if part % 2 else service.stop()
-                service.start()
-                world.connect()
+            if parts > 1:
+                start_again(service, world, database, violently=part % 2 == 1)
         world.check_all()
         if embedded:
             from support.strata_records import read_history

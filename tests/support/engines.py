@@ -119,3 +119,8 @@ class MariaDb(Engine):
             ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{self.port}", f"-u{user}", "--batch", "--skip-column-names",
              *([database] if database else [])],
             input=statements, text=True, check=True, capture_output=True).stdout
+
+    def settings(self):
+        """What a service is configured with to keep its events and snapshots here."""
+        return {"STRATA_DATABASE_MYSQL_HOST": "127.0.0.1", "STRATA_DATABASE_MYSQL_PORT": str(self.port),
+                "STRATA_DATABASE_MYSQL_USERNAME": "root", "STRATA_DATABASE_MYSQL_DATABASE": "strata_test"}
