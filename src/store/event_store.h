@@ -86,7 +86,8 @@ struct commit_append {
     struct sha256 chain_after;
 };
 
-/* A group commit: all of it or nothing becomes durable and visible. Lives until on_done returns. */
+/* A group commit: all of it or nothing becomes durable and visible, or, where engines say so, its first appends. Lives
+ * until on_done returns. */
 struct commit_batch {
     struct store_head before; /* the engine checks that it still stands there */
     struct store_head after;
@@ -94,6 +95,9 @@ struct commit_batch {
     size_t append_count;
     size_t record_count;
     size_t record_bytes;
+    /* NULL, or where an engine that is not `pipelined` says with ABORTED how many of the first appends became durable
+     * all the same, because another process took the position of the next one. 0 when it is not set. */
+    size_t *ret_written;
 };
 
 typedef void (*commit_done)(void *context, const struct status *status);
@@ -168,8 +172,8 @@ struct event_store_ops {
     void (*release)(struct event_store *store);
     /*
      * Starts a commit; done is called exactly once. The next commit comes only after it. ABORTED, from engines that are
-     * not `pipelined`: another process was first, or what facts() held was lost; nothing was written, and the batch wants
-     * to be decided on new facts.
+     * not `pipelined`: another process was first, or what facts() held was lost; nothing was written (but see ret_written),
+     * and the batch wants to be decided on new facts.
      */
     void (*commit)(struct event_store *store, const struct commit_batch *batch, commit_done done,
                    void *context);

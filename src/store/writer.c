@@ -33,8 +33,8 @@ struct batch {
     struct decision decision;
     bool under_way; /* guarded by the writer's lock: handed to commit() and not yet answered */
     bool committed; /* guarded by the writer's lock: the commit took place */
-    bool
-        overtaken; /* guarded by the writer's lock: another process was first; its appends are not answered */
+    bool overtaken; /* guarded by the writer's lock: another process was first; nobody was answered */
+    size_t written; /* of an overtaken one: so many of its accepted appends were written all the same */
 };
 
 /* Accepted appends of the last minute: those of second s are in slot s % RATE_SECONDS. */
@@ -251,21 +251,26 @@ static void count_outcome(struct writer_stats *stats, const struct append_outcom
     stats->conflicts += outcome->kind == APPEND_REFUSED && outcome->status.code == STATUS_ABORTED;
 }
 
-static void answer_all(struct batch *batch)
+static void answer_first(struct batch *batch, size_t count, bool committed)
 {
     struct writer *writer = batch->writer;
     const int64_t now_us = clock_monotonic_us(writer->clock);
     pthread_mutex_lock(&writer->lock);
     const int64_t before = writer->stats.appends;
-    for (size_t i = 0; i < batch->append_count; i++)
+    for (size_t i = 0; i < count; i++)
         if (!batch->appends[i]->validate_only)
             count_outcome(&writer->stats, &batch->decision.outcomes[i]);
-    writer->stats.batches += batch->decision.batch.append_count > 0;
+    writer->stats.batches += committed;
     rate_forward(&writer->rate, now_us);
     writer->rate.appends[writer->rate.second % RATE_SECONDS] += writer->stats.appends - before;
     pthread_mutex_unlock(&writer->lock);
-    for (size_t i = 0; i < batch->append_count; i++)
+    for (size_t i = 0; i < count; i++)
         batch->appends[i]->on_done(batch->appends[i], &batch->decision.outcomes[i]);
+}
+
+static void answer_all(struct batch *batch)
+{
+    answer_first(batch, batch->append_count, batch->decision.batch.append_count > 0);
 }
 
 static void refuse_all(struct batch *batch, const struct status *status)
@@ -395,6 +400,8 @@ static struct status decide_again(struct writer *writer, struct batch *batch)
 static void commit_batch(struct writer *writer, struct batch *batch)
 {
     batch->under_way = true; /* nobody else looks at the batch before commit() */
+    batch->written = 0;
+    batch->decision.batch.ret_written = &batch->written;
     writer->store->ops->commit(writer->store, &batch->decision.batch, on_committed, batch);
 }
 
@@ -419,6 +426,40 @@ static struct batch *run_beside(struct writer *writer, struct batch *batch, stru
     return batch;
 }
 
+static void tell_of_written(const struct batch *batch)
+{
+    const struct writer *writer = batch->writer;
+    const struct commit_append *last = &batch->decision.batch.appends[batch->written - 1];
+    const struct store_head head = {
+        .position = last->first_position + (int64_t)last->count - 1,
+        .timestamp_us = last->fields[0].timestamp_us,
+        .chain = last->chain_after,
+        .aggregate_count =
+            batch->decision.batch.before.aggregate_count, /* nobody who hears of commits asks for it */
+    };
+    if (writer->options.on_commit != NULL)
+        writer->options.on_commit(writer->options.on_commit_context, &head);
+}
+
+/* The appends before the first one that was to be written and was not have been decided, and stay so. */
+static void answer_written(struct batch *batch)
+{
+    size_t accepted = 0;
+    size_t count = 0;
+    while (count < batch->append_count) {
+        const bool was_to_be =
+            !batch->appends[count]->validate_only && batch->decision.outcomes[count].kind == APPEND_ACCEPTED;
+        if (was_to_be && accepted == batch->written)
+            break;
+        accepted += was_to_be;
+        count++;
+    }
+    tell_of_written(batch);
+    answer_first(batch, count, true);
+    batch->append_count -= count;
+    memmove(batch->appends, batch->appends + count, batch->append_count * sizeof *batch->appends);
+}
+
 /* False = another process was first, so that the batch wants to be decided again; else it is answered. */
 static bool run_once(struct writer *writer, struct batch *batch)
 {
@@ -426,7 +467,9 @@ static bool run_once(struct writer *writer, struct batch *batch)
     if (status.code == STATUS_OK && batch->decision.batch.append_count > 0) {
         commit_batch(writer, batch);
         (void)wait_for(writer, batch); /* its appends are answered either way, unless it was overtaken */
-        return !batch->overtaken;      /* by now nobody else looks at it */
+        if (batch->overtaken && batch->written > 0) /* by now nobody else looks at it */
+            answer_written(batch);
+        return !batch->overtaken;
     }
     if (writer->store->ops->release != NULL)
         writer->store->ops->release(writer->store);

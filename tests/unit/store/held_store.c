@@ -53,6 +53,23 @@ static void copy_status(void *context, const struct status *status)
     *(struct status *)context = *status; /* the inner engine answers before it returns */
 }
 
+/* The first appends alone, as an engine writes them that is overtaken behind them. */
+static void write_first(struct held_store *held, const struct commit_batch *batch, size_t count)
+{
+    const struct commit_append *last = &batch->appends[count - 1];
+    struct commit_batch first = *batch;
+    first.append_count = count;
+    first.record_count = 0;
+    for (size_t i = 0; i < count; i++)
+        first.record_count += batch->appends[i].count;
+    first.after.position = last->first_position + (int64_t)last->count - 1;
+    first.after.chain = last->chain_after;
+    struct status status = status_ok();
+    held->inner->ops->commit(held->inner, &first, copy_status, &status);
+    assert(status.code == STATUS_OK);
+    *batch->ret_written = count;
+}
+
 static void *answer_commits(void *context)
 {
     struct held_store *held = context;
@@ -66,8 +83,12 @@ static void *answer_commits(void *context)
         struct status status = held->commit_failures > 0 ? held->commit_status : status_ok();
         held->commit_failures -= held->commit_failures > 0;
         const bool reaches = status.code == STATUS_OK || held->commit_anyway;
+        const size_t first = held->write_first;
+        held->write_first = 0;
         pthread_mutex_unlock(&held->lock);
         struct status inner = status_ok();
+        if (first > 0)
+            write_first(held, batch, first);
         if (reaches)
             held->inner->ops->commit(held->inner, batch, copy_status, &inner);
         if (status.code == STATUS_OK)
@@ -165,6 +186,14 @@ void held_store_fail_commits(struct held_store *held, struct status status, int 
     held->commit_status = status;
     held->commit_failures = count;
     held->commit_anyway = false;
+    pthread_mutex_unlock(&held->lock);
+}
+
+void held_store_overtake_behind(struct held_store *held, size_t count)
+{
+    held_store_fail_commit(held, status_error(STATUS_ABORTED, "another service was first"), false);
+    pthread_mutex_lock(&held->lock);
+    held->write_first = count;
     pthread_mutex_unlock(&held->lock);
 }
 

@@ -27,6 +27,7 @@ struct held_store {
     struct status commit_status; /* of the next commit; OK = the inner engine's */
     int commit_failures;         /* so many commits get commit_status */
     bool commit_anyway;          /* a failing commit reaches the inner engine nevertheless */
+    size_t write_first;          /* so many appends of a failing commit reach the inner engine */
     int facts_begun;             /* calls so far */
     int commits_begun;
     int releases;
@@ -46,6 +47,8 @@ void held_store_hold(struct held_store *held, bool facts, bool commits);
 void held_store_fail_commit(struct held_store *held, struct status status, bool anyway);
 /* The next `count` ones are refused before they are written. */
 void held_store_fail_commits(struct held_store *held, struct status status, int count);
+/* The next one is overtaken behind its first `count` appends, all of aggregates that exist by then. */
+void held_store_overtake_behind(struct held_store *held, size_t count);
 void held_store_fail_facts(struct held_store *held, struct status status); /* the next ones */
 void held_store_fail_read(struct held_store *held, struct status status);  /* the next one */
 /* Wait until so many calls have begun since the start. */

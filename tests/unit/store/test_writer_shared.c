@@ -71,6 +71,37 @@ static void test_who_is_always_overtaken_is_told_in_the_end(void **state)
     assert_int_equal(next->first_position, 1);
 }
 
+/* Of a, a conflict, b, c and d the engine writes a and b, then a rival comes: those two stand, the others go behind him. */
+static void test_what_was_written_before_a_rival_came_stands(void **state)
+{
+    struct fixture *fixture = *state;
+    held_store_hold(&fixture->held, true, false);
+    (void)submit(fixture, "x", ANY);
+    held_store_await_facts(&fixture->held, 1);
+    struct request *a = submit(fixture, "a", ANY);
+    struct request *conflict = submit(fixture, "n", 7);
+    struct request *b = submit(fixture, "b", 2);
+    struct request *c = submit(fixture, "c", 3);
+    struct request *d = submit(fixture, "d", ANY);
+    held_store_hold(&fixture->held, false, true);
+    held_store_await_commits(&fixture->held, 1);
+    held_store_hold(&fixture->held, true, false);
+    held_store_await_facts(&fixture->held, 2);
+    held_store_overtake_behind(&fixture->held, 2);
+    held_store_hold(&fixture->held, false, false);
+    await_answer(d);
+    assert_int_equal(a->kind, APPEND_ACCEPTED);
+    assert_int_equal(a->first_position, 2);
+    assert_int_equal(b->kind, APPEND_ACCEPTED);
+    assert_int_equal(b->first_position, 3);
+    assert_int_equal(conflict->status.reason, REASON_VERSION_CONFLICT);
+    assert_int_equal(c->kind, APPEND_ACCEPTED);
+    assert_int_equal(c->first_position, 4);
+    assert_int_equal(d->first_position, 5);
+    assert_story(fixture, "CxCanbCcd");
+    assert_int_equal(fixture->held.commit_appends[2], 2);
+}
+
 static void test_a_commit_of_unknown_fate_ends_only_itself(void **state)
 {
     struct fixture *fixture = *state;
@@ -139,6 +170,7 @@ int main(void)
         TEST(test_a_batch_that_was_overtaken_is_decided_on_the_new_head),
         TEST(test_a_version_that_a_rival_took_is_a_conflict),
         TEST(test_who_is_always_overtaken_is_told_in_the_end),
+        TEST(test_what_was_written_before_a_rival_came_stands),
         TEST(test_a_commit_of_unknown_fate_ends_only_itself),
         TEST(test_what_was_only_refused_beside_an_unknown_commit_was_not_executed),
         TEST(test_what_facts_hold_is_let_go_when_nothing_is_to_be_written),
