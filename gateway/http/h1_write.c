@@ -106,7 +106,8 @@ static void add_line(struct buffer *out, struct bytes name, struct bytes between
     at = mempcpy(at, between.data, between.size_bytes);
     if (value.size_bytes > 0)
         at = mempcpy(at, value.data, value.size_bytes);
-    memcpy(at, "\r\n", 2);
+    *at++ = '\r';
+    *at = '\n';
 }
 
 static void add_header_line(struct buffer *out, struct bytes name, struct bytes value)

@@ -16,6 +16,7 @@
 #define WRITES_A_ROUND       32    /* messages to one connection before others have their turn */
 #define TICK_S               0.25  /* granularity of heartbeat and time-outs */
 #define FD_TABLE_MAX         ((rlim_t)1 << 20)
+#define FULL_LOG_GAP_US      INT64_C(60000000)
 #define CLOSE_POLICY         1008U
 #define CLOSE_TOO_LARGE      1009U
 #define CLOSE_GOING_AWAY     1001U
@@ -181,11 +182,16 @@ static bool has_only_messages(struct ws_connection *connection)
  */
 static void posted_process(struct ws_connection *connection)
 {
-    const bool written =
-        has_only_messages(connection) && !lws_partial_buffered(connection->wsi) && queue_write(connection);
-    if (written)
+    bool waits = true;
+    if (has_only_messages(connection)) {
+        if (!queue_write(connection)) {
+            ws_pump_cut(connection); /* a message was lost: the connection must end */
+            return;
+        }
         ws_pump_out(connection);
-    if (connection->wsi != NULL && (!written || ws_queue_waits(connection)))
+        waits = ws_queue_waits(connection);
+    }
+    if (waits && connection->wsi != NULL)
         lws_callback_on_writable(connection->wsi);
 }
 
@@ -540,6 +546,20 @@ struct status websocket_server_start(const struct websocket_options *options, st
     return status_ok();
 }
 
+/* Any thread. Once a minute; two threads at once may both say it. */
+static void log_full(struct websocket_server *server)
+{
+    const int64_t now_us = clock_monotonic_us(server->clock);
+    const int64_t refused = (int64_t)atomic_fetch_add(&server->refused_count, 1) + 1;
+    const int64_t logged_us = atomic_load(&server->full_logged_us);
+    if (logged_us != 0 && now_us - logged_us < FULL_LOG_GAP_US)
+        return;
+    atomic_store(&server->full_logged_us, now_us);
+    log_warn(server->log, "too many WebSocket connections, refusing new ones",
+             LOG_INT("connections_max", (int64_t)server->options.connections_max),
+             LOG_INT("refused_so_far", refused));
+}
+
 struct status websocket_server_adopt(struct websocket_server *server, int fd,
                                      const struct websocket_handshake *handshake)
 {
@@ -548,6 +568,7 @@ struct status websocket_server_adopt(struct websocket_server *server, int fd,
         return status_error(STATUS_UNAVAILABLE, "the server is stopping; connect again");
     if (atomic_fetch_add(&server->connection_count, 1) >= server->options.connections_max) {
         atomic_fetch_sub(&server->connection_count, 1);
+        log_full(server);
         return status_error(STATUS_UNAVAILABLE,
                             "%zu WebSocket connections are open, no more are taken; try later",
                             server->options.connections_max);

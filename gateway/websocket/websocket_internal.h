@@ -130,6 +130,8 @@ struct websocket_server {
     atomic_size_t connection_count;
     atomic_bool stopping;
     _Atomic int64_t drain_ms;
+    atomic_size_t refused_count; /* for want of connections */
+    _Atomic int64_t full_logged_us;
     atomic_uint references; /* stop's, and one a connection */
 
     pthread_mutex_t inbox_lock; /* guards first_posted, last_posted, ended */

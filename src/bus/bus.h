@@ -103,7 +103,7 @@ const struct event_query *cursor_query(const struct cursor *cursor);
 
 /* --- the rest only from within a turn --- */
 
-/* The next turn comes then at the latest; 0 = no time. */
+/* The next turn comes then, or a few milliseconds later, unless there is a reason before; 0 = no time. */
 void cursor_wake_at(struct cursor *cursor, int64_t monotonic_us);
 int64_t cursor_position(const struct cursor *cursor); /* everything up to here was taken or did not match */
 int64_t cursor_head(const struct cursor *cursor);     /* as it was when the turn began */
@@ -131,7 +131,8 @@ struct bus_stats {
     int64_t ended;     /* subscribers in the process that bus_cleanup would forget */
     int64_t delivered; /* events taken by cursors and handled by subscribers since the start */
     int64_t failures;  /* of the subscribers in the process that are listed */
-    int64_t lag_max;   /* of the one of them, standby left out, that is furthest behind the head, in positions */
+    int64_t
+        lag_max; /* of the one of them, standby left out, that is furthest behind the head, in positions */
     int64_t checkpoint;
 };
 void bus_stats(struct bus *bus, struct bus_stats *ret);

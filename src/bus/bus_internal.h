@@ -14,11 +14,12 @@
 #define BUS_CHECKPOINT_INTERVAL_US INT64_C(1000000)
 #define JOURNAL_ENTRIES_MAX        512U
 /*
- * What a message to a subscriber may take of the machine. A pass that made many is followed by as much time in which no
- * cursor hears of newer events, so that those of several commits go out as one message: at most 100,000 messages a second,
- * however many subscribers there are. One subscriber waits 10 µs, a hundred 1 ms.
+ * What a message to a subscriber may take of the machine: system calls of the server and of the client, mostly. A pass that
+ * made many is followed by as much time in which no cursor hears of newer events, so that those of several commits go out
+ * as one message. At most 50,000 messages a second, however many subscribers there are; one subscriber waits 20 µs, a
+ * hundred wait 2 ms. Without it the edges' threads are busy with messages of one event, and answers to appends wait.
  */
-#define BUS_MESSAGE_US   INT64_C(10)
+#define BUS_MESSAGE_US   INT64_C(20)
 #define BUS_PAUSE_MAX_US INT64_C(20000)
 
 struct journal_entry {

@@ -40,8 +40,7 @@ static void stand_by(struct subscriber *subscriber, int64_t now_us)
     struct event_store *store = subscriber->bus->store;
     struct progress *progress = &subscriber->progress;
     struct checkpoint checkpoint;
-    const struct status status =
-        store->ops->checkpoint_get(store, lease_name(subscriber, text), &checkpoint);
+    const struct status status = store->ops->checkpoint_get(store, lease_name(subscriber, text), &checkpoint);
     progress->epoch = 0;
     subscriber->lease.ask_at_us = now_us + BUS_LEASE_POLL_US;
     if (status_is_ok(&status))
@@ -69,8 +68,7 @@ static struct status adopt(struct subscriber *subscriber, struct cursor *cursor,
     struct event_store *store = subscriber->bus->store;
     struct progress *progress = &subscriber->progress;
     struct checkpoint checkpoint = {.position = progress->position};
-    const struct status status =
-        store->ops->checkpoint_get(store, lease_name(subscriber, text), &checkpoint);
+    const struct status status = store->ops->checkpoint_get(store, lease_name(subscriber, text), &checkpoint);
     if (status.code == STATUS_NOT_FOUND)
         STATUS_TRY(subscriber_save(subscriber, checkpoint.position, epoch));
     else
@@ -147,8 +145,8 @@ void subscriber_lease_release(const struct subscriber *subscriber, int64_t epoch
     const struct bus *bus = subscriber->bus;
     if (epoch == 0)
         return;
-    const struct status status = bus->store->ops->lease_release(
-        bus->store, lease_name(subscriber, text), bytes_of_text(bus->holder), epoch);
+    const struct status status = bus->store->ops->lease_release(bus->store, lease_name(subscriber, text),
+                                                                bytes_of_text(bus->holder), epoch);
     if (!status_is_ok(&status))
         log_warn(bus->log, "a lease could not be given back, it ends by itself",
                  LOG_TEXT("name", subscriber->name), LOG_TEXT("reason", status.message));

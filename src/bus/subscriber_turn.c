@@ -134,12 +134,13 @@ static bool deliver_one(struct subscriber *subscriber)
                                           progress->epoch, &event};
     const enum bus_answer answer = subscriber->handler(subscriber->context, &delivery);
     if (answer == BUS_FAILED) {
-        subscriber_fail(subscriber,
-             status_error(STATUS_UNAVAILABLE,
-                          "the handler of subscriber %lld \"%s\" failed at position %lld in attempt "
-                          "%d; it is asked again",
-                          (long long)subscriber->id, subscriber->name, (long long)held->position,
-                          progress->attempt));
+        subscriber_fail(
+            subscriber,
+            status_error(STATUS_UNAVAILABLE,
+                         "the handler of subscriber %lld \"%s\" failed at position %lld in attempt "
+                         "%d; it is asked again",
+                         (long long)subscriber->id, subscriber->name, (long long)held->position,
+                         progress->attempt));
         return false;
     }
     succeed(subscriber);
@@ -156,7 +157,8 @@ static bool deliver_one(struct subscriber *subscriber)
 /* Nothing has ended it, and its lease, if it needs one, is its own. */
 static bool may_go_on(const struct subscriber *subscriber)
 {
-    return atomic_load(&subscriber->wanted) && (!is_clustered(subscriber) || subscriber_lease_is_valid(subscriber));
+    return atomic_load(&subscriber->wanted) &&
+           (!is_clustered(subscriber) || subscriber_lease_is_valid(subscriber));
 }
 
 static void run(struct subscriber *subscriber, struct cursor *cursor)

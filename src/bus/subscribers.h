@@ -142,13 +142,13 @@ struct bus_subscriber {
     struct bytes_list types; /* as asked for; none = every type */
     struct bytes_list aggregate_types;
     struct bytes_list aggregate_ids;
-    int64_t began_at_us;   /* by the clock of days */
-    int64_t position;      /* everything up to here was handled or not asked for; on standby: its checkpoint */
-    int64_t lag;           /* positions between there and the head */
-    int64_t checkpoint;    /* durable: as saved */
-    int64_t delivered;     /* events handled */
-    int64_t failures;      /* answers BUS_FAILED, and reads that failed */
-    int32_t attempt;       /* of the event that it fails at; 0 = none */
+    int64_t began_at_us; /* by the clock of days */
+    int64_t position;    /* everything up to here was handled or not asked for; on standby: its checkpoint */
+    int64_t lag;         /* positions between there and the head */
+    int64_t checkpoint;  /* durable: as saved */
+    int64_t delivered;   /* events handled */
+    int64_t failures;    /* answers BUS_FAILED, and reads that failed */
+    int32_t attempt;     /* of the event that it fails at; 0 = none */
     struct status failure; /* OK, or why it does not move */
 };
 struct bus_subscribers {

@@ -15,6 +15,7 @@
 #define RECEIVE_MAX_BYTES (16 * 1024 * 1024)
 #define DETAILS_KEY       "grpc-status-details-bin"
 #define TURN_WAIT_MS      60000
+#define STOP_ASKED_MS     250
 
 struct client {
     grpc_channel *channel;
@@ -40,10 +41,14 @@ struct status client_new(const char *address, struct client **ret)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the client");
     (void)snprintf(client->address, sizeof client->address, "%s", address); /* shown in messages only */
     grpc_init();
-    grpc_arg argument = {.type = GRPC_ARG_INTEGER,
-                         .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-                         .value.integer = RECEIVE_MAX_BYTES};
-    const grpc_channel_args arguments = {1, &argument};
+    grpc_arg items[] = {
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+         .value.integer = RECEIVE_MAX_BYTES},
+        /* A connection of its own, so that a new client tries at once what an earlier one waits for. */
+        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
+    };
+    const grpc_channel_args arguments = {sizeof items / sizeof items[0], items};
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
     client->channel = grpc_channel_create(address, credentials, &arguments);
     grpc_channel_credentials_release(credentials);
@@ -130,21 +135,30 @@ static bool exchange_take(struct exchange *exchange, struct arena *arena, struct
     return true;
 }
 
-/* Asks for the next message and waits for whatever completes until that has; true when there is one. */
-static bool exchange_next(struct client *client, struct exchange *exchange, bool *status_seen,
-                          void *status_tag, struct arena *arena, struct bytes *ret)
+/* Asks for the next message. */
+static void exchange_ask(struct exchange *exchange)
 {
     grpc_op receive = {.op = GRPC_OP_RECV_MESSAGE};
     receive.data.recv_message.recv_message = &exchange->message;
     batch_start(exchange, &receive, 1, &exchange->message);
+}
+
+/* Waits for whatever completes until what was asked for has, at most `wait_ms` (-1: for ever); false when the time
+ * is over. */
+static bool exchange_wait(struct client *client, struct exchange *exchange, int wait_ms, bool *status_seen,
+                          const void *status_tag)
+{
+    const gpr_timespec until =
+        wait_ms < 0 ? gpr_inf_future(GPR_CLOCK_REALTIME)
+                    : gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis(wait_ms, GPR_TIMESPAN));
     for (;;) {
-        const grpc_event event =
-            grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        const grpc_event event = grpc_completion_queue_next(client->queue, until, NULL);
+        if (event.type != GRPC_OP_COMPLETE)
+            return false;
         *status_seen = *status_seen || event.tag == status_tag;
         if (event.tag == &exchange->message)
-            break;
+            return true;
     }
-    return exchange_take(exchange, arena, ret);
 }
 
 static struct status exchange_status(const struct client *client, const struct exchange *exchange,
@@ -195,7 +209,9 @@ struct status client_unary(struct client *client, const char *path, struct bytes
     bool status_seen = false;
     struct bytes reply = BYTES_NONE;
     exchange_begin(client, &exchange, path, request, timeout_ms, &status_tag);
-    const bool got = exchange_next(client, &exchange, &status_seen, &status_tag, arena, &reply);
+    exchange_ask(&exchange);
+    (void)exchange_wait(client, &exchange, -1, &status_seen, &status_tag); /* the call's deadline ends it */
+    const bool got = exchange_take(&exchange, arena, &reply);
     STATUS_TRY(exchange_end(client, &exchange, status_seen, &status_tag, arena));
     if (!got || (reply.data == NULL && reply.size_bytes > 0))
         return status_error(STATUS_INTERNAL, "%s answered without a message", client->address);
@@ -203,23 +219,61 @@ struct status client_unary(struct client *client, const char *path, struct bytes
     return status_ok();
 }
 
-struct status client_stream(struct client *client, const char *path, struct bytes request,
-                            struct arena *arena, client_message on_message, void *context)
+enum stream_end { STREAM_GOES_ON, STREAM_STOPPED, STREAM_SILENT };
+
+/* Waits for the message that was asked for, with patience. */
+static enum stream_end stream_wait(struct client *client, struct exchange *exchange,
+                                   const struct client_patience *patience, void *context, bool *status_seen,
+                                   const void *status_tag)
 {
+    const bool asks = patience->stop != NULL || patience->silence_ms > 0;
+    int waited_ms = 0;
+    while (!exchange_wait(client, exchange, asks ? STOP_ASKED_MS : -1, status_seen, status_tag)) {
+        waited_ms += STOP_ASKED_MS;
+        if (patience->stop != NULL && patience->stop(context))
+            return STREAM_STOPPED;
+        if (patience->silence_ms > 0 && waited_ms >= patience->silence_ms)
+            return STREAM_SILENT;
+    }
+    return STREAM_GOES_ON;
+}
+
+struct status client_stream(struct client *client, const char *path, struct bytes request,
+                            const struct client_patience *patience, struct arena *arena,
+                            client_message on_message, void *context)
+{
+    static const struct client_patience none;
     struct exchange exchange;
     char status_tag = 0;
     bool status_seen = false;
-    bool stopped = false;
-    struct bytes message = BYTES_NONE;
+    bool asked = false;
+    enum stream_end end = STREAM_GOES_ON;
+    patience = patience == NULL ? &none : patience;
     exchange_begin(client, &exchange, path, request, 0, &status_tag);
-    while (!stopped && exchange_next(client, &exchange, &status_seen, &status_tag, arena, &message)) {
-        stopped = !on_message(context, message);
+    while (end == STREAM_GOES_ON) {
+        struct bytes message = BYTES_NONE;
+        exchange_ask(&exchange);
+        end = stream_wait(client, &exchange, patience, context, &status_seen, &status_tag);
+        asked = end != STREAM_GOES_ON;
+        if (asked || !exchange_take(&exchange, arena, &message))
+            break;
+        if (!on_message(context, message))
+            end = STREAM_STOPPED;
         arena_reset(arena);
+        if (end == STREAM_GOES_ON && patience->stop != NULL && patience->stop(context))
+            end = STREAM_STOPPED;
     }
-    if (stopped)
+    if (end != STREAM_GOES_ON)
         (void)grpc_call_cancel(exchange.call, NULL); /* the end is read below whatever it says */
+    if (asked) {
+        (void)exchange_wait(client, &exchange, -1, &status_seen, &status_tag);
+        grpc_byte_buffer_destroy(exchange.message);
+    }
     struct status status = exchange_end(client, &exchange, status_seen, &status_tag, arena);
-    return stopped ? status_ok() : status;
+    if (end == STREAM_SILENT)
+        return status_error(STATUS_UNAVAILABLE, "%s has said nothing for %d s", client->address,
+                            patience->silence_ms / 1000);
+    return end == STREAM_STOPPED ? status_ok() : status;
 }
 
 /* --- in turns --- */

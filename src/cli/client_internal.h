@@ -27,12 +27,21 @@ STATUS_MUST_CHECK struct status client_unary(struct client *client, const char *
 
 /* Gets one message, valid during the call; false ends the stream with OK. */
 typedef bool (*client_message)(void *context, struct bytes message);
+
+/* For a stream that may say nothing for long; zeros: none of it. */
+struct client_patience {
+    int silence_ms; /* nothing for so long: the connection is taken for dead, UNAVAILABLE */
+    bool (*stop)(
+        void *context); /* asked at least four times a second, with on_message's context; true ends with OK */
+};
+
 STATUS_MUST_CHECK struct status client_stream(struct client *client, const char *path, struct bytes request,
-                                              struct arena *arena, client_message on_message, void *context);
+                                              const struct client_patience *patience, struct arena *arena,
+                                              client_message on_message, void *context);
 
 /*
- * A call with a stream in each direction, used in turns: send one, get its answer. Between the two the caller may work.
- * UNAVAILABLE when the other side says nothing for a minute.
+ * A call with a stream in each direction, used in turns: send one, get its answer. Between the two the caller may
+ * work. UNAVAILABLE when the other side says nothing for a minute.
  */
 struct client_turns;
 

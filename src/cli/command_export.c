@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "cli_internal.h"
+#include "commands_internal.h"
 #include "export_internal.h"
 #include "gateway/transcode/transcode.h"
 #include "offline/records_file.h"
@@ -15,87 +16,36 @@ struct export_arguments {
     struct export_source source;
     const char *file;
     bool records;
-    bool address_given;
 };
 
-enum { OPTION_PATH = 0x100, OPTION_RECORDS, OPTION_FROM, OPTION_TO };
-
-static const struct argp_option options[] = {
-    CLI_OPTION_ADDRESS,
-    {"path", OPTION_PATH, "DIR", 0, "read the folder of a store that no service holds, instead of asking one",
-     0},
-    {"store", 's', "ID", 0, "with --path: name of the store inside the folder (default main)", 0},
-    {"records", OPTION_RECORDS, NULL, 0,
-     "everything as it is stored, with checksums, for `import --keep`, instead of NDJSON", 0},
-    {"from", OPTION_FROM, "POSITION", 0, "the first event (default 1)", 0},
-    {"to", OPTION_TO, "POSITION", 0, "the last event (default: the last there is when the export begins)", 0},
-    {"quiet", 'q', NULL, 0, "no progress", 0},
+static const struct cli_option options[] = {
+    {NULL, "FILE", "where to; - or nothing is the standard output", CLI_FILE,
+     .place = offsetof(struct export_arguments, file)},
+    CLI_OPTION_ADDRESS_AT(struct export_arguments, source.address),
+    {"path", "DIR", "read the folder of a store that no service holds, instead of asking one", CLI_FOLDER,
+     .place = offsetof(struct export_arguments, source.path)},
+    {"store", "ID", "with --path: name of the store inside the folder (default main)", CLI_TEXT, 's',
+     .place = offsetof(struct export_arguments, source.store_id)},
+    {"records", NULL, "everything as it is stored, with checksums, for `import --keep`, instead of NDJSON",
+     CLI_SWITCH, .place = offsetof(struct export_arguments, records)},
+    {"from", "POSITION", "the first event (default 1)", CLI_NUMBER,
+     .place = offsetof(struct export_arguments, source.from), .least = 1, .most = INT64_MAX - 1},
+    {"to", "POSITION", "the last event (default: the last there is when the export begins)", CLI_NUMBER,
+     .place = offsetof(struct export_arguments, source.to), .least = 1, .most = INT64_MAX - 1},
+    {"quiet", NULL, "no progress", CLI_SWITCH, 'q', .place = offsetof(struct export_arguments, source.quiet)},
     {0},
 };
 
-static error_t take_option(int key, char *value, struct argp_state *state)
+static void check_together(struct argp_state *state, struct cli_run *run)
 {
-    struct export_arguments *arguments = state->input;
-    struct export_source *source = &arguments->source;
-    switch (key) {
-    case 'a':
-        source->address = value;
-        arguments->address_given = true;
-        return 0;
-    case OPTION_PATH:
-        source->path = value;
-        return 0;
-    case 's':
-        source->store_id = value;
-        return 0;
-    case OPTION_RECORDS:
-        arguments->records = true;
-        return 0;
-    case OPTION_FROM:
-        source->from = cli_number(state, "--from", value, 1, INT64_MAX - 1);
-        return 0;
-    case OPTION_TO:
-        source->to = cli_number(state, "--to", value, 1, INT64_MAX - 1);
-        return 0;
-    case 'q':
-        source->quiet = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (arguments->file != NULL)
-            argp_error(state, "one FILE only");
-        arguments->file = value;
-        return 0;
-    case ARGP_KEY_END:
-        if (source->path != NULL && arguments->address_given)
-            argp_error(state, "--address and --path are two ways to say where the events are; give one");
-        if (source->path == NULL && source->store_id != NULL)
-            argp_error(state, "--store goes with --path; a service has one store");
-        if (source->to != 0 && source->to < source->from)
-            argp_error(state, "--to is before --from");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    const struct export_source *source = &((const struct export_arguments *)run->arguments)->source;
+    if (source->path != NULL && cli_given(run, "address"))
+        argp_error(state, "--address and --path are two ways to say where the events are; give one");
+    if (source->path == NULL && source->store_id != NULL)
+        argp_error(state, "--store goes with --path; a service has one store");
+    if (source->to != 0 && source->to < source->from)
+        argp_error(state, "--to is before --from");
 }
-
-static const struct argp export_argp = {
-    .options = options,
-    .parser = take_option,
-    .args_doc = "[FILE]",
-    .doc =
-        "Writes the events in the order of their positions to FILE, or to the standard output.\v"
-        "NDJSON is one event a line, as the REST API shows it; whether the service has processed an event is not part of "
-        "the event, so `processed` is always false here and two exports of one store are equal.\n"
-        "With --records FILE holds everything, salts and positions too (docs/export-format.md): `strata import --keep` "
-        "makes a store with equal positions, times, ids and an equal chain of it. Records are kept in whole appends, and "
-        "the chain is computed from the first event on, so --from still reads what comes before.\n"
-        "FILE is written as FILE.tmp and gets its name when it is whole and on the disk; what was there before stays until "
-        "then.\n\n"
-        "Examples:\n"
-        "  strata export events.ndjson\n"
-        "  strata export --path data --records backup.strata\n"
-        "  strata export --from 1001 | gzip > rest.ndjson.gz\n",
-};
 
 struct export_run {
     const struct export_arguments *arguments;
@@ -193,12 +143,34 @@ static struct status export_all(const struct export_arguments *arguments)
     return status;
 }
 
-int cli_export(int argc, char **argv)
+static struct status run_command(struct cli_run *run)
 {
-    struct export_arguments arguments = {.source = {.address = CLI_ADDRESS_DEFAULT, .from = 1}};
-    if (argp_parse(&export_argp, argc, argv, 0, NULL, &arguments) != 0)
-        return CLI_USAGE;
-    arguments.source.from_start = arguments.records;
-    struct status status = export_all(&arguments);
-    return status.code == STATUS_OK ? CLI_OK : cli_fail(&status);
+    struct export_arguments *arguments = run->arguments;
+    arguments->source.from_start = arguments->records;
+    run->asks_service = arguments->source.path == NULL;
+    return export_all(arguments);
 }
+
+const struct cli_command command_export = {
+    .name = "export",
+    .summary = "write all events, in the order of their positions, to a file: as NDJSON or as records",
+    .doc =
+        "NDJSON is one event a line, as the REST API shows it; whether the service has processed an event is not "
+        "part of the event, so `processed` is always false here and two exports of one store are equal.\n"
+        "With --records FILE holds everything, salts and positions too (docs/export-format.md): `strata import "
+        "--keep` makes a store with equal positions, times, ids and an equal chain of it. Records are kept in "
+        "whole appends, and the chain is computed from the first event on, so --from still reads what comes "
+        "before.\n"
+        "FILE is written as FILE.tmp and gets its name when it is whole and on the disk; what was there before "
+        "stays until then.\n\n"
+        "Examples:\n"
+        "  strata export events.ndjson\n"
+        "  strata export --path data --records backup.strata\n"
+        "  strata export --from 1001 | gzip > rest.ndjson.gz\n",
+    .options = options,
+    .arguments_bytes = sizeof(struct export_arguments),
+    .defaults = &(const struct export_arguments){.source = {.address = CLI_ADDRESS_DEFAULT, .from = 1}},
+    .check = check_together,
+    .run = run_command,
+    .method = -1,
+};

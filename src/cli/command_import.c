@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "cli_internal.h"
+#include "commands_internal.h"
 #include "import_internal.h"
 #include "offline/keep.h"
 #include "output_internal.h"
@@ -14,96 +15,38 @@
 struct import_arguments {
     struct import_options lines;
     bool keep;
-    bool address_given;
     const char *path;
     const char *store_id;
 };
 
-enum { OPTION_PATH = 0x100, OPTION_KEEP, OPTION_KEY };
-
-static const struct argp_option options[] = {
-    CLI_OPTION_ADDRESS,
-    {"key", OPTION_KEY, "NAME", 0, "make ids of NAME and the line's number where lines have none", 0},
-    {"batch", 'b', "N", 0, "so many events make one append (default 100, at most 1000)", 0},
-    {"keep", OPTION_KEEP, NULL, 0,
-     "FILE holds records: keep positions, times and ids, into the store of --path", 0},
-    {"path", OPTION_PATH, "DIR", 0,
-     "with --keep: the folder of a store that no service holds, or of a new one", 0},
-    {"store", 's', "ID", 0, "with --keep: name of the store inside the folder (default main)", 0},
-    {"quiet", 'q', NULL, 0, "no progress", 0},
+static const struct cli_option options[] = {
+    {NULL, "FILE", "NDJSON, or with --keep records; - or nothing is the standard input", CLI_FILE,
+     .place = offsetof(struct import_arguments, lines.file)},
+    CLI_OPTION_ADDRESS_AT(struct import_arguments, lines.address),
+    {"key", "NAME", "make ids of NAME and the line's number where lines have none", CLI_TEXT,
+     .place = offsetof(struct import_arguments, lines.key)},
+    {"batch", "N", "so many events make one append (default 100, at most 1000)", CLI_NUMBER, 'b',
+     .place = offsetof(struct import_arguments, lines.batch_events), .least = 1, .most = 1000},
+    {"keep", NULL, "FILE holds records: keep positions, times and ids, into the store of --path", CLI_SWITCH,
+     .place = offsetof(struct import_arguments, keep)},
+    {"path", "DIR", "with --keep: the folder of a store that no service holds, or of a new one", CLI_FOLDER,
+     .place = offsetof(struct import_arguments, path)},
+    {"store", "ID", "with --keep: name of the store inside the folder (default main)", CLI_TEXT, 's',
+     .place = offsetof(struct import_arguments, store_id)},
+    {"quiet", NULL, "no progress", CLI_SWITCH, 'q', .place = offsetof(struct import_arguments, lines.quiet)},
     {0},
 };
 
-static void check_together(struct argp_state *state, const struct import_arguments *arguments)
+static void check_together(struct argp_state *state, struct cli_run *run)
 {
+    const struct import_arguments *arguments = run->arguments;
     if (!arguments->keep && (arguments->path != NULL || arguments->store_id != NULL))
         argp_error(state, "--path and --store go with --keep; NDJSON is imported through a running service");
     if (arguments->keep && (arguments->path == NULL || arguments->lines.file == NULL))
         argp_error(state, "--keep needs FILE and --path DIR");
-    if (arguments->keep && (arguments->address_given || arguments->lines.key[0] != '\0'))
+    if (arguments->keep && (cli_given(run, "address") || cli_given(run, "key")))
         argp_error(state, "--keep works on a folder; --address and --key go with NDJSON");
 }
-
-static error_t take_option(int key, char *value, struct argp_state *state)
-{
-    struct import_arguments *arguments = state->input;
-    switch (key) {
-    case 'a':
-        arguments->lines.address = value;
-        arguments->address_given = true;
-        return 0;
-    case OPTION_KEY:
-        arguments->lines.key = value;
-        return 0;
-    case 'b':
-        arguments->lines.batch_events = (int32_t)cli_number(state, "--batch", value, 1, 1000);
-        return 0;
-    case OPTION_KEEP:
-        arguments->keep = true;
-        return 0;
-    case OPTION_PATH:
-        arguments->path = value;
-        return 0;
-    case 's':
-        arguments->store_id = value;
-        return 0;
-    case 'q':
-        arguments->lines.quiet = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (arguments->lines.file != NULL)
-            argp_error(state, "one FILE only");
-        arguments->lines.file = value;
-        return 0;
-    case ARGP_KEY_END:
-        check_together(state, arguments);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp import_argp = {
-    .options = options,
-    .parser = take_option,
-    .args_doc = "[FILE]",
-    .doc =
-        "Appends the events of FILE (or of the standard input), NDJSON as `strata export` writes it, in their order.\v"
-        "Events are new appends: they get new positions and versions, their time becomes occurred_at (their own, else their "
-        "timestamp), and they keep their ids. So an import that was interrupted is simply repeated: what is there already is "
-        "recognised by its id and not doubled. What validates appends validates these too.\n"
-        "System events cannot be appended. $aggregate_created becomes a call that creates the aggregate, $state_replaced, "
-        "$metadata_changed, $activated and $deactivated become saves, so states and versions come out as they were; their ids "
-        "are new and their times are now. What a store says about itself (aggregates that begin with $) is left out. Each is "
-        "counted in the report.\n"
-        "A line that cannot be imported ends the import; the message names it. What comes before it stays.\n\n"
-        "With --keep FILE holds records (`strata export --records`). They are checked as a whole first, then become the "
-        "store, or the end of the store, in DIR with positions, times, ids and chain as they were. What the store has "
-        "already must be equal. Snapshots are not part of it; they are taken anew.\n\n"
-        "Examples:\n"
-        "  strata import events.ndjson\n"
-        "  strata import --keep backup.strata --path data\n",
-};
 
 /* --- lines --- */
 
@@ -198,17 +141,46 @@ static struct status import_records(const struct import_arguments *arguments)
     return status;
 }
 
-int cli_import(int argc, char **argv)
+static struct status run_command(struct cli_run *run)
 {
-    struct import_arguments arguments = {
-        .lines = {.address = CLI_ADDRESS_DEFAULT, .key = "", .batch_events = 100}};
-    if (argp_parse(&import_argp, argc, argv, 0, NULL, &arguments) != 0)
-        return CLI_USAGE;
+    const struct import_arguments *arguments = run->arguments;
+    if (arguments->keep)
+        return import_records(arguments);
     CLEANUP(arena_free_at) struct arena *line_arena = arena_new(0);
-    CLEANUP(arena_free_at) struct arena *reply_arena = arena_new(0);
     struct status status = status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the import");
-    if (line_arena != NULL && reply_arena != NULL)
-        status =
-            arguments.keep ? import_records(&arguments) : import_ndjson(&arguments, line_arena, reply_arena);
-    return status.code == STATUS_OK ? CLI_OK : cli_fail(&status);
+    run->asks_service = true;
+    if (line_arena != NULL)
+        status = import_ndjson(arguments, line_arena, run->replies);
+    if (status.code != STATUS_OK)
+        run->exit_code = cli_fail_run(run, &status); /* while what it says of a line's fields is there */
+    return status_ok();
 }
+
+const struct cli_command command_import = {
+    .name = "import",
+    .summary = "append the events of a file, in their order, as `strata export` writes them",
+    .doc =
+        "Events are new appends: they get new positions and versions, their time becomes occurred_at (their own, "
+        "else their timestamp), and they keep their ids. So an import that was interrupted is simply repeated: "
+        "what is there already is recognised by its id and not doubled. What validates appends validates these "
+        "too.\n"
+        "System events cannot be appended. $aggregate_created becomes a call that creates the aggregate, "
+        "$state_replaced, $metadata_changed, $activated and $deactivated become saves, so states and versions come "
+        "out as they were; their ids are new and their times are now. What a store says about itself (aggregates "
+        "that begin with $) is left out. Each is counted in the report.\n"
+        "A line that cannot be imported ends the import; the message names it. What comes before it stays.\n\n"
+        "With --keep FILE holds records (`strata export --records`). They are checked as a whole first, then "
+        "become the store, or the end of the store, in DIR with positions, times, ids and chain as they were. What "
+        "the store has already must be equal. Snapshots are not part of it; they are taken anew.\n\n"
+        "Examples:\n"
+        "  strata import events.ndjson\n"
+        "  strata import --keep backup.strata --path data\n",
+    .options = options,
+    .arguments_bytes = sizeof(struct import_arguments),
+    .defaults =
+        &(const struct import_arguments){
+            .lines = {.address = CLI_ADDRESS_DEFAULT, .key = "", .batch_events = 100}},
+    .check = check_together,
+    .run = run_command,
+    .method = -1,
+};

@@ -1,4 +1,4 @@
-/* strata info: what is in the folder of a store. */
+/* strata info: what is in the folder of a store, or what a running service is. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,53 +7,39 @@
 #include "base/entropy.h"
 #include "base/json.h"
 #include "cli_internal.h"
+#include "commands_internal.h"
 #include "offline/info.h"
 #include "output_internal.h"
+#include "show_internal.h"
+#include "views_internal.h"
 
 struct info_arguments {
+    struct cli_common common;
     const char *path;
     const char *store_id;
     bool json;
 };
 
-enum { OPTION_PATH = 0x100, OPTION_JSON };
-
-static const struct argp_option options[] = {
-    {"path", OPTION_PATH, "DIR", 0, "folder that holds the store (default data)", 0},
-    {"store", 's', "ID", 0, "name of the store inside the folder (default main)", 0},
-    {"json", OPTION_JSON, NULL, 0, "one JSON object, for programs", 0},
+static const struct cli_option options[] = {
+    {"path", "DIR", "folder that holds the store (default data)", CLI_FOLDER,
+     .place = offsetof(struct info_arguments, path)},
+    {"store", "ID", "name of the store inside the folder (default main)", CLI_TEXT, 's',
+     .place = offsetof(struct info_arguments, store_id)},
+    {"json", NULL, "one JSON object, for programs", CLI_SWITCH,
+     .place = offsetof(struct info_arguments, json)},
+    {"address", "HOST:PORT", "ask this service what it is, instead of looking into a folder", CLI_TEXT, 'a',
+     .place = offsetof(struct info_arguments, common.address)},
+    CLI_OPTIONS_OUTPUT,
     {0},
 };
 
-static error_t take_option(int key, char *value, struct argp_state *state)
+static void check_together(struct argp_state *state, struct cli_run *run)
 {
-    struct info_arguments *arguments = state->input;
-    switch (key) {
-    case OPTION_PATH:
-        arguments->path = value;
-        return 0;
-    case 's':
-        arguments->store_id = value;
-        return 0;
-    case OPTION_JSON:
-        arguments->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "name the folder with --path DIR");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (cli_given(run, "address") && (cli_given(run, "path") || cli_given(run, "store")))
+        argp_error(state, "--address asks a service, --path and --store name a folder; give one of them");
+    if (cli_given(run, "json") && cli_given(run, "output"))
+        argp_error(state, "--json is --output json; give one of them");
 }
-
-static const struct argp info_argp = {
-    .options = options,
-    .parser = take_option,
-    .doc =
-        "Shows what is in the folder of a store. Writes nothing.\v"
-        "Of a store that a service holds only what the files tell from outside is shown; ask the service for the rest "
-        "(GET /api/v1/stats). That the events are whole is not looked at here: `strata verify` does.\n",
-};
 
 /* 16 random bytes as 8-4-4-4-12. */
 static void format_uuid(const uint8_t uuid[16], char ret[37])
@@ -163,11 +149,34 @@ static struct status show_info(const struct info_arguments *arguments)
     return status_ok();
 }
 
-int cli_info(int argc, char **argv)
+static struct status run_command(struct cli_run *run)
 {
-    struct info_arguments arguments = {.path = "data", .store_id = "main"};
-    if (argp_parse(&info_argp, argc, argv, 0, NULL, &arguments) != 0)
-        return CLI_USAGE;
-    struct status status = show_info(&arguments);
-    return status.code == STATUS_OK ? CLI_OK : cli_fail(&status);
+    struct info_arguments *arguments = run->arguments;
+    if (cli_given(run, "output"))
+        arguments->json = arguments->common.output == SHOW_JSON || arguments->common.output == SHOW_NDJSON;
+    if (!cli_given(run, "address"))
+        return show_info(arguments);
+    if (arguments->json)
+        arguments->common.output = SHOW_JSON;
+    return cli_call_and_show(run);
 }
+
+const struct cli_command command_info = {
+    .name = "info",
+    .summary = "show what is in the folder of a store, or with --address what a service is",
+    .doc =
+        "Of a folder: writes nothing. Of a store that a service holds only what the files tell from outside is "
+        "shown; `strata stats` asks the service for the rest. That the events are whole is not looked at here: "
+        "`strata verify` does. A folder is shown as text also when it is piped, unless --json asks for JSON.\n\n"
+        "Examples:\n"
+        "  strata info --path data\n"
+        "  strata info --address 127.0.0.1:50051\n",
+    .options = options,
+    .arguments_bytes = sizeof(struct info_arguments),
+    .defaults =
+        &(const struct info_arguments){.common = CLI_COMMON_DEFAULTS, .path = "data", .store_id = "main"},
+    .check = check_together,
+    .run = run_command,
+    .method = METHOD_SYSTEM_SERVICE_GET_INFO,
+    .view = &view_info,
+};

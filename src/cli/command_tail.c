@@ -1,125 +1,131 @@
-/* strata tail: events as they are recorded, one line of JSON each. */
-#include <stdio.h>
-#include <string.h>
+/* strata tail: events as they are recorded. */
+#include <stddef.h>
 
-#include "cli/cli_internal.h"
-#include "strata/v1/subscription_service.pb-c.h"
+#include "cli/commands_internal.h"
+#include "cli/show_internal.h"
+#include "cli/tail_internal.h"
+#include "cli/views_internal.h"
 
-#define FILTERS_MAX 64U
+#define LAST_DEFAULT 10
+#define LAST_MOST    100000
+#define NOT_GIVEN    (-1)
 
 struct tail_arguments {
-    const char *address;
-    Strata__V1__SubscribeRequest request;
-    char *types[FILTERS_MAX];
-    char *aggregates[FILTERS_MAX];
-    int64_t left; /* events still to print; -1 = no end */
-    struct status status;
+    struct cli_common common;
+    bool follow;
+    bool from_start;
+    int64_t last;
+    int64_t after;
+    int64_t since_us;
+    int64_t count;
+    int64_t reconnect_us;
+    struct cli_list types;
+    struct cli_list aggregate_types;
+    struct cli_list aggregates;
+    struct cli_list prefixes;
+    struct cli_list tags;
+    const char *correlation_id;
 };
 
-static const struct argp_option options[] = {
-    CLI_OPTION_ADDRESS,
-    {"after", 'p', "POSITION", 0,
-     "begin behind this position; 0 = from the first event (default: from now on)", 0},
-    {"type", 't', "TYPE", 0, "only events of this type; may be repeated", 0},
-    {"aggregate", 'i', "ID", 0, "only events of this aggregate; may be repeated", 0},
-    {"count", 'n', "N", 0, "end after so many events", 0},
+#define PLACE(member) .place = offsetof(struct tail_arguments, member)
+
+static const struct cli_option options[] = {
+    {"follow", NULL, "go on with what is recorded from now on, until it is interrupted", CLI_SWITCH, 'f',
+     PLACE(follow)},
+    CLI_HEADING_ROW("Where to begin (default: the last 10):"),
+    {"last", "N", "with the last N that match; 0 = none of the past", CLI_NUMBER, 'n', PLACE(last),
+     .least = 0, .most = LAST_MOST},
+    {"from-start", NULL, "with the first event of the store", CLI_SWITCH, PLACE(from_start)},
+    {"after", "POSITION", "behind this position; 0 = with the first event", CLI_NUMBER, 'p', PLACE(after),
+     .least = 0, .most = INT64_MAX - 1},
+    {"since", "TIME", "with the first at or after this time, or so long ago (15m)", CLI_TIME, 's',
+     PLACE(since_us)},
+    CLI_HEADING_ROW(
+        "Which events (each kind given must match; within a kind one of them, but all of the tags):"),
+    {"type", "TYPE", "of this type; may be repeated", CLI_LIST, 't', PLACE(types)},
+    {"aggregate", "ID", "of this aggregate; may be repeated", CLI_LIST, 'i', PLACE(aggregates)},
+    {"aggregate-type", "TYPE", "of aggregates of this type; may be repeated", CLI_LIST, 'y',
+     PLACE(aggregate_types)},
+    {"prefix", "TEXT", "of aggregates whose ids begin so; may be repeated", CLI_LIST, PLACE(prefixes)},
+    {"tag", "TAG", "with this tag; may be repeated", CLI_LIST, 'g', PLACE(tags)},
+    {"correlation-id", "ID", "with this correlation id", CLI_TEXT, 'c', PLACE(correlation_id)},
+    CLI_HEADING_ROW("And:"),
+    {"count", "N", "end after so many events", CLI_NUMBER, PLACE(count), .least = 1, .most = INT64_MAX},
+    {"reconnect", "DURATION", "after a break try for so long to go on (default 5m); 0s = end at once",
+     CLI_DURATION, PLACE(reconnect_us)},
+    CLI_OPTIONS_SHOW,
     {0},
 };
 
-static void add_filter(struct argp_state *state, char **list, size_t *count, char *value)
+static void check_start(struct argp_state *state, struct cli_run *run)
 {
-    if (*count == FILTERS_MAX)
-        argp_error(state, "at most %u of one filter", FILTERS_MAX);
-    list[(*count)++] = value;
+    const int given = cli_given(run, "last") + cli_given(run, "from-start") + cli_given(run, "after") +
+                      cli_given(run, "since");
+    if (given > 1)
+        argp_error(state, "--last, --from-start, --after and --since all say where to begin; give one");
 }
 
-static error_t take_option(int key, char *value, struct argp_state *state)
+static struct status show_one(void *context, struct bytes event)
 {
-    struct tail_arguments *arguments = state->input;
-    Strata__V1__SubscribeRequest *request = &arguments->request;
-    switch (key) {
-    case 'a':
-        arguments->address = value;
-        return 0;
-    case 'p':
-        request->start_case = STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION;
-        request->after_position = cli_number(state, "--after", value, 0, INT64_MAX);
-        return 0;
-    case 't':
-        add_filter(state, arguments->types, &request->n_types, value);
-        return 0;
-    case 'i':
-        add_filter(state, arguments->aggregates, &request->n_aggregate_ids, value);
-        return 0;
-    case 'n':
-        arguments->left = cli_number(state, "--count", value, 1, INT64_MAX);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    return show_message(context, schema_event, event);
 }
 
-static const struct argp tail_argp = {
+static struct status pause_showing(void *context)
+{
+    return show_flush(context);
+}
+
+static struct status run_tail(struct cli_run *run)
+{
+    struct tail_arguments *arguments = run->arguments;
+    const bool since = cli_given(run, "since");
+    const struct tail_options tail_options = {
+        .follow = arguments->follow,
+        .start = since                           ? TAIL_SINCE
+                 : arguments->from_start         ? TAIL_AFTER
+                 : arguments->after != NOT_GIVEN ? TAIL_AFTER
+                                                 : TAIL_LAST,
+        .count_back = arguments->last == NOT_GIVEN ? LAST_DEFAULT : arguments->last,
+        .after = arguments->from_start ? 0 : arguments->after,
+        .since_us = arguments->since_us,
+        .count = arguments->count,
+        .reconnect_us = arguments->reconnect_us,
+        .types = &arguments->types,
+        .aggregate_types = &arguments->aggregate_types,
+        .aggregates = &arguments->aggregates,
+        .prefixes = &arguments->prefixes,
+        .tags = &arguments->tags,
+        .correlation_id = arguments->correlation_id,
+    };
+    struct show show;
+    if (arguments->common.output == SHOW_JSON)
+        arguments->common.output = SHOW_NDJSON; /* an array would have no end */
+    struct status status = show_open(&arguments->common, &view_events, &show);
+    const struct tail_sink sink = {.context = &show, .on_event = show_one, .on_pause = pause_showing};
+    if (status.code == STATUS_OK)
+        status = tail_events(run, &tail_options, &sink);
+    show_done(&show); /* each pause has shown what there was */
+    return status;
+}
+
+const struct cli_command command_tail = {
+    .name = "tail",
+    .summary = "show the last events, and with --follow those to come as they are recorded",
+    .doc =
+        "A stream that breaks, or a service that is started again, is no end: it goes on behind the last event, "
+        "without a gap and without showing one twice. Interrupted (Ctrl-C), or when nobody reads its output any "
+        "more, it exits with 0. --output json is one object a line here.\n\n"
+        "Examples:\n"
+        "  strata tail --follow --type user_created\n"
+        "  strata tail --since 15m --prefix order- --tag region:eu\n",
     .options = options,
-    .parser = take_option,
-    .doc = "Follows the events, one line of JSON each, until it is interrupted.\v"
-           "Example:\n"
-           "  strata tail --after 0 --type user_created\n",
+    .arguments_bytes = sizeof(struct tail_arguments),
+    .defaults = &(const struct tail_arguments){.common = CLI_COMMON_DEFAULTS,
+                                               .last = NOT_GIVEN,
+                                               .after = NOT_GIVEN,
+                                               .reconnect_us = 300 * INT64_C(1000000)},
+    .check = check_start,
+    .run = run_tail,
+    .method = METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE,
+    .view = &view_events,
 };
-
-/* Events are printed from their stored bytes: field 1 of the batch inside field 1 of the response. */
-static bool print_response(void *context, struct bytes message)
-{
-    struct tail_arguments *arguments = context;
-    Strata__V1__SubscribeResponse *response =
-        strata__v1__subscribe_response__unpack(NULL, message.size_bytes, message.data);
-    if (response == NULL) {
-        arguments->status = status_error(STATUS_DATA_LOSS, "the service sent a message that cannot be read");
-        return false;
-    }
-    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    const size_t count = response->message_case == STRATA__V1__SUBSCRIBE_RESPONSE__MESSAGE_BATCH
-                             ? response->batch->n_events
-                             : 0;
-    for (size_t i = 0; arena != NULL && i < count && arguments->left != 0; i++) {
-        arguments->status = cli_print(schema_method(METHOD_EVENT_SERVICE_GET_EVENT)->reply,
-                                      cli_pack(arena, &response->batch->events[i]->base));
-        arena_reset(arena);
-        if (arguments->status.code != STATUS_OK)
-            break;
-        arguments->left -= arguments->left > 0;
-    }
-    (void)fflush(stdout); /* a failed write is seen by the next print */
-    const bool closing = response->message_case == STRATA__V1__SUBSCRIBE_RESPONSE__MESSAGE_CLOSING;
-    if (closing)
-        (void)fprintf(stderr, "strata: the service ended the stream: %s; go on with --after %lld\n",
-                      response->closing->reason, (long long)response->closing->position);
-    strata__v1__subscribe_response__free_unpacked(response, NULL);
-    return !closing && arguments->left != 0 && arguments->status.code == STATUS_OK;
-}
-
-static struct status tail(struct tail_arguments *arguments, struct arena *arena, struct arena *messages)
-{
-    CLEANUP(client_free_at) struct client *client = NULL;
-    STATUS_TRY(client_new(arguments->address, &client));
-    const struct schema_method *method = schema_method(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE);
-    STATUS_TRY(client_stream(client, method->path, cli_pack(arena, &arguments->request.base), messages,
-                             print_response, arguments));
-    return arguments->status;
-}
-
-int cli_tail(int argc, char **argv)
-{
-    struct tail_arguments arguments = {.address = CLI_ADDRESS_DEFAULT, .left = -1, .status = status_ok()};
-    strata__v1__subscribe_request__init(&arguments.request);
-    arguments.request.types = arguments.types;
-    arguments.request.aggregate_ids = arguments.aggregates;
-    if (argp_parse(&tail_argp, argc, argv, 0, NULL, &arguments) != 0)
-        return CLI_USAGE;
-    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    CLEANUP(arena_free_at) struct arena *messages = arena_new(0);
-    if (arena == NULL || messages == NULL)
-        return CLI_FAILED;
-    struct status status = tail(&arguments, arena, messages);
-    return status.code == STATUS_OK ? CLI_OK : cli_fail(&status);
-}

@@ -10,6 +10,7 @@
 #include "base/entropy.h"
 #include "base/files.h"
 #include "cli_internal.h"
+#include "commands_internal.h"
 #include "offline/verify.h"
 #include "output_internal.h"
 #include "progress_internal.h"
@@ -30,53 +31,15 @@ struct verify_show {
 /* Set by the handler of SIGINT and SIGTERM, asked after each segment. */
 static volatile sig_atomic_t stop_wanted;
 
-static const struct argp_option options[] = {
-    {"store", 's', "ID", 0, "name of the store inside the folder (default main)", 0},
-    {"resume", 'r', "FILE", 0, "keep in FILE what was verified, and go on from there when it exists", 0},
-    {"quiet", 'q', NULL, 0, "no progress", 0},
+static const struct cli_option options[] = {
+    {NULL, "DIR", "the folder of the store (default data)", CLI_FOLDER,
+     .place = offsetof(struct verify_arguments, path)},
+    {"store", "ID", "name of the store inside the folder (default main)", CLI_TEXT, 's',
+     .place = offsetof(struct verify_arguments, store_id)},
+    {"resume", "FILE", "keep in FILE what was verified, and go on from there when it exists", CLI_FILE, 'r',
+     .place = offsetof(struct verify_arguments, resume)},
+    {"quiet", NULL, "no progress", CLI_SWITCH, 'q', .place = offsetof(struct verify_arguments, quiet)},
     {0},
-};
-
-static error_t take_option(int key, char *value, struct argp_state *state)
-{
-    struct verify_arguments *arguments = state->input;
-    switch (key) {
-    case 's':
-        arguments->store_id = value;
-        return 0;
-    case 'r':
-        arguments->resume = value;
-        return 0;
-    case 'q':
-        arguments->quiet = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_error(state, "one DIR only");
-        arguments->path = value;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp verify_argp = {
-    .options = options,
-    .parser = take_option,
-    .args_doc = "[DIR]",
-    .doc =
-        "Re-reads the embedded store in DIR (default data) and checks every checksum, every digest, the versions, that no "
-        "event id is there twice, the chain, the snapshots, and that the index finds every event. Writes nothing into DIR; "
-        "the service must not be running on it.\v"
-        "DIR is what database.embedded.path of the service says. Neither a configuration nor STRATA_DATABASE_EMBEDDED_PATH "
-        "is read here, so that what is proved is what was named.\n"
-        "The chain that it prints identifies the whole history: two stores with equal chains hold equal events, and a "
-        "copy of position and chain kept elsewhere proves later that nothing was rolled back.\n"
-        "With --resume FILE what was verified is kept in FILE and FILE.ids twice a minute, and when it is interrupted (Ctrl-C: "
-        "after the segment being read; again: at once). The next run with the same FILE goes on there if the store is still "
-        "the one it was, and says so; what was read before is not read again. Both files are removed when all is verified.\n"
-        "Event ids are compared by 128 bits of their SHA-256. Beyond two million events they need 24 bytes an event in the "
-        "folder of FILE, else in TMPDIR.\n",
 };
 
 static void want_stop(int signal_number)
@@ -184,11 +147,31 @@ static struct status verify(const struct verify_arguments *arguments)
     return status;
 }
 
-int cli_verify(int argc, char **argv)
+static struct status run_command(struct cli_run *run)
 {
-    struct verify_arguments arguments = {.path = "data"};
-    if (argp_parse(&verify_argp, argc, argv, 0, NULL, &arguments) != 0)
-        return CLI_USAGE;
-    struct status status = verify(&arguments);
-    return status.code == STATUS_OK ? CLI_OK : cli_fail(&status);
+    return verify(run->arguments);
 }
+
+const struct cli_command command_verify = {
+    .name = "verify",
+    .summary = "re-read a store that no service holds, and prove every checksum and the chain",
+    .doc =
+        "Checks every checksum, every digest, the versions, that no event id is there twice, the chain, the "
+        "snapshots, and that the index finds every event. Writes nothing into DIR; the service must not be running "
+        "on it.\n"
+        "DIR is what database.embedded.path of the service says. Neither a configuration nor "
+        "STRATA_DATABASE_EMBEDDED_PATH is read here, so that what is proved is what was named.\n"
+        "The chain that it prints identifies the whole history: two stores with equal chains hold equal events, "
+        "and a copy of position and chain kept elsewhere proves later that nothing was rolled back.\n"
+        "With --resume FILE what was verified is kept in FILE and FILE.ids twice a minute, and when it is "
+        "interrupted (Ctrl-C: after the segment being read; again: at once). The next run with the same FILE goes "
+        "on there if the store is still the one it was, and says so; what was read before is not read again. Both "
+        "files are removed when all is verified.\n"
+        "Event ids are compared by 128 bits of their SHA-256. Beyond two million events they need 24 bytes an "
+        "event in the folder of FILE, else in TMPDIR.\n",
+    .options = options,
+    .arguments_bytes = sizeof(struct verify_arguments),
+    .defaults = &(const struct verify_arguments){.path = "data"},
+    .run = run_command,
+    .method = -1,
+};

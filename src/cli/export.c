@@ -118,7 +118,7 @@ static struct status read_service(struct exporting *exporting, struct client *cl
                                          (uint64_t)exporting->next - 1, source->quiet);
     const struct status status =
         client_stream(client, schema_method(METHOD_EVENT_SERVICE_READ_EVENTS)->path,
-                      cli_pack(arena, &request.base), messages, take_message, exporting);
+                      cli_pack(arena, &request.base), NULL, messages, take_message, exporting);
     progress_end(&exporting->progress);
     STATUS_TRY(exporting->status);
     STATUS_TRY(status);

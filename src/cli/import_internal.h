@@ -21,7 +21,7 @@ struct import_options {
     const char *address;
     const char *file; /* NULL or "-": standard input */
     const char *key;  /* makes ids where lines have none; "" = none */
-    int32_t batch_events;
+    int64_t batch_events;
     bool quiet;
 };
 

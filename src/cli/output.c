@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crypto.h"
+
 #define PENDING_BYTES ((size_t)1024 * 1024)
 
 struct status cli_folder(const char *path, struct files **ret)
@@ -96,4 +98,17 @@ void output_done(struct output *output)
     posix_files_free(output->files);
     buffer_done(&output->pending);
     *output = (struct output){0};
+}
+
+void cli_print_hex(const struct sha256 *hash)
+{
+    for (size_t i = 0; i < SHA256_BYTES; i++)
+        (void)printf("%02x", hash->bytes[i]);
+    (void)printf("\n");
+}
+
+void cli_print_chain(const struct sha256 *chain)
+{
+    (void)printf("chain: ");
+    cli_print_hex(chain);
 }

@@ -39,3 +39,8 @@ STATUS_MUST_CHECK struct status cli_folder_of(const char *path, struct files **r
 
 /* A folder that must exist. */
 STATUS_MUST_CHECK struct status cli_folder(const char *path, struct files **ret);
+
+struct sha256;
+/* 64 digits and the end of the line; cli_print_chain() with "chain: " before them. On stdout. */
+void cli_print_hex(const struct sha256 *hash);
+void cli_print_chain(const struct sha256 *chain);

@@ -27,6 +27,8 @@ static void print_amount(enum progress_unit unit, double amount, const char *suf
 {
     if (unit == PROGRESS_EVENTS)
         (void)fprintf(stderr, "  %.0f events%s", amount, suffix);
+    else if (unit == PROGRESS_ITEMS)
+        (void)fprintf(stderr, "  %.0f%s", amount, suffix);
     else if (amount >= 1073741824.0)
         (void)fprintf(stderr, "  %.1f GiB%s", amount / 1073741824.0, suffix);
     else

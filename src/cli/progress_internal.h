@@ -9,11 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum progress_unit { PROGRESS_BYTES, PROGRESS_EVENTS };
+enum progress_unit { PROGRESS_BYTES, PROGRESS_EVENTS, PROGRESS_ITEMS };
 
 struct progress {
     bool on;
-    const char *what; /* "exporting" */
+    const char *what; /* "exporting"; NULL = not begun */
     enum progress_unit unit;
     uint64_t total; /* 0 = not known */
     int64_t started_at_us;

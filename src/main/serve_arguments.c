@@ -1,6 +1,5 @@
 /* The arguments of `strata serve` and the configuration they lead to. */
-#include <argp.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,36 +11,38 @@ struct serve_arguments {
     const char *config_file;
     bool check_only;
     bool embedded;
+    bool keys;
+    int part;
+    struct cli_list upstreams;
     struct serve_options once;
 };
 
-enum {
-    OPTION_CHECK = 0x100,
-    OPTION_EMBEDDED,
-    OPTION_KEYS,
-    OPTION_ONLY,
-    OPTION_UPSTREAM,
-    OPTION_DATA_LOSS,
-    OPTION_STATE_LOSS
-};
+#define PLACE(member) .place = offsetof(struct serve_arguments, member)
 
-static const struct argp_option options[] = {
-    {"config", 'c', "FILE", 0, "YAML configuration; configs/config.yaml shows every key", 0},
-    {"check-config", OPTION_CHECK, NULL, 0, "say whether the configuration is good, start nothing", 0},
-    {"embedded", OPTION_EMBEDDED, NULL, 0, "use the embedded store whatever the database sections say", 0},
-    {"keys", OPTION_KEYS, NULL, 0, "list every configuration key", 0},
-    {"only", OPTION_ONLY, "PART", 0,
+/* The service whole, when --only is not given, then its parts. */
+static const char *const part_choices[] = {"core", "gateway", NULL};
+enum { PART_NOT_GIVEN = -1 };
+
+static const struct cli_option options[] = {
+    {"config", "FILE", "YAML configuration; configs/config.yaml shows every key", CLI_FILE, 'c',
+     PLACE(config_file)},
+    {"check-config", NULL, "say whether the configuration is good, start nothing", CLI_SWITCH,
+     PLACE(check_only)},
+    {"embedded", NULL, "use the embedded store whatever the database sections say", CLI_SWITCH,
+     PLACE(embedded)},
+    {"keys", NULL, "list every configuration key", CLI_SWITCH, PLACE(keys)},
+    {"only", "PART",
      "run a part of the service: core (store and gRPC) or gateway (REST, SSE, WebSocket; needs --upstream)",
-     0},
-    {"upstream", OPTION_UPSTREAM, "HOST:PORT", 0,
-     "gRPC address of a core, for --only gateway; several are used in turns", 0},
-    {NULL, 0, NULL, 0, "After a loss, for one start, when a message asks for it:", 1},
-    {"accept-data-loss", OPTION_DATA_LOSS, NULL, 0,
+     CLI_CHOICE, PLACE(part), .choices = part_choices},
+    {"upstream", "HOST:PORT", "gRPC address of a core, for --only gateway; several are used in turns",
+     CLI_LIST, PLACE(upstreams)},
+    CLI_HEADING_ROW("After a loss, for one start, when a message asks for it:"),
+    {"accept-data-loss", NULL,
      "go on although the log ends before, or differs from, what was remembered; the loss is recorded as an event "
      "$data_loss_accepted",
-     1},
-    {"accept-state-loss", OPTION_STATE_LOSS, NULL, 0,
-     "go on without state/: snapshots and checkpoints are gone, events are not", 1},
+     CLI_SWITCH, PLACE(once.accept_data_loss)},
+    {"accept-state-loss", NULL, "go on without state/: snapshots and checkpoints are gone, events are not",
+     CLI_SWITCH, PLACE(once.accept_state_loss)},
     {0},
 };
 
@@ -51,28 +52,17 @@ static void print_keys(void)
         (void)printf("  %-40s %s\n", config_key_path(key), config_key_help(key));
 }
 
-static void take_part(const char *value, struct argp_state *state, struct serve_options *once)
-{
-    if (strcmp(value, "core") == 0)
-        once->parts = SERVE_CORE;
-    else if (strcmp(value, "gateway") == 0)
-        once->parts = SERVE_GATEWAY;
-    else
-        argp_error(state, "--only is \"%s\"; it must be core or gateway", value);
-}
-
-static void take_upstream(const char *value, struct argp_state *state, struct serve_options *once)
-{
-    if (once->upstream_count == SERVE_UPSTREAMS_MAX)
-        argp_error(state, "--upstream is given more than %u times", SERVE_UPSTREAMS_MAX);
-    else
-        once->upstreams[once->upstream_count++] = value;
-}
-
 /* Options that need, or exclude, each other. */
-static void check_parts(struct argp_state *state, const struct serve_arguments *arguments)
+static void check_parts(struct argp_state *state, struct cli_run *run)
 {
-    const struct serve_options *once = &arguments->once;
+    struct serve_arguments *arguments = cli_arguments(run);
+    struct serve_options *once = &arguments->once;
+    if (arguments->part != PART_NOT_GIVEN)
+        once->parts = arguments->part == 0 ? SERVE_CORE : SERVE_GATEWAY;
+    if (arguments->upstreams.count > SERVE_UPSTREAMS_MAX)
+        argp_error(state, "--upstream is given more than %u times", SERVE_UPSTREAMS_MAX);
+    for (size_t i = 0; i < arguments->upstreams.count && i < SERVE_UPSTREAMS_MAX; i++)
+        once->upstreams[once->upstream_count++] = arguments->upstreams.items[i];
     const bool gateway = once->parts == SERVE_GATEWAY;
     if (gateway && once->upstream_count == 0)
         argp_error(state, "--only gateway needs --upstream HOST:PORT, the gRPC address of a core");
@@ -84,55 +74,6 @@ static void check_parts(struct argp_state *state, const struct serve_arguments *
                    : once->accept_data_loss ? "--accept-data-loss"
                                             : "--accept-state-loss");
 }
-
-static error_t take_option(int key, char *value, struct argp_state *state)
-{
-    struct serve_arguments *arguments = state->input;
-    switch (key) {
-    case 'c':
-        arguments->config_file = value;
-        return 0;
-    case OPTION_CHECK:
-        arguments->check_only = true;
-        return 0;
-    case OPTION_EMBEDDED:
-        arguments->embedded = true;
-        return 0;
-    case OPTION_DATA_LOSS:
-        arguments->once.accept_data_loss = true;
-        return 0;
-    case OPTION_STATE_LOSS:
-        arguments->once.accept_state_loss = true;
-        return 0;
-    case OPTION_ONLY:
-        take_part(value, state, &arguments->once);
-        return 0;
-    case OPTION_UPSTREAM:
-        take_upstream(value, state, &arguments->once);
-        return 0;
-    case ARGP_KEY_END:
-        check_parts(state, arguments);
-        return 0;
-    case OPTION_KEYS:
-        print_keys();
-        exit(0); /* as argp itself does after --help */
-    case ARGP_KEY_ARG:
-        argp_error(state, "\"%s\" is no option", value);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp serve_argp = {
-    .options = options,
-    .parser = take_option,
-    .doc =
-        "Runs the service until SIGINT or SIGTERM.\v"
-        "Every key can be set in the environment: STRATA_ and its path, such as STRATA_SERVER_HTTP_PORT=8081.\n"
-        "Without a configuration file the defaults serve REST on 127.0.0.1:8080 and gRPC on 127.0.0.1:50051 from an\n"
-        "embedded store in ./data.\n",
-};
 
 static struct status force_embedded(struct config *config)
 {
@@ -158,14 +99,32 @@ static struct status serve(const struct serve_arguments *arguments, struct confi
     return serve_run(config, &arguments->once);
 }
 
-int serve_main(int argc, char **argv)
+static struct status run_serve(struct cli_run *run)
 {
-    struct serve_arguments arguments = {0};
-    if (argp_parse(&serve_argp, argc, argv, 0, NULL, &arguments) != 0)
-        return CLI_USAGE;
+    const struct serve_arguments *arguments = cli_arguments(run);
+    if (arguments->keys) {
+        print_keys();
+        return status_ok();
+    }
     CLEANUP(config_free_at) struct config *config = config_new();
     if (config == NULL)
-        return CLI_FAILED;
-    struct status status = serve(&arguments, config);
-    return status.code == STATUS_OK ? CLI_OK : cli_fail(&status);
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the configuration");
+    return serve(arguments, config);
 }
+
+const struct cli_command serve_command = {
+    .name = "serve",
+    .summary = "run the service (gRPC, REST, SSE, WebSocket) until SIGINT or SIGTERM",
+    .doc =
+        "Every key can be set in the environment: STRATA_ and its path, such as STRATA_SERVER_HTTP_PORT=8081.\n"
+        "Without a configuration file the defaults serve REST on 127.0.0.1:8080 and gRPC on 127.0.0.1:50051 from "
+        "an embedded store in ./data.\n\n"
+        "Example:\n"
+        "  strata serve --embedded\n",
+    .options = options,
+    .arguments_bytes = sizeof(struct serve_arguments),
+    .defaults = &(const struct serve_arguments){.part = PART_NOT_GIVEN},
+    .check = check_parts,
+    .run = run_serve,
+    .method = -1,
+};

@@ -1,21 +1,25 @@
-/* strata serve: configuration, rooms bottom-up, edges, and down again in reverse. */
+/* strata serve: configuration, rooms bottom-up, edges, and down again in
+ * reverse. */
 #pragma once
 
 #include <stddef.h>
 
 #include "base/status.h"
+#include "cli/cli.h"
 #include "config/config.h"
 #include "service/service.h"
 
 struct log;
 
-int serve_main(int argc, char **argv);
+extern const struct cli_command serve_command;
 
 #define LIBRARIES_MAX 8U
-/* Names and versions of the libraries that this program runs with; returns how many. */
+/* Names and versions of the libraries that this program runs with; returns how
+ * many. */
 size_t library_versions(struct service_pair ret[LIBRARIES_MAX]);
 
-/* Sets the soft limit of open descriptors to the hard one, as far as that is of use; returns what may be open. */
+/* Sets the soft limit of open descriptors to the hard one, as far as that is of
+ * use; returns what may be open. */
 size_t descriptors_claim(struct log *log);
 
 #define HTTP_CONNECTIONS_MAX 10000U
@@ -24,8 +28,9 @@ struct connection_limits {
     size_t websocket, http;
 };
 /*
- * Divides descriptors so that none of these connections is accepted for want of one later: WebSockets get what they want
- * out of three quarters, HTTP half of what is left; the rest is for gRPC and files.
+ * Divides descriptors so that none of these connections is accepted for want of
+ * one later: WebSockets get what they want out of three quarters, HTTP half of
+ * what is left; the rest is for gRPC and files.
  */
 struct connection_limits connections_share(size_t descriptors, size_t websocket_wanted);
 
@@ -41,7 +46,8 @@ enum serve_parts {
 /* What is said for one start only, so never in a configuration. */
 struct serve_options {
     enum serve_parts parts;
-    const char *upstreams[SERVE_UPSTREAMS_MAX]; /* SERVE_GATEWAY: HOST:PORT of the cores */
+    const char *upstreams[SERVE_UPSTREAMS_MAX]; /* SERVE_GATEWAY: HOST:PORT of the
+                                                 cores */
     size_t upstream_count;
     bool accept_data_loss;  /* as embedded_options */
     bool accept_state_loss; /* likewise */

@@ -47,8 +47,8 @@ struct call_options {
     enum schema_method_id method;
     const struct call_edge_ops *ops;
     void *edge;
-    const char *transport;      /* "grpc", "http", "websocket" */
-    struct bytes peer;          /* "127.0.0.1:4711" */
+    const char *transport; /* "grpc", "http", "websocket" */
+    struct bytes peer;     /* "127.0.0.1:4711" */
     /* What a gateway in between says of its client: the same two. Anybody can say so: for showing, never for deciding.
      * Empty = nothing was said. */
     struct bytes client_transport;

@@ -298,6 +298,21 @@ static struct status start_of(struct service *service, const Strata__V1__Subscri
     }
 }
 
+/* What the request calls it: a fault names a field, not the oneof. */
+static const char *start_name(const Strata__V1__SubscribeRequest *request)
+{
+    switch (request->start_case) {
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION:
+        return "after_position";
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_TIMESTAMP:
+        return "from_timestamp";
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_START:
+        return "from_start";
+    default:
+        return "from_end";
+    }
+}
+
 static struct status subscription_build(struct subscription *subscription,
                                         const Strata__V1__SubscribeRequest *request,
                                         struct cursor_options *options, struct query_item *item,
@@ -312,7 +327,7 @@ static struct status subscription_build(struct subscription *subscription,
                                  strlen(request->name), NAME_MAX_BYTES));
     faults_add(&faults, "checkpoint_interval",
                interval_check(request->checkpoint_interval, &subscription->checkpoint_interval_us));
-    faults_add(&faults, "start",
+    faults_add(&faults, start_name(request),
                start_of(subscription->service, request, &options->after_position, &subscription->from_us));
     return faults_status(&faults);
 }

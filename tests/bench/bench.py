@@ -41,6 +41,7 @@ def main():
     parser.add_argument("--commits", type=int, default=1000, help="size: commits a round whose pauses are measured")
     parser.add_argument("--seconds", type=int, default=4, help="fanout, latency: how long each run is measured")
     parser.add_argument("--readers", type=int, default=1, help="latency: subscribers, each of which gets all events")
+    parser.add_argument("--transports", default="grpc,sse,ndjson,websocket", help="fanout, latency: of the subscribers")
     parser.add_argument("--idle", type=int, default=10000, help="websockets: connections that nothing is sent to")
     parser.add_argument("--active", type=int, default=1000, help="websockets: connections with 20 events a second each")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where to write all values")

@@ -92,6 +92,7 @@ def flood(bench, name):
 
 
 def run(bench):
-    for name in STALLS:
-        contest(bench, name)
-        flood(bench, name)
+    for name, (transport, _) in STALLS.items():
+        if transport in bench.options.transports.split(","):
+            contest(bench, name)
+            flood(bench, name)

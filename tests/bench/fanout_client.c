@@ -204,14 +204,20 @@ static void open_all(struct run *run)
 
 /* --- running --- */
 
-static void read_until(struct run *run, const long *complete, long wanted)
+/* Until `wanted` subscribers from `first` on have everything. */
+static void read_until(struct run *run, const struct reader *first, long wanted, const long *complete)
 {
     const int64_t until_ns = measure_now_ns() + run->options.wait_s * INT64_C(1000000000);
     while (*complete < wanted && run->error[0] == '\0') {
         (void)read_ready(run, 1000);
-        if (measure_now_ns() > until_ns)
-            fail(run, "%ld of %ld subscribers have everything after %ld s; the last one is at %" PRId64,
-                 *complete, wanted, run->options.wait_s, run->readers[wanted - 1].last);
+        if (measure_now_ns() < until_ns)
+            continue;
+        int64_t least = INT64_MAX;
+        for (long i = 0; i < wanted; i++)
+            least = first[i].last < least ? first[i].last : least;
+        fail(run,
+             "%ld of %ld subscribers have everything after %ld s, the slowest is at %" PRId64 " of %" PRId64,
+             *complete, wanted, run->options.wait_s, least, run->base + run->events);
     }
 }
 
@@ -226,7 +232,7 @@ static void revive(struct run *run)
         else if (!fanout_subscriber_open_window(reader->subscriber))
             fail(run, "stalled subscriber: %s", fanout_subscriber_error(reader->subscriber));
     }
-    read_until(run, &run->revived, run->options.stalled);
+    read_until(run, &run->readers[run->options.readers], run->options.stalled, &run->revived);
 }
 
 static void run_all(struct run *run)
@@ -235,7 +241,7 @@ static void run_all(struct run *run)
     run->rss_live_kib = rss_kib(&run->options);
     if (pthread_create(&thread, NULL, fanout_append_run, &run->append) != 0)
         abort();
-    read_until(run, &run->complete, run->options.readers);
+    read_until(run, run->readers, run->options.readers, &run->complete);
     (void)pthread_join(thread, NULL);
     run->rss_end_kib = rss_kib(&run->options);
     if (run->append.error[0] != '\0')

@@ -11,7 +11,7 @@
 #include "load_wire.h"
 
 #define READ_BYTES          (256U * 1024U)
-#define STALL_RECEIVE_BYTES 4096 /* so that the server, and not the kernel, has to wait for it */
+#define STALL_RECEIVE_BYTES (64 * 1024) /* so that the server, and not the kernel, has to wait for it */
 
 struct fanout_subscriber {
     struct fanout_parser parser;

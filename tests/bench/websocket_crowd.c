@@ -4,7 +4,8 @@
  *
  * One process, so that one clock tells when an append was answered and when each connection had its event. Event number n
  * goes to aggregate "fanout-<n mod groups>", and active connection c is subscribed to group c mod groups: each of them gets
- * --rate events a second, and groups times as many are appended. The memory of --pid is looked at each tenth of a second.
+ * --rate events a second, and groups times as many are appended. With several targets the connections go to them in turn,
+ * and the memory, looked at each tenth of a second, is that of all --pid together.
  *
  * Prints one JSON line. Latencies run from the arrival of an append's answer (which an event may precede) to the event's
  * arrival at a connection, over all of them and all events behind the warm-up; KiB are of RssAnon.
@@ -32,12 +33,16 @@
 #define TIMES_MAX       50000000 /* active connections times events of each: 400 MB */
 #define READY_MAX       256
 #define OPENING_MAX     128 /* without their answer */
+#define PROCESSES_MAX   16
 #define READ_BYTES      (256U * 1024U)
 #define SAMPLE_MS       100
 
 struct options {
     const char *append_to;
-    const char *subscribe_to;
+    const char *subscribe_to[PROCESSES_MAX];
+    size_t targets;
+    long pids[PROCESSES_MAX];
+    size_t processes;
     const char *idle_query;
     long idle;
     long active;
@@ -47,7 +52,6 @@ struct options {
     double warm_up_s;
     long rest_s; /* how long all are left alone before the first append */
     long data_bytes;
-    long pid;
     long wait_s;
 };
 
@@ -66,8 +70,6 @@ struct connection {
 struct crowd {
     struct options options;
     struct fanout_append append;
-    char host[64];
-    uint16_t port;
     int poll;
     struct connection *connections;
     long opened;
@@ -126,13 +128,21 @@ static void on_event(void *context, int64_t position)
 
 /* --- reading --- */
 
+static long resident_kib(const struct crowd *crowd)
+{
+    long sum = 0;
+    for (size_t i = 0; i < crowd->options.processes; i++)
+        sum += measure_rss_anon_kib(crowd->options.pids[i]);
+    return sum;
+}
+
 static void sample(struct crowd *crowd)
 {
     const int64_t now_ns = measure_now_ns();
-    if (crowd->options.pid == 0 || now_ns - crowd->sampled_ns < SAMPLE_MS * INT64_C(1000000))
+    if (now_ns - crowd->sampled_ns < SAMPLE_MS * INT64_C(1000000))
         return;
     crowd->sampled_ns = now_ns;
-    const long kib = measure_rss_anon_kib(crowd->options.pid);
+    const long kib = resident_kib(crowd);
     if (kib > crowd->rss_max_kib)
         crowd->rss_max_kib = kib;
 }
@@ -186,11 +196,18 @@ static void read_for(struct crowd *crowd, long seconds)
 static void open_one(struct crowd *crowd, long number)
 {
     char request[512];
+    char host[64];
+    uint16_t port = 0;
+    const char *target = crowd->options.subscribe_to[(size_t)crowd->opened % crowd->options.targets];
     struct connection *connection = &crowd->connections[crowd->opened];
+    if (!load_target_parse(target, host, &port)) {
+        fail(crowd, "%s is no HOST:PORT", target);
+        return;
+    }
     *connection = (struct connection){
         .crowd = crowd,
         .parser = {.transport = FANOUT_WEBSOCKET, .events = {on_event, on_live, connection}},
-        .fd = load_socket_open(crowd->host, crowd->port, 0),
+        .fd = load_socket_open(host, port, 0),
         .number = number,
     };
     if (connection->fd < 0) {
@@ -229,15 +246,15 @@ static void run_all(struct crowd *crowd)
 {
     const struct options *options = &crowd->options;
     pthread_t thread;
-    crowd->rss_begin_kib = measure_rss_anon_kib(options->pid);
+    crowd->rss_begin_kib = resident_kib(crowd);
     const int64_t begun_ns = measure_now_ns();
     open_many(crowd, options->idle, false);
     crowd->open_ns = measure_now_ns() - begun_ns;
     read_for(crowd, options->rest_s);
-    crowd->rss_idle_kib = measure_rss_anon_kib(options->pid);
+    crowd->rss_idle_kib = resident_kib(crowd);
     open_many(crowd, options->active, true);
     read_for(crowd, options->rest_s);
-    crowd->rss_all_kib = measure_rss_anon_kib(options->pid);
+    crowd->rss_all_kib = resident_kib(crowd);
     if (options->active == 0 || crowd->error[0] != '\0')
         return;
     if (pthread_create(&thread, NULL, fanout_append_run, &crowd->append) != 0)
@@ -297,7 +314,9 @@ static int parse_option(int key, char *text, struct argp_state *state)
         options->append_to = text;
         return 0;
     case 'u':
-        options->subscribe_to = text;
+        if (options->targets == PROCESSES_MAX)
+            return EINVAL;
+        options->subscribe_to[options->targets++] = text;
         return 0;
     case 'q':
         options->idle_query = text;
@@ -327,7 +346,9 @@ static int parse_option(int key, char *text, struct argp_state *state)
         options->data_bytes = atol(text);
         return 0;
     case 'P':
-        options->pid = atol(text);
+        if (options->processes == PROCESSES_MAX)
+            return EINVAL;
+        options->pids[options->processes++] = atol(text);
         return 0;
     case 'T':
         options->wait_s = atol(text);
@@ -339,7 +360,7 @@ static int parse_option(int key, char *text, struct argp_state *state)
 
 static const struct argp_option option_table[] = {
     {"append-to", 'a', "HOST:PORT", 0, "the gRPC port", 0},
-    {"subscribe-to", 'u', "HOST:PORT", 0, "the port with /ws", 0},
+    {"subscribe-to", 'u', "HOST:PORT", 0, "a port with /ws; may be given several times", 0},
     {"idle-query", 'q', "QUERY", 0, "of idle connections (from_end=true&aggregate_ids=nobody)", 0},
     {"idle", 'i', "N", 0, "idle connections (1000)", 0},
     {"active", 'c', "N", 0, "active connections (100)", 0},
@@ -349,17 +370,16 @@ static const struct argp_option option_table[] = {
     {"warm-up", 'w', "S", 0, "that are not measured (2)", 0},
     {"rest", 'r', "S", 0, "before memory is looked at (2)", 0},
     {"data-bytes", 'd', "N", 0, "JSON bytes of an event's data (300)", 0},
-    {"pid", 'P', "PID", 0, "the process whose memory is looked at", 0},
+    {"pid", 'P', "PID", 0, "a process whose memory is looked at; likewise", 0},
     {"wait", 'T', "S", 0, "give up so long after a stage began (120)", 0},
     {0},
 };
 
 static bool options_fit(const struct options *options)
 {
-    return options->append_to != NULL && options->subscribe_to != NULL && options->idle >= 0 &&
-           options->active >= 0 && options->idle + options->active <= CONNECTIONS_MAX &&
-           options->groups >= 1 && options->rate > 0 && options->warm_up_s >= 0 &&
-           options->seconds > options->warm_up_s &&
+    return options->append_to != NULL && options->targets > 0 && options->idle >= 0 && options->active >= 0 &&
+           options->idle + options->active <= CONNECTIONS_MAX && options->groups >= 1 && options->rate > 0 &&
+           options->warm_up_s >= 0 && options->seconds > options->warm_up_s &&
            (double)options->active * options->seconds * options->rate <= TIMES_MAX && options->rest_s >= 0 &&
            options->data_bytes >= LOAD_DATA_BYTES_LEAST && options->data_bytes <= LOAD_DATA_BYTES_MAX;
 }
@@ -369,9 +389,8 @@ static void append_prepare(struct crowd *crowd, char host[64])
     const struct options *options = &crowd->options;
     struct fanout_append *append = &crowd->append;
     crowd->own_events = (long)(options->seconds * options->rate);
-    if (!load_target_parse(options->append_to, host, &append->port) ||
-        !load_target_parse(options->subscribe_to, crowd->host, &crowd->port))
-        fail(crowd, "say --append-to and --subscribe-to with HOST:PORT");
+    if (!load_target_parse(options->append_to, host, &append->port))
+        fail(crowd, "%s is no HOST:PORT", options->append_to);
     append->host = host;
     append->event = (struct load_event_options){
         "fanout", "custom", "custom", options->groups, options->data_bytes, false, 0};

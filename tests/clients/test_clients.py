@@ -56,7 +56,7 @@ PROMISED = {
     "listed": [[0, 1], [2]],
     "read": [["1", STATES[0]], ["2", '{"balance":9.90}'], ["3", '{"note":"\\u00e9","limit":1e400}']],
     "streamed": ["%d: version %d" % (n, n - (n > 7)) if n != 7 else "7: VERSION_CONFLICT" for n in range(1, 51)],
-    "far_position": refusal(3, "INVALID_FIELD", "after_position is %d and the head is 52" % FAR, fields=["start"]),
+    "far_position": refusal(3, "INVALID_FIELD", "after_position is %d and the head is 52" % FAR, fields=["after_position"]),
     "deadline": [4, 4],
     "cut_off": 1,
 }
@@ -213,6 +213,11 @@ class Clients(unittest.TestCase):
                  for line in commands(language, "install").splitlines()]
         self.assertEqual(len(said), 8)
         self.assertEqual([package for package in said if package not in tested], [])
+
+    def test_other_generators_take_the_folder(self):
+        shell(self.here(commands("others")))
+        for made in ("csharp/EventService.cs", "cpp/strata/v1/event.pb.h", "php/Strata/V1/Event.php"):
+            self.assertTrue((self.folder / made).exists(), made)
 
     def test_a_server_that_describes_itself(self):
         script = commands("reflection")

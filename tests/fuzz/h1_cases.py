@@ -20,7 +20,7 @@ ODD_VERSIONS = ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 ", "HT
 SPACES = [" "]
 ODD_SPACES = ["  ", "\t", "\x0b", "", "\xa0", "\r"]
 ENDS = ["\r\n"]
-ODD_ENDS = ["\n", "\r", "\r\r\n", "\n\r\n", "\r\n\r\n", " \r\n", "\r\n ", "\r\n\t", "\0\r\n", "\x0b\r\n", "\x85", "\r \n"]
+ODD_ENDS = ["\n", "\r", "\r\r", "\n\r", "\r\r\n", "\n\r\n", "\r\n\r\n", " \r\n", "\r\n ", "\r\n\t", "\0\r\n", "\x0b\r\n", "\x85", "\r \n"]
 COLONS = [": ", ":"]
 ODD_COLONS = [" : ", ":\t", ": \t  ", " :", "\t:", "", "=", ":\x0b", ":\xa0", "::", ":\0", ":\r\n "]
 
@@ -65,7 +65,7 @@ class Maker:
         return self.random.choice(odd if self.random.random() < self.odd else usual)
 
     def end(self):
-        return self.random.choice(ODD_ENDS) if self.random.random() < self.odd / 5 else "\r\n"
+        return self.random.choice(ODD_ENDS) if self.random.random() < self.odd / 3 else "\r\n"
 
     def header(self, name, value):
         colon = self.random.choice(ODD_COLONS) if self.random.random() < self.odd / 5 else self.random.choice(COLONS)
@@ -83,7 +83,7 @@ class Maker:
         roll = self.random.random()
         if roll > self.odd:
             return self.random.choice(["%x", "%x", "%X", "0%x", "000%x"]) % size
-        return self.random.choice(["0x%x", "-%x", "+%x", " %x", "%x ", "%x\t", "%xg", "%d.0", "%x\0", "0000000000000000%x", "1000000000000000%x", "%x_", "\n%x", "%x\x0b", "%x,"]) % size
+        return self.random.choice(["0x%x", "-%x", "+%x", " %x", "%x ", "%x\t", "%xg", "%xG", "G%x", "%d.0", "%x\0", "0000000000000000%x", "1000000000000000%x", "%x_", "\n%x", "%x\x0b", "%x,"]) % size
 
     def chunked(self, content):
         out, at = [], 0

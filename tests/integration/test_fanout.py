@@ -16,10 +16,10 @@ from support.strata_service import BINARY, Service, scaled  # noqa: E402
 CLIENT = BINARY.resolve().parents[2] / "tests/bench/fanout_client"
 READERS = 20
 EVENTS_PER_APPEND = 20
-APPENDS = scaled(3000)
+APPENDS = scaled(2000)
 CROWD_APPENDS = scaled(200)
 DATA_BYTES = 500
-MEMORY_MB = 8  # more than without it; the events have 40 MB as they are sent, and more as JSON
+MEMORY_MB = 8  # more than without it; the events have 25 MB as they are sent, and more as JSON
 SANITIZED = scaled(100) != 100  # what the allocator of a sanitizer holds says nothing
 
 

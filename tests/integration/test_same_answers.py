@@ -27,7 +27,8 @@ from support.strata_service import Service, SplitService  # noqa: E402
 WAIT_S = 60
 KINDS = ("good", "wrong type", "missing", "unknown", "too large", "conflict", "not found")
 # Of the machine, the clock or the process, not of what was asked.
-MACHINE = ("latency", "bytes", "appends_per_second", "handler_lag", "commit", "processed_position", "log_bytes", "index_bytes", "chain")
+MACHINE = ("latency", "bytes", "appends_per_second", "handler_lag", "commit", "processed_position", "log_bytes", "index_bytes", "chain",
+           "hits", "misses", "entries")
 # A start is answered while the work may be done already.
 OF_PROGRESS = ("state", "done", "total", "message", "ended_at")
 # Written by both deployments for each answer anew, or counted in what varies.
@@ -39,6 +40,8 @@ class Terms:
 
     MADE = [("time", re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")),
             ("id", re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")),
+            ("folder", re.compile(r"/tmp/strata-test-[a-z0-9_]+")),
+            ("digest", re.compile(r'(?<="payload_digest":")[^"]+')),  # of the record, which holds ids and times
             ("token", re.compile(r'(?<="next_page_token":")[^"]+')),
             ("peer", re.compile(r"127\.0\.0\.1:\d+"))]
     PROCESSED = re.compile(r'"processed":(?:true|false)(?:,"processed_at":"[^"]*")?')  # the bus passes events a moment later
@@ -47,7 +50,7 @@ class Terms:
     ACCEPT_KEY = re.compile(r"(?<=sec-websocket-accept: )\S+")
 
     def __init__(self):
-        self.seen = {}
+        self.seen, self.counts = {}, collections.Counter()
 
     def text(self, content, progress=False):
         said = content.decode("utf-8", "backslashreplace")
@@ -60,9 +63,12 @@ class Terms:
         return said
 
     def term(self, kind, value):
-        if kind == "peer":
-            return "<peer>"
-        return self.seen.setdefault((kind, value), "<%s %d>" % (kind, sum(1 for other, _ in self.seen if other == kind)))
+        if kind in ("peer", "folder"):
+            return "<%s>" % kind
+        if (kind, value) not in self.seen:
+            self.seen[kind, value] = "<%s %d>" % (kind, self.counts[kind])
+            self.counts[kind] += 1
+        return self.seen[kind, value]
 
 
 class Deployment:
@@ -81,6 +87,8 @@ class Deployment:
         self.service.remove()
 
     # --- one request ---
+
+    LIVE = {"text/event-stream": b"event: caught_up"}  # has no end: up to where it waits
 
     def send(self, verb, target, headers, body):
         if self.connection is None:
@@ -108,7 +116,8 @@ class Deployment:
         deadline = time.monotonic() + WAIT_S
         while True:
             reply = self.send(case.verb, case.target.replace("@", self.last_id), case.headers, case.body)
-            content = self.up_to(reply, case.first) if case.first else reply.read()
+            first = case.first or self.LIVE.get(reply.headers["Content-Type"] if reply.status == 200 else None)
+            content = self.up_to(reply, first) if first else reply.read()
             if case.until is None or case.until in content:
                 break
             if time.monotonic() > deadline:
@@ -163,7 +172,7 @@ class Deployment:
         said = []
         try:
             with connect("ws://127.0.0.1:%d/ws%s" % (self.service.http_port, query), open_timeout=WAIT_S) as socket:
-                while "subscribe=none" not in query and (not said or '"caught_up"' not in said[-1]):
+                while "subscribe=none" not in query and not re.search('"type":"(caught_up|error|closing)"', said[-1] if said else ""):
                     said.append(self.terms.text(socket.recv(timeout=WAIT_S).encode()))
                 for frame in frames:
                     socket.send(frame)
@@ -175,6 +184,12 @@ class Deployment:
         except ConnectionClosed as closed:
             said.append(str(closed.rcvd))
         return "\n".join(said)
+
+
+def first_difference(one, two):
+    at = next((at for at, (a, b) in enumerate(zip(one, two)) if a != b), min(len(one), len(two)))
+    begin = max(0, at - 200)
+    return "    one process %s…%s\n    two %s…%s" % (one[:3], one[begin:at + 200], two[:3], two[begin:at + 200])
 
 
 class SameAnswers(unittest.TestCase):
@@ -189,7 +204,7 @@ class SameAnswers(unittest.TestCase):
         """Each deployment on a thread of its own, each one thing after the other."""
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             one, two = pool.map(lambda deployment: [ask(deployment, at, thing) for at, thing in enumerate(things)], self.both)
-        different = ["%r\n--- one process\n%s\n--- two\n%s" % (thing, a[:3000], b[:3000]) for thing, a, b in zip(things, one, two) if a != b]
+        different = ["%r\n%s" % (thing, first_difference(a, b)) for thing, a, b in zip(things, one, two) if a != b]
         self.assertEqual(len(different), 0, "%d of %d are answered otherwise\n%s" % (len(different), len(things), "\n\n".join(different[:10])))
         return one
 

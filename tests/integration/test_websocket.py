@@ -348,6 +348,7 @@ class Limits(unittest.TestCase):
             with Socket(s):
                 problem = self.refusal(s)
                 self.assertIn("2 WebSocket connections are open", problem["detail"])
+                self.assertIn("too many WebSocket connections, refusing new ones", s.log())
             first.take("caught_up")
             client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[custom("still")]))
             self.assertEqual(first.events(1)[0]["aggregate_id"], "still")
@@ -371,16 +372,16 @@ class Limits(unittest.TestCase):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def test_where_descriptors_are_few_websockets_leave_some_for_others(self):
-        """Three quarters of 160 are theirs: nobody is accepted and then has no descriptor, nor is left waiting."""
+        """Three quarters of 400 are theirs, three each: nobody is accepted and then has no descriptor, nor is left waiting."""
         with tempfile.TemporaryDirectory() as folder:
             few = pathlib.Path(folder) / "strata"
-            few.write_text("#!/bin/sh\nulimit -n 160\nexec '%s' \"$@\"\n" % BINARY)
+            few.write_text("#!/bin/sh\nulimit -n 400\nexec '%s' \"$@\"\n" % BINARY)
             few.chmod(0o755)
             strata_service.BINARY, kept = few, BINARY
             try:
                 with Service() as s, Client(s) as client, contextlib.ExitStack() as stack:
                     self.assertIn("websocket.max_connections", s.log())
-                    sockets = [stack.enter_context(Socket(s)) for _ in range(120)]
+                    sockets = [stack.enter_context(Socket(s)) for _ in range(100)]
                     self.refusal(s)
                     self.assertEqual(s.request("GET", "/livez")[0], 200)
                     client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[custom("few")]))

@@ -28,6 +28,28 @@ def free_port():
     raise RuntimeError("no free port on loopback")
 
 
+class Certificates:
+    """A certificate authority of its own in `folder`, and a server's certificate for 127.0.0.1 and localhost."""
+
+    def __init__(self, folder):
+        self.ca, self.certificate, self.key = folder / "ca.pem", folder / "server.pem", folder / "server.key"
+
+
+def make_certificates(folder):
+    folder.mkdir(parents=True)
+    made = Certificates(folder)
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj",
+            "/CN=strata test ca")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=127.0.0.1")
+    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-out",
+            "server.pem", "-extfile", "ext")
+    return made
+
+
 class Engine:
     """One server. A subclass says how it is prepared, started and asked whether it answers."""
 

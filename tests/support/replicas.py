@@ -139,8 +139,8 @@ class Replicas:
         self.database.kill()
         self.database.start()
 
-    def run(self, clients, appends, troubles):
-        """`troubles` are names of the methods above, spread over the appends."""
+    def run(self, clients, appends, troubles, calm=lambda: None):
+        """`troubles` are names of the methods above, spread over the appends; `calm` is called when all are answered."""
         self.wanted = appends
         subscribers = [Subscriber(service) for service in self.services]
         for subscriber in subscribers:
@@ -155,6 +155,7 @@ class Replicas:
         load.join(ANSWER_WITHIN_SECONDS + appends / 20)
         assert len(self.answered) == appends, "%d of %d were answered; refused so far: %s" % (
             len(self.answered), appends, self.refusals)
+        calm()
         return self._check(subscribers)
 
     # --- what must be so ---

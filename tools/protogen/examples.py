@@ -83,7 +83,8 @@ class Examples:
                 raise Refused(where, "another example of %s %s has this name" % key)
             Exchange(where, step, operation, exchange).add()
         for path, operations in paths.items():
-            for verb in operations:
+            for verb, operation in operations.items():
+                operation["responses"] = dict(sorted(operation["responses"].items()))  # digits before "default"
                 steps = answered.get((verb.upper(), path), [])
                 if not any(step["answer"]["status"] < 400 for step in steps):
                     raise Refused("%s %s" % (verb.upper(), path), "has no example of its success in %s; add one and record its "

@@ -332,7 +332,8 @@ class Document:
                                     "members are written with their names below and read in camelCase too; an unknown "
                                     "member or query parameter is refused; a member that may be left out may be null. A trailing slash is optional everywhere. Large "
                                     "answers come compressed to who takes gzip; a body that arrives compressed is refused "
-                                    "with 415. Every example was answered by a real service, in the order of x-exchanges."},
+                                    "with 415. Every example was answered by a real service; the examples of a call, its "
+                                    "parameters and its answer have one name."},
             "servers": [{"url": "/"}],
             "tags": tags + [{"name": "Gateway", "description": "What the HTTP side serves beside the contract."}],
             "paths": paths,

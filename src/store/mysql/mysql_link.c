@@ -145,6 +145,18 @@ static struct status set_session(struct mysql_link *link)
     return mysql_link_run(link, NULL, NULL, NULL);
 }
 
+/* The library goes on in the clear when the server offers nothing else, whatever it was told. */
+static struct status check_encrypted(const struct mysql_link *link)
+{
+    const struct mysql_settings *settings = &link->store->settings;
+    if (settings->tls == MYSQL_TLS_OFF || mysql_get_ssl_cipher(link->handle) != NULL)
+        return status_ok();
+    return status_error(STATUS_FAILED_PRECONDITION,
+                        "no encrypted connection to the database server at %s:%u: it offers none; give it a "
+                        "certificate, or set database.mysql.tls: off",
+                        settings->host, settings->port);
+}
+
 struct status mysql_link_connect(struct mysql_link *link)
 {
     const struct mysql_settings *settings = &link->store->settings;
@@ -164,7 +176,9 @@ struct status mysql_link_connect(struct mysql_link *link)
         return status;
     }
     link->handle = handle;
-    struct status status = set_session(link);
+    struct status status = check_encrypted(link);
+    if (status.code == STATUS_OK)
+        status = set_session(link);
     if (status.code != STATUS_OK)
         mysql_link_drop(link);
     else
@@ -191,9 +205,9 @@ struct status mysql_link_begin(struct mysql_link *link)
 static struct status take_rows(MYSQL_RES *rows, unsigned statement, sql_take take, void *context)
 {
     struct status status = status_ok();
-    MYSQL_ROW columns = NULL;
-    while (status.code == STATUS_OK && (columns = mysql_fetch_row(rows)) != NULL) {
-        const struct sql_row row = {columns, mysql_fetch_lengths(rows)};
+    struct sql_row row;
+    while (status.code == STATUS_OK && (row.columns = mysql_fetch_row(rows)) != NULL) {
+        row.sizes = mysql_fetch_lengths(rows);
         if (take != NULL)
             status = take(context, statement, &row);
     }

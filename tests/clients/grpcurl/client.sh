@@ -25,7 +25,10 @@ call() {
 aggregates=strata.v1.AggregateService events=strata.v1.EventService subscriptions=strata.v1.SubscriptionService
 
 # fact NAME: what comes in as JSON.
-fact() { jq --arg name "$1" --slurpfile value /dev/stdin '.[$name] = $value[0]' "$work/facts" >"$work/more" && mv "$work/more" "$work/facts"; }
+fact() {
+    jq --arg name "$1" --slurpfile value /dev/stdin '.[$name] = $value[0]' "$work/facts" >"$work/more"
+    mv "$work/more" "$work/facts"
+}
 
 # refused METHOD [REQUEST] [FLAG...]: what a call that must fail says, from google.rpc.Status.
 refused() {
@@ -37,27 +40,34 @@ refused() {
 }
 
 # custom AGGREGATE DATA: a new event.
-custom() { jq -n --arg id "$1" --arg data "$2" '{type: "custom", aggregateId: $id, aggregateType: "custom", data: ($data | @base64)}'; }
+custom() {
+    jq -n --arg id "$1" --arg data "$2" \
+        '{type: "custom", aggregateId: $id, aggregateType: "custom", data: ($data | @base64)}'
+}
 
 # at_version APPEND_ID AGGREGATE VERSION: a request of the events that come in.
-at_version() { jq -s --arg name "$1" --arg id "$2" --argjson at "$3" \
-    '{appendId: $name, events: ., expectations: [{aggregateId: $id, beAtVersion: $at}]}'; }
+at_version() {
+    jq -s --arg name "$1" --arg id "$2" --argjson at "$3" \
+        '{appendId: $name, events: ., expectations: [{aggregateId: $id, beAtVersion: $at}]}'
+}
 
 create() {
     call grpc.health.v1.Health/Check | jq '{SERVING: 1}[.status]' | fact health
-    local request
-    request=$(jq -n '{id: "account", type: "custom", initialState: ("{\"owner\":\"zoë\",\"balance\":10.10,\"limit\":9007199254740993}" | @base64)}')
+    local request state='{"owner":"zoë","balance":10.10,"limit":9007199254740993}'
+    request=$(jq -n --arg state "$state" '{id: "account", type: "custom", initialState: ($state | @base64)}')
     call $aggregates/CreateAggregate "$request" | jq '{version, etag, position, state: (.state | @base64d)}' | fact created
     refused $aggregates/CreateAggregate "$request" | fact create_again
 }
 
 append() {
     local request second name
-    request=$({ custom account '{"balance": 9.90}'; custom account '{"note":"\u00e9","limit":1e400}'; } | at_version first account 0)
+    request=$({ custom account '{"balance": 9.90}'; custom account '{"note":"\u00e9","limit":1e400}'; } |
+        at_version first account 0)
     second=$(custom account '{}' | at_version second account 0)
     for name in appended appended_again; do
         call $events/AppendEvents "$request" |
-            jq '{first: .firstPosition, last: .lastPosition, version: .heads[0].version, ids: .eventIds, replayed}' | fact $name
+            jq '{first: .firstPosition, last: .lastPosition, version: .heads[0].version, ids: .eventIds, replayed}' |
+            fact $name
         refused $events/AppendEvents "$second" | fact conflict
     done
     refused $events/AppendEvents '{"events":[{"aggregateId":"account","data":"e30="}]}' | fact invalid
@@ -80,20 +90,24 @@ read_back() {
 }
 
 # numbered FROM TO: an event of `live` for each number.
-numbered() { jq -n --argjson from "$1" --argjson to "$2" 'range($from; $to + 1) |
-    {n: ., event: {type: "custom", aggregateId: "live", aggregateType: "custom", data: ({n: .} | tojson | @base64)}}'; }
+numbered() {
+    jq -n --argjson from "$1" --argjson to "$2" 'range($from; $to + 1) |
+        {n: ., event: {type: "custom", aggregateId: "live", aggregateType: "custom", data: ({n: .} | tojson | @base64)}}'
+}
 
 stream() {
     numbered 1 50 | jq '{append: {appendId: "stream-\(.n)", events: [.event], expectations: [{aggregateId: "live",
         beAtVersion: (if .n == 7 then 1000 elif .n < 7 then .n - 1 else .n - 2 end)}]}}' >"$work/requests"
     call $events/AppendStream @ <"$work/requests" |
-        jq -s 'map("\(.sequence): " + (if .error then .error.reason else "version \(.appended.heads[0].version)" end))' | fact streamed
+        jq -s 'map("\(.sequence): " + if .error then .error.reason else "version \(.appended.heads[0].version)" end)' |
+        fact streamed
 }
 
+# -max-time counts from before the connection is made, so it is longer here than what the server needs to be late.
 refuse_and_wait() {
     refused $subscriptions/Subscribe "{\"afterPosition\":\"$far\"}" | fact far_position
-    { refused $aggregates/GetAggregate "{\"id\":\"account\",\"minPosition\":\"$far\"}" -max-time 0.3
-      refused $subscriptions/Subscribe '{"fromEnd":true}' -max-time 0.3; } | jq -s 'map(.code)' | fact deadline
+    { refused $aggregates/GetAggregate "{\"id\":\"account\",\"minPosition\":\"$far\"}" -max-time 2
+      refused $subscriptions/Subscribe '{"fromEnd":true}' -max-time 2; } | jq -s 'map(.code)' | fact deadline
 }
 
 # Starts when a subscription has caught up for the first time.
@@ -138,7 +152,8 @@ follow() {
     jq -n "$ended" | fact cut_off
     follow_until 249 "{\"afterPosition\":\"$position\"}"
     wait "$writer"
-    jq -n --arg count "$position" --arg sha256 "$(sha256sum "$work/followed" | cut -d' ' -f1)" '{count: $count, sha256: $sha256}' | fact followed
+    jq -n --arg count "$position" --arg sha256 "$(sha256sum <"$work/followed" | cut -d' ' -f1)" \
+        '{count: $count, sha256: $sha256}' | fact followed
 }
 
 create

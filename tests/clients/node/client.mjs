@@ -16,7 +16,10 @@ const DEADLINE_MS = 300;
 const contract = protoLoader.loadSync(
   ['aggregate', 'event', 'subscription'].map((name) => `strata/v1/${name}_service.proto`)
     .concat('google/rpc/status.proto', 'google/rpc/error_details.proto', 'grpc/health/v1/health.proto'),
-  { includeDirs: [new URL('../protos', import.meta.url).pathname], keepCase: true, longs: String, defaults: true, oneofs: true },
+  {
+    includeDirs: [new URL('../protos', import.meta.url).pathname],
+    keepCase: true, longs: String, defaults: true, oneofs: true,
+  },
 );
 const { strata, grpc: { health } } = grpc.loadPackageDefinition(contract);
 
@@ -70,7 +73,9 @@ class Followed {
   digest = createHash('sha256');
 
   take(event) {
-    if (BigInt(event.position) !== this.position + 1n) throw new Error(`position ${event.position} follows ${this.position}`);
+    if (BigInt(event.position) !== this.position + 1n) {
+      throw new Error(`position ${event.position} follows ${this.position}`);
+    }
     this.position += 1n;
     this.digest.update(`${event.position} ${event.id} `).update(event.data).update('\n');
   }
@@ -107,10 +112,13 @@ class Client {
         ids: reply.event_ids, replayed: reply.replayed };
     };
     this.facts.appended = await told();
-    this.facts.conflict = await refused(this.events.AppendEvents(atVersion('second', 'account', 0, custom('account', '{}'))));
+    const second = atVersion('second', 'account', 0, custom('account', '{}'));
+    this.facts.conflict = await refused(this.events.AppendEvents(second));
     this.facts.appended_again = await told();
-    this.facts.invalid = await refused(this.events.AppendEvents({ events: [{ aggregate_id: 'account', data: Buffer.from('{}') }] }));
-    this.facts.hopeless = await refused(this.events.AppendEvents({ events: Array(1000).fill({ aggregate_id: '€'.repeat(100) }) }));
+    const untyped = { aggregate_id: 'account', data: Buffer.from('{}') };
+    this.facts.invalid = await refused(this.events.AppendEvents({ events: [untyped] }));
+    const hopeless = Array(1000).fill({ aggregate_id: '€'.repeat(100) });
+    this.facts.hopeless = await refused(this.events.AppendEvents({ events: hopeless }));
   }
 
   async read() {
@@ -148,7 +156,8 @@ class Client {
     const sent = send();
     this.facts.streamed = [];
     for await (const { sequence, outcome, appended, error } of call) {
-      this.facts.streamed.push(`${sequence}: ${outcome === 'error' ? error.reason : `version ${appended.heads[0].version}`}`);
+      const told = outcome === 'error' ? error.reason : `version ${appended.heads[0].version}`;
+      this.facts.streamed.push(`${sequence}: ${told}`);
     }
     await sent;
   }

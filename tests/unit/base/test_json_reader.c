@@ -397,6 +397,30 @@ static void test_any_content_survives_being_written_as_a_string(void **state)
     buffer_done(&buffer);
 }
 
+/* What must be escaped is found wherever it stands among bytes that are looked at together. */
+static void test_what_must_be_escaped_is_found_anywhere(void **state)
+{
+    (void)state;
+    static const char special[] = {'"', '\\', '\n', '\0', '\x1f'};
+    static const char *const written[] = {"\\\"", "\\\\", "\\n", "\\u0000", "\\u001f"};
+    for (size_t size = 1; size < 40; size++) {
+        for (size_t i = 0; i < size * sizeof special; i++) {
+            char content[40];
+            char wanted[64];
+            const size_t place = i / sizeof special;
+            memset(content, i % 2 == 0 ? 'x' : '\xff', sizeof content); /* UTF-8 is not its business */
+            content[place] = special[i % sizeof special];
+            const int length =
+                snprintf(wanted, sizeof wanted, "\"%.*s%s%.*s\"", (int)place, content,
+                         written[i % sizeof special], (int)(size - place - 1), content + place + 1);
+            struct buffer buffer = buffer_make(0);
+            json_add_string(&buffer, bytes_of(content, size));
+            assert_true(bytes_equal(buffer_bytes(&buffer), bytes_of(wanted, (size_t)length)));
+            buffer_done(&buffer);
+        }
+    }
+}
+
 /* An object of `count` members; the one at `same` (if below count) repeats the first name, with an escape. */
 static char *make_object(size_t count, size_t same, size_t *ret_size)
 {
@@ -634,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_an_embedded_text_is_read_as_strictly),
         cmocka_unit_test(test_escapes_are_replaced),
         cmocka_unit_test(test_any_content_survives_being_written_as_a_string),
+        cmocka_unit_test(test_what_must_be_escaped_is_found_anywhere),
         cmocka_unit_test(test_duplicates_are_found_at_every_size),
         cmocka_unit_test(test_every_name_is_remembered),
         cmocka_unit_test(test_siblings_may_repeat_names),

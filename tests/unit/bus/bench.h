@@ -35,7 +35,8 @@ struct bench {
 /* The bus is not started. */
 void bench_open(struct bench *bench);
 /* The same over another engine: `open` makes the store, which bench_close closes, and gets the bench's clock. */
-void bench_open_over(struct bench *bench, struct status (*open)(const struct clock *clock, struct event_store **ret));
+void bench_open_over(struct bench *bench,
+                     struct status (*open)(const struct clock *clock, struct event_store **ret));
 void bench_close(struct bench *bench);
 /* One event, durable when this returns. Any thread. */
 void bench_append(struct bench *bench, const char *type, const char *aggregate_id);

@@ -31,8 +31,8 @@ struct side {
     size_t count;
     int64_t done_at; /* where it answers BUS_DONE */
     bool failing;
-    bool held;   /* does not return until this is false */
-    bool inside; /* is being held */
+    int64_t hold_at; /* does not return from there until this is another position */
+    int64_t inside;  /* where it is being held; 0 = nowhere */
 };
 
 struct cluster {
@@ -57,9 +57,9 @@ static enum bus_answer note(void *context, const struct bus_delivery *delivery)
     struct side *side = context;
     struct bench *bench = side->bench;
     pthread_mutex_lock(&bench->lock);
-    side->inside = side->held;
+    side->inside = delivery->position == side->hold_at ? side->hold_at : 0;
     pthread_cond_broadcast(&bench->changed);
-    while (side->held)
+    while (side->hold_at == delivery->position)
         pthread_cond_wait(&bench->changed, &bench->lock);
     enum bus_answer answer = delivery->position == side->done_at ? BUS_DONE : BUS_HANDLED;
     if (side->failing)
@@ -191,7 +191,8 @@ static void test_one_of_two_gets_the_events_for_as_long_as_it_renews(void **stat
         struct bus_subscriber found;
         look_until(first, found, found.position == i + 1);
         advance(&cluster, BUS_LEASE_RENEW_US);
-        look_until(first, found, found.checkpoint == i + 1); /* its turn has come, so the lease was asked for too */
+        look_until(first, found,
+                   found.checkpoint == i + 1); /* its turn has come, so the lease was asked for too */
         advance(&cluster, BUS_LEASE_POLL_US);
         look_until(second, found, found.position == i + 1); /* it saw whose the lease is */
     }
@@ -252,7 +253,8 @@ static void test_a_handler_that_is_done_hands_over(void **state)
     struct side *first = &cluster.sides[FIRST], *second = &cluster.sides[SECOND];
     first->done_at = 2;
     append(&cluster, 3);
-    wait_state(first, BUS_SUBSCRIBER_DONE);
+    struct bus_subscriber found;
+    look_until(first, found, found.state == BUS_SUBSCRIBER_DONE && found.epoch == 0); /* its turn is over */
     advance(&cluster, BUS_LEASE_POLL_US);
     wait_until(&cluster.bench, second->count == 1);
     assert_seen(first, 1, 2);
@@ -260,20 +262,11 @@ static void test_a_handler_that_is_done_hands_over(void **state)
     cluster_close(&cluster);
 }
 
-/* As a process that hangs: its handler does not return, so nothing is renewed. */
-static void hang(struct cluster *cluster, struct side *side)
+/* As a process that hangs: its handler does not return from that position, so nothing is renewed. 0: it goes on. */
+static void hang_at(struct cluster *cluster, struct side *side, int64_t position)
 {
     pthread_mutex_lock(&cluster->bench.lock);
-    side->held = true;
-    pthread_mutex_unlock(&cluster->bench.lock);
-    append(cluster, 1);
-    wait_until(&cluster->bench, side->inside);
-}
-
-static void go_on(struct cluster *cluster, struct side *side)
-{
-    pthread_mutex_lock(&cluster->bench.lock);
-    side->held = false;
+    side->hold_at = position;
     told(&cluster->bench);
 }
 
@@ -289,10 +282,12 @@ static void test_who_hangs_loses_it_and_stops(void **state)
     advance(&cluster, SAVE_US);
     struct bus_subscriber found;
     look_until(first, found, found.checkpoint == 2);
+    hang_at(&cluster, first, 3);
     append(&cluster, 1);
-    wait_until(&cluster.bench, first->count == 3); /* not saved */
-    hang(&cluster, first);
-    append(&cluster, 3);
+    wait_until(&cluster.bench, first->inside == 3);
+    append(&cluster, 4);
+    hang_at(&cluster, first, 4); /* it has the four of them, and has handled the third event without saving */
+    wait_until(&cluster.bench, first->inside == 4);
     advance(&cluster, TTL_US - SAVE_US - 1); /* since it was taken, but for a microsecond */
     look_until(second, found, found.position == 2);
     assert_int_equal(second->count, 0);
@@ -300,7 +295,7 @@ static void test_who_hangs_loses_it_and_stops(void **state)
     wait_until(&cluster.bench, second->count == 5);
     assert_seen(second, 3, 7);
 
-    go_on(&cluster, first);
+    hang_at(&cluster, first, 0);
     wait_state(first, BUS_SUBSCRIBER_STANDBY);
     assert_seen(first, 1, 4); /* the one that it was in, and none behind it */
     advance(&cluster, SAVE_US);
@@ -326,10 +321,11 @@ static void test_who_hangs_alone_goes_on_where_it_was(void **state)
     bus_stop(second->bus);
     append(&cluster, 2);
     wait_until(&cluster.bench, first->count == 2);
-    hang(&cluster, first);
-    append(&cluster, 2);
+    hang_at(&cluster, first, 3);
+    append(&cluster, 3);
+    wait_until(&cluster.bench, first->inside == 3);
     advance(&cluster, 3 * TTL_US);
-    go_on(&cluster, first);
+    hang_at(&cluster, first, 0);
     wait_until(&cluster.bench, first->count == 5);
     assert_seen(first, 1, 5);
     assert_true(first->epochs[4] > first->epochs[0]);
@@ -392,8 +388,8 @@ static void test_a_failing_handler_keeps_its_lease(void **state)
 static const struct event_store_ops *real_ops;
 static atomic_bool unreachable;
 
-static struct status lease_or_not(struct event_store *store, struct bytes name, struct bytes holder, int64_t ttl_ms,
-                                  struct lease *ret)
+static struct status lease_or_not(struct event_store *store, struct bytes name, struct bytes holder,
+                                  int64_t ttl_ms, struct lease *ret)
 {
     if (atomic_load(&unreachable))
         return status_reason(REASON_STORE_UNREACHABLE, "the store does not answer");
@@ -457,7 +453,8 @@ static void test_what_cannot_be_is_refused_by_name(void **state)
     struct bench bench;
     bench_open_over(&bench, open_store);
     int64_t id = 0;
-    const struct bus_subscribe_options options = {.name = "relay", .scope = BUS_SCOPE_CLUSTER, .handler = note};
+    const struct bus_subscribe_options options = {
+        .name = "relay", .scope = BUS_SCOPE_CLUSTER, .handler = note};
     struct status status = bus_subscribe(bench.bus, &options, &id);
     assert_int_equal(status.code, STATUS_FAILED_PRECONDITION);
     assert_non_null(strstr(status.message, "bus_set_holder"));

@@ -148,6 +148,7 @@ static void test_documented_routes_are_in_the_table(void **state)
         {"GET", "/api/v1/events/type/{type}", METHOD_EVENT_SERVICE_LIST_EVENTS},
         {"GET", "/api/v1/events/aggregate-type/{aggregate_type}", METHOD_EVENT_SERVICE_LIST_EVENTS},
         {"GET", "/api/v1/events/subscribe", METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE},
+        {"GET", "/api/v1/subscriptions", METHOD_SUBSCRIPTION_SERVICE_LIST_SUBSCRIPTIONS},
         {"POST", "/api/v1/snapshots", METHOD_SNAPSHOT_SERVICE_CREATE_SNAPSHOT},
         {"GET", "/api/v1/snapshots", METHOD_SNAPSHOT_SERVICE_LIST_SNAPSHOTS},
         {"GET", "/api/v1/snapshots/{aggregate_id}", METHOD_SNAPSHOT_SERVICE_GET_SNAPSHOT},

@@ -43,7 +43,8 @@ static Strata__V1__ListSubscriptionsResponse *list_by(struct world *world,
 
 static Strata__V1__ListSubscriptionsResponse *list(struct world *world, const char *type)
 {
-    Strata__V1__ListSubscriptionsRequest request = REQUEST(ListSubscriptionsRequest, LIST_SUBSCRIPTIONS_REQUEST);
+    Strata__V1__ListSubscriptionsRequest request =
+        REQUEST(ListSubscriptionsRequest, LIST_SUBSCRIPTIONS_REQUEST);
     request.type = T(type);
     return list_by(world, &request);
 }
@@ -186,8 +187,13 @@ static void test_kinds_and_peers(void **state)
         {"gRPC", {"grpc", "1.2.3.4:5", NULL, NULL}, KIND(STREAM), "1.2.3.4:5"},
         {"the gateway in this process", {"http", "1.2.3.4:5", NULL, NULL}, KIND(SSE), "1.2.3.4:5"},
         {"the same", {"websocket", "[::1]:5", NULL, NULL}, KIND(WEBSOCKET), "[::1]:5"},
-        {"a gateway elsewhere", {"grpc", "10.0.0.9:1", "http", "1.2.3.4:5"}, KIND(SSE), "1.2.3.4:5 via 10.0.0.9:1"},
-        {"IPv6", {"grpc", "10.0.0.9:1", "websocket", "[fe80::1%eth0]:5"}, KIND(WEBSOCKET),
+        {"a gateway elsewhere",
+         {"grpc", "10.0.0.9:1", "http", "1.2.3.4:5"},
+         KIND(SSE),
+         "1.2.3.4:5 via 10.0.0.9:1"},
+        {"IPv6",
+         {"grpc", "10.0.0.9:1", "websocket", "[fe80::1%eth0]:5"},
+         KIND(WEBSOCKET),
          "[fe80::1%eth0]:5 via 10.0.0.9:1"},
         {"says nothing that we know", {"grpc", "10.0.0.9:1", "handler", NULL}, KIND(STREAM), "10.0.0.9:1"},
         {"no address", {"grpc", "10.0.0.9:1", NULL, "1.2.3.4:5 via 8.8.8.8:1"}, KIND(STREAM), "10.0.0.9:1"},
@@ -315,7 +321,8 @@ static void test_pages_show_each_once_while_others_come_and_go(void **state)
     static const char *const names[] = {"s1", "s2", "s3", "s4", "s5"};
     for (size_t i = 0; i < 4; i++)
         streams[i] = subscribed(world, names[i]);
-    Strata__V1__ListSubscriptionsRequest request = REQUEST(ListSubscriptionsRequest, LIST_SUBSCRIPTIONS_REQUEST);
+    Strata__V1__ListSubscriptionsRequest request =
+        REQUEST(ListSubscriptionsRequest, LIST_SUBSCRIPTIONS_REQUEST);
     request.page_size = 1;
     char token[512] = "";
     static const char *const pages[] = {"h1 ", "h2 ", "s1 ", "s2 ", "s4 ", "s5 "};
@@ -356,7 +363,8 @@ static void test_faulty_requests_are_refused_by_field(void **state)
     (void)publish_custom(world, "a", "{}");
     (void)handler(world, "h1", NULL, NULL);
     (void)handler(world, "h2", NULL, NULL);
-    Strata__V1__ListSubscriptionsRequest request = REQUEST(ListSubscriptionsRequest, LIST_SUBSCRIPTIONS_REQUEST);
+    Strata__V1__ListSubscriptionsRequest request =
+        REQUEST(ListSubscriptionsRequest, LIST_SUBSCRIPTIONS_REQUEST);
     request.page_size = -1;
     assert_refused(world, &request, REASON_INVALID_FIELD, "page_size");
     request.page_size = 1;
@@ -382,7 +390,8 @@ static void test_faulty_requests_are_refused_by_field(void **state)
     memset(name, 'n', 256);
     name[256] = '\0';
     const Strata__V1__SubscribeRequest long_name = named(name);
-    const struct status status = test_stream_close(test_stream_open(world->table, SUBSCRIBE, &long_name.base, 0));
+    const struct status status =
+        test_stream_close(test_stream_open(world->table, SUBSCRIBE, &long_name.base, 0));
     assert_int_equal(status.reason, REASON_INVALID_FIELD);
     assert_non_null(strstr(status.message, "name has 256 bytes"));
 }
@@ -405,7 +414,8 @@ static void test_many(void **state)
         request.types = types, request.n_types = TYPES;
         streams[i] = subscribed_by(world, &request, &plain);
     }
-    Strata__V1__ListSubscriptionsRequest request = REQUEST(ListSubscriptionsRequest, LIST_SUBSCRIPTIONS_REQUEST);
+    Strata__V1__ListSubscriptionsRequest request =
+        REQUEST(ListSubscriptionsRequest, LIST_SUBSCRIPTIONS_REQUEST);
     Strata__V1__ListSubscriptionsResponse *page = list_by(world, &request);
     assert_int_equal(page->n_subscriptions, 100);
     assert_int_equal(page->handler_count, STREAMS);

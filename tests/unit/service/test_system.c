@@ -186,6 +186,36 @@ static void test_stats_tell_of_the_handlers_in_the_process(void **state)
     world_close(&world);
 }
 
+/* It gets no events here, so nobody looks for it among those who do. */
+static void test_a_handler_that_another_process_has_the_lease_of_stands_by(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, NULL);
+    struct lease lease;
+    assert_status_ok(world.store->ops->lease(world.store, BYTES_LITERAL("handler/relay"),
+                                             BYTES_LITERAL("another-process"), 60000, &lease));
+    enum bus_answer handled = BUS_HANDLED;
+    int64_t id = 0;
+    const struct bus_subscribe_options options = {
+        .name = "relay", .scope = BUS_SCOPE_CLUSTER, .handler = answer_of, .context = &handled};
+    assert_status_ok(bus_set_holder(world.bus, BYTES_LITERAL("this-process")));
+    assert_status_ok(bus_subscribe(world.bus, &options, &id));
+    (void)publish_custom(&world, "a", "{}");
+    Strata__V1__Stats *stats = stats_of(&world);
+    assert_int_equal(stats->bus->standby, 1);
+    assert_int_equal(stats->bus->handlers, 2); /* and the keeper of the checkpoint */
+    assert_int_equal(stats->bus->handler_lag, 0);
+    test_message_free(stats);
+    Strata__V1__ListSubscriptionsRequest request = STRATA__V1__LIST_SUBSCRIPTIONS_REQUEST__INIT;
+    Strata__V1__ListSubscriptionsResponse *page =
+        call_method_of(&world, METHOD_SUBSCRIPTION_SERVICE_LIST_SUBSCRIPTIONS, &request.base,
+                       &strata__v1__list_subscriptions_response__descriptor, NULL);
+    assert_int_equal(page->n_subscriptions, 0);
+    test_message_free(page);
+    world_close(&world);
+}
+
 static void test_a_stopped_service_refuses(void **state)
 {
     (void)state;
@@ -208,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_info_shows_the_configuration),
         cmocka_unit_test(test_stats_count_events_apart_from_the_systems),
         cmocka_unit_test(test_stats_tell_of_the_handlers_in_the_process),
+        cmocka_unit_test(test_a_handler_that_another_process_has_the_lease_of_stands_by),
         cmocka_unit_test(test_a_stopped_service_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #define HOST              "Host: localhost\r\n"
 #define STREAM_PART_BYTES ((size_t)32 * 1024)
 #define STREAM_PARTS      256U
+#define GIVEN_BYTES       ((size_t)300 * 1024)
 
 /* What the handler saw, and how a test makes it go on. */
 struct stage {
@@ -86,6 +87,11 @@ static const struct exchange_ops watching = {on_writable, on_closed, on_done};
 
 /* --- the handler: one behaviour a path --- */
 
+static uint8_t part_byte(size_t part)
+{
+    return (uint8_t)('a' + part % 26);
+}
+
 static void echo(struct http_exchange *exchange)
 {
     const struct http_request *request = exchange_request(exchange);
@@ -100,15 +106,22 @@ static void echo(struct http_exchange *exchange)
     buffer_done(&text);
 }
 
+/* ?arena: the body stands in the request's arena, else in memory of its own. Pipelined requests show both to their end. */
+static void give_buffer(struct http_exchange *exchange)
+{
+    const struct http_request *request = exchange_request(exchange);
+    const bool in_arena = bytes_equal(request->query, BYTES_LITERAL("arena"));
+    struct buffer body = in_arena ? buffer_in(request->arena, 0) : buffer_make(0);
+    for (size_t i = 0; i < GIVEN_BYTES; i++)
+        buffer_add_byte(&body, part_byte(i));
+    exchange_respond_buffer(exchange, 200, NULL, 0, &body);
+    assert_int_equal(body.size_bytes, 0);
+}
+
 static void *answer_later(void *context)
 {
     echo(context);
     return NULL;
-}
-
-static uint8_t part_byte(size_t part)
-{
-    return (uint8_t)('a' + part % 26);
 }
 
 /* Writes STREAM_PARTS parts, waiting when it is told to. */
@@ -149,6 +162,8 @@ static void on_request(void *context, struct http_exchange *exchange)
     exchange_listen(exchange, &watching, NULL);
     if (bytes_equal(path, BYTES_LITERAL("/later"))) {
         work(answer_later, exchange);
+    } else if (bytes_equal(path, BYTES_LITERAL("/buffer"))) {
+        give_buffer(exchange);
     } else if (bytes_equal(path, BYTES_LITERAL("/stream"))) {
         small_stream(exchange);
         exchange_end(exchange);
@@ -292,6 +307,23 @@ static void test_another_thread_may_answer(void **state)
     wait_for(&stage.done, 1);
 }
 
+static void test_a_body_may_be_given_instead_of_copied(void **state)
+{
+    (void)state;
+    char *answers = raw_exchange(front_port(front), "GET /buffer?arena HTTP/1.1\r\n" HOST "\r\n"
+                                                    "GET /buffer HTTP/1.1\r\n" HOST "\r\n"
+                                                    "GET /x HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+    const char *at = answers;
+    for (int i = 0; i < 2; i++) {
+        assert_has(at, "\r\nContent-Length: 307200\r\n");
+        at = strstr(at, "\r\n\r\n") + 4;
+        for (size_t j = 0; j < GIVEN_BYTES; j++, at++)
+            assert_int_equal(*at, part_byte(j));
+    }
+    assert_has(at, "GET /x ?");
+    free(answers);
+}
+
 static void test_head_has_the_length_and_no_body(void **state)
 {
     (void)state;
@@ -322,6 +354,7 @@ static void test_a_header_cannot_be_split_by_its_value(void **state)
         raw_exchange(front_port(front), "GET /split HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
     assert_has(answer, "HTTP/1.1 500 ");
     assert_lacks(answer, "Set-Cookie");
+    assert_int_equal(strlen(strstr(answer, "\r\n\r\n")), 4);
     free(answer);
 }
 
@@ -741,6 +774,7 @@ int main(void)
         WITH_PLAIN(test_a_request_arrives_as_it_was_sent),
         WITH_PLAIN(test_an_id_that_cannot_be_taken_is_replaced),
         WITH_PLAIN(test_another_thread_may_answer),
+        WITH_PLAIN(test_a_body_may_be_given_instead_of_copied),
         WITH_PLAIN(test_head_has_the_length_and_no_body),
         WITH_PLAIN(test_no_content_has_no_length),
         WITH_PLAIN(test_a_header_cannot_be_split_by_its_value),

@@ -396,6 +396,49 @@ static void test_frames_that_say_nothing_are_borne(void **state)
     close(fd);
 }
 
+/* How many segments with data the kernel has received: one for each time that the server wrote. */
+static uint32_t segments_received(int fd)
+{
+    struct {
+        uint8_t before[152]; /* of the kernel's struct tcp_info, which is longer than the C library's */
+        uint32_t data_segs_in;
+    } info;
+    socklen_t size = sizeof info;
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    assert_int_equal(size, sizeof info);
+    return info.data_segs_in;
+}
+
+static void test_answers_that_are_there_together_leave_together(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 100 };
+    struct frame frame;
+    struct buffer together = buffer_make(0);
+    begin(&(struct front_limits){.idle_timeout_ms = LONG_MS});
+    const int fd = connect_h2(65535);
+    frame_send(fd, PING, 0, 0, BYTES_LITERAL("12345678"));
+    assert_true(frame_wait(fd, PING, 0, &frame));
+    const uint32_t before = segments_received(fd);
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        struct buffer block = buffer_make(0);
+        const struct bytes asked = fields(&block, false, "/");
+        const uint8_t head[9] = {0, 0, (uint8_t)asked.size_bytes, HEADERS, END_HEADERS | END_STREAM, 0,
+                                 0, 0, (uint8_t)(2 * i + 1)};
+        buffer_add(&together, head, sizeof head);
+        buffer_add_bytes(&together, asked);
+        buffer_done(&block);
+    }
+    raw_send(fd, together.data, together.size_bytes);
+    buffer_done(&together);
+    for (uint32_t answers = 0; answers < REQUESTS;) {
+        assert_true(frame_receive(fd, &frame));
+        answers += frame.type == DATA && says(&frame, "an answer");
+    }
+    assert_in_range(segments_received(fd) - before, 1, REQUESTS / 4);
+    close(fd);
+}
+
 static void test_stopping_with_half_a_request_and_a_held_one(void **state)
 {
     (void)state;
@@ -430,6 +473,7 @@ int main(void)
         cmocka_unit_test_teardown(test_a_window_too_large_ends_the_stream_or_the_connection, end),
         cmocka_unit_test_teardown(test_requests_that_are_made_to_fail_are_counted, end),
         cmocka_unit_test_teardown(test_frames_that_say_nothing_are_borne, end),
+        cmocka_unit_test_teardown(test_answers_that_are_there_together_leave_together, end),
         cmocka_unit_test_teardown(test_stopping_with_half_a_request_and_a_held_one, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,15 +109,19 @@ static void test_a_stream_says_who_is_at_the_other_end_of_the_gateway(void **sta
     calls[0] = suite_make(METHOD_SUBSCRIPTION_SERVICE_SUBSCRIBE, &seen[0], 0);
     upstream_begin(calls[0], BYTES_NONE);
     suite_wait_end(&seen[0]);
+    pthread_mutex_lock(&suite_handler.lock);
     assert_string_equal(suite_handler.transport, "grpc");
     assert_string_not_equal(suite_handler.peer, "127.0.0.1:1");
     assert_string_equal(suite_handler.client_transport, "http");
     assert_string_equal(suite_handler.client_peer, "127.0.0.1:1");
+    pthread_mutex_unlock(&suite_handler.lock);
     calls[1] = suite_get(&seen[1], "e-1", 0);
     upstream_begin(calls[1], BYTES_LITERAL("\x0a\x03"
                                            "e-1"));
     suite_wait_end(&seen[1]);
+    pthread_mutex_lock(&suite_handler.lock);
     assert_string_equal(suite_handler.client_peer, "");
+    pthread_mutex_unlock(&suite_handler.lock);
     for (int i = 0; i < 2; i++)
         upstream_release(calls[i]);
 }

@@ -204,7 +204,8 @@ public final class Client {
     private static boolean takeUntil(int version, SubscribeResponse message, Followed followed, Runnable onCaughtUp) {
         switch (message.getMessageCase()) {
             case CAUGHT_UP -> onCaughtUp.run();
-            case CLOSING -> throw new IllegalStateException("the server ended the stream: " + message.getClosing().getReason());
+            case CLOSING -> throw new IllegalStateException(
+                    "the server ended the stream: " + message.getClosing().getReason());
             default -> { }
         }
         for (Event event : message.getBatch().getEventsList()) {

@@ -1,0 +1,216 @@
+"""MariaDB that refuses, is gone, is cut off, or would lose what it acknowledged; and names that collate equal."""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
+from support.cutting_proxy import CuttingProxy  # noqa: E402
+from support.engines import MariaDb, make_certificates  # noqa: E402
+from support.replicas import Replicas  # noqa: E402
+from support.strata_rpc import Client, event_pb2, event_service_pb2  # noqa: E402
+from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
+
+SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
+READY_SECONDS = 60
+
+
+def settings(server, **other):
+    return {**server.settings(), **{"STRATA_DATABASE_MYSQL_" + name.upper(): value for name, value in other.items()}}
+
+
+def message_of_start(config):
+    """What `strata serve` says when it does not start."""
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run([str(BINARY), "serve"], cwd=folder, capture_output=True, text=True, timeout=60,
+                               env=environment({"STRATA_SERVER_HTTP_PORT": "0", "STRATA_SERVER_GRPC_PORT": "0",
+                                                "STRATA_WEBSOCKET_PORT": "0", **config}))
+    assert ended.returncode == 1, (ended.returncode, ended.stderr)
+    return ended.stderr
+
+
+def publish(service, aggregate, event_id=None, **members):
+    return service.request("POST", "/api/v1/events/publish", {
+        "aggregate_id": aggregate, "aggregate_type": "custom", "type": "custom", "data": {}, **members,
+        **({"id": event_id} if event_id else {})})
+
+
+def wait_until(what, seconds=READY_SECONDS):
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, "waited %d s" % seconds
+        time.sleep(0.05)
+
+
+class Refusals(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.database = cls.enterClassContext(MariaDb())
+        cls.database.sql("CREATE USER u@127.0.0.1 IDENTIFIED BY 'right'; CREATE USER reader@127.0.0.1 IDENTIFIED BY 'right';"
+                         "GRANT SELECT ON strata_test.* TO reader@127.0.0.1;"
+                         "CREATE USER nobody@127.0.0.1 IDENTIFIED BY 'right'; GRANT ALL ON strata_test.* TO u@127.0.0.1;")
+
+    def expect(self, parts, **other):
+        message = message_of_start(settings(self.database, **other))
+        for part in parts:
+            self.assertIn(part, message)
+
+    def test_a_wrong_password_is_named_with_its_key(self):
+        self.expect(["refuses user \"u\"", "database.mysql.password"], username="u", password="wrong")
+
+    def test_a_missing_database_is_named_with_how_to_make_it(self):
+        self.expect(["no database \"none\"", "CREATE DATABASE `none`", "database.mysql.database"], database="none")
+
+    def test_a_database_that_is_not_granted_is_named(self):
+        self.expect(["\"nobody\"", "\"strata_test\"", "GRANT ALL"], username="nobody", password="right")
+
+    def test_a_missing_privilege_is_named(self):
+        self.expect(["\"reader\" lacks a privilege", "GRANT ALL"], username="reader", password="right")
+
+    def test_a_password_file_is_read(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "password"
+            file.write_text("right\n")
+            with Service(config=settings(self.database, username="u", password_file=str(file), store_id="by-file")) as service:
+                self.assertEqual(publish(service, "a")[0], 201)
+            self.expect(["password_file", "No such file"], username="u", password_file=str(file) + "-none")
+
+    def test_a_server_without_tls_is_refused_where_tls_is_wanted(self):
+        self.expect(["no encrypted connection", "database.mysql.tls"], tls="required")
+
+
+class WeakSettings(unittest.TestCase):
+    def expect(self, option, setting):
+        with MariaDb(option) as database:
+            message = message_of_start(settings(database))
+            self.assertIn(setting, message)
+            return database, message
+
+    def test_a_log_that_is_not_flushed_at_commit_is_refused_unless_it_is_accepted(self):
+        with MariaDb("--innodb-flush-log-at-trx-commit=2") as database:
+            message = message_of_start(settings(database))
+            self.assertIn("innodb_flush_log_at_trx_commit = 2", message)
+            self.assertIn("database.mysql.allow_weak_durability", message)
+            with Service(config=settings(database, allow_weak_durability="true")) as service:
+                self.assertEqual(publish(service, "a")[0], 201)
+
+    def test_a_binary_log_that_is_not_synced_is_refused(self):
+        with MariaDb("--log-bin", "--server-id=1", "--sync-binlog=0") as database:
+            self.assertIn("sync_binlog = 0", message_of_start(settings(database)))
+
+    def test_a_packet_that_is_too_small_is_refused(self):
+        with MariaDb("--max-allowed-packet=1M") as database:
+            self.assertIn("max_allowed_packet = 1048576", message_of_start(settings(database)))
+
+
+class Tls(unittest.TestCase):
+    def test_only_a_certificate_that_is_the_hosts_is_taken(self):
+        with tempfile.TemporaryDirectory() as folder:
+            good, other = make_certificates(Path(folder) / "good"), make_certificates(Path(folder) / "other")
+            with MariaDb("--ssl-ca=%s" % good.ca, "--ssl-cert=%s" % good.certificate, "--ssl-key=%s" % good.key) as database:
+                for tls, extra in (("required", {}), ("verified", {"tls_ca_file": str(good.ca)})):
+                    with Service(config=settings(database, tls=tls, store_id=tls, **extra)) as service:
+                        self.assertEqual(publish(service, "a")[0], 201)
+                message = message_of_start(settings(database, tls="verified", tls_ca_file=str(other.ca)))
+                self.assertIn("no encrypted connection", message)
+
+
+class Gone(unittest.TestCase):
+    def test_a_service_waits_for_its_database_and_goes_on_by_itself(self):
+        database = MariaDb()
+        self.addCleanup(database.__exit__, None, None, None)
+        database.prepare()
+        with Service(config=database.settings()) as service:  # nothing listens yet
+            self.assertEqual(service.request("GET", "/livez")[0], 200)
+            self.assertEqual(service.request("GET", "/readyz")[0], 503)
+            status, _, problem = publish(service, "a", "first")
+            self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"))
+            self.assertIn("127.0.0.1:%d" % database.port, problem["detail"])
+            self.assertIn("cannot be reached", str(service.request("GET", "/health")[2]))
+            for _ in range(2):
+                database.start()
+                wait_until(lambda: service.request("GET", "/readyz")[0] == 200)
+                self.assertIn(publish(service, "a", "first")[0], (200, 201))
+                self.assertEqual(service.request("GET", "/api/v1/aggregates/a")[0], 200)
+                database.stop()
+                self.assertEqual(publish(service, "a", "second")[0], 503)
+            database.start()
+            wait_until(lambda: publish(service, "a", "second")[0] == 201)
+            events = service.request("GET", "/api/v1/events/aggregate/a")[2]["events"]
+            self.assertEqual([event["id"] for event in events], ["first", "second"])
+
+
+class CutOff(unittest.TestCase):
+    """Commits whose connections are cut at any byte, reset, delayed: none lost, none doubled, and no restart is needed."""
+
+    def test_no_cut_loses_or_doubles_an_event(self):
+        print("STRATA_TEST_SEED=%s" % SEED, flush=True)
+        appends = int(os.environ.get("STRATA_TEST_APPENDS", scaled(1500, 200)))
+        with MariaDb() as database, CuttingProxy(database.port, SEED) as proxy:
+            through = dict(database.settings(), STRATA_DATABASE_MYSQL_PORT=str(proxy.port))
+            database.settings = lambda: through
+            with Replicas(database, 2, SEED) as replicas:
+                proxy.cut_share, proxy.delay_s = 0.02, 0.001
+                history = replicas.run(12, appends, [], calm=lambda: setattr(proxy, "cut_share", 0.0))
+            chain = database.sql("SELECT HEX(chain) FROM strata_stores", database="strata_test").strip()
+            self.assertEqual(chain.lower(), history.chain.hex())
+            self.assertGreater(proxy.cuts, appends / 100)
+            print("%d appends, %d connections cut, %d sends repeated (%s)" % (
+                appends, proxy.cuts, replicas.repeated, replicas.refusals))
+
+
+class RoundTrips(unittest.TestCase):
+    def test_a_batch_is_two_round_trips(self):
+        """Counted by a proxy, in the bytes of the protocol."""
+        with MariaDb() as database, CuttingProxy(database.port) as proxy:
+            config = dict(database.settings(), STRATA_DATABASE_MYSQL_PORT=str(proxy.port), STRATA_CACHING_ENABLED="true")
+            with Service(config=config) as service, Client(service) as client:
+                def append(number, count=1, size=10):
+                    client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[event_pb2.NewEvent(
+                        id="e%d/%d" % (number, n), type="custom", aggregate_id="a%d" % n, aggregate_type="custom",
+                        data=b'{"filler":"%s"}' % (b"x" * size)) for n in range(count)]))
+                def asked():
+                    """Commands but for the questions of who waits for events."""
+                    return sum(b"bus/checkpoint" not in c and not c.startswith(b"SELECT position, timestamp_us") for c in
+                               list(proxy.commands))
+                append(0)
+                before = asked()
+                for number in range(1, 41):
+                    append(number)
+                self.assertEqual(asked() - before, 80)
+                before = asked()
+                append(41, count=1000, size=3800)  # nearly 4 MiB, with 1,000 ids and aggregates to ask for
+                self.assertEqual(asked() - before, 2)
+
+
+class Names(unittest.TestCase):
+    """What a database might take for one name, or for a statement, is stored as it is."""
+
+    HOSTILE = ["a", "A", "á", "à", "a\u0301", "ß", "ss", "ı", "i", "I", "İ", "'", "\"", "\\", "\\'", "';--", "%", "_",
+               "`", "0x41", "NULL", "$where".replace("$", "x$"), "a'b", "a\\", "\U0001F600", "\U0001F601", "e\u0301", "é",
+               "*3\\r\\n", "{\"$gt\":\"\"}", "a\u200bb", "ab", "ﬁ", "fi", "\u03a9", "\u2126", "1", "01", "1.0", "x" * 255]
+
+    def test_hostile_names_are_distinct_and_come_back(self):
+        with MariaDb() as database, Service(config=database.settings()) as service, Client(service) as client:
+            for n, name in enumerate(self.HOSTILE):
+                reply = client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[event_pb2.NewEvent(
+                    id=name, type="custom", aggregate_id=name, aggregate_type="custom", correlation_id=name, tags=[name],
+                    data=('{"v":"%d","t":%s}' % (n, '"\\u0027; DROP TABLE strata_events; --"')).encode())]))
+                self.assertFalse(reply.replayed, name)
+                self.assertEqual(reply.heads[0].version, 1, name)
+            for n, name in enumerate(self.HOSTILE):
+                for query in ({"aggregate_id": name}, {"correlation_id": name}, {"tags": [name]}):
+                    events = client.events.ListEvents(event_service_pb2.ListEventsRequest(**query)).events
+                    self.assertEqual([event.id for event in events], [name], query)
+                    self.assertIn(b'"v":"%d"' % n, events[0].data)
+                self.assertEqual(client.events.GetEvent(event_service_pb2.GetEventRequest(event_id=name)).position, n + 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
