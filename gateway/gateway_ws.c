@@ -168,7 +168,11 @@ static void send_closing(struct subscription *subscription)
 
 static bool on_message(void *context, struct bytes message)
 {
-    return stream_items(message, send_item, context);
+    const struct subscription *subscription = context;
+    ws_cork(subscription->socket->connection); /* one frame for each event, but not one write */
+    const bool room = stream_items(message, send_item, context);
+    ws_uncork(subscription->socket->connection);
+    return room;
 }
 
 /* Under the lock. */

@@ -13,13 +13,15 @@
 
 #define RECEIVE_BUFFER_BYTES 512U  /* each connection has one; messages are put together from such pieces */
 #define SERVICE_BUFFER_BYTES 4096U /* of the thread */
-#define WRITES_A_ROUND       32    /* messages to one connection before others have their turn */
-#define TICK_S               0.25  /* granularity of heartbeat and time-outs */
-#define FD_TABLE_MAX         ((rlim_t)1 << 20)
-#define FULL_LOG_GAP_US      INT64_C(60000000)
-#define CLOSE_POLICY         1008U
-#define CLOSE_TOO_LARGE      1009U
-#define CLOSE_GOING_AWAY     1001U
+/* What libwebsockets sends at once; left out it is the size of the receive buffer, and each message takes several writes. */
+#define SEND_BYTES       65536U
+#define WRITES_A_ROUND   32   /* messages to one connection before others have their turn */
+#define TICK_S           0.25 /* granularity of heartbeat and time-outs */
+#define FD_TABLE_MAX     ((rlim_t)1 << 20)
+#define FULL_LOG_GAP_US  INT64_C(60000000)
+#define CLOSE_POLICY     1008U
+#define CLOSE_TOO_LARGE  1009U
+#define CLOSE_GOING_AWAY 1001U
 
 /* --- the inbox --- */
 
@@ -349,7 +351,10 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 }
 
 static const struct lws_protocols protocols[] = {
-    {.name = "strata", .callback = on_lws, .rx_buffer_size = RECEIVE_BUFFER_BYTES},
+    {.name = "strata",
+     .callback = on_lws,
+     .rx_buffer_size = RECEIVE_BUFFER_BYTES,
+     .tx_packet_size = SEND_BYTES},
     {.name = NULL},
 };
 

@@ -101,6 +101,12 @@ void ws_unref(struct ws_connection *connection);
  * on_writable may come before the false has returned to a sender on another thread.
  */
 bool ws_send(struct ws_connection *connection, struct bytes text);
+/*
+ * Between the two nothing is begun to be written because of ws_send: several messages then go out with few system calls.
+ * Any thread; each cork is followed by its uncork soon, and the caller's reference lasts so long.
+ */
+void ws_cork(struct ws_connection *connection);
+void ws_uncork(struct ws_connection *connection);
 
 /*
  * Sends a close frame after all that is queued, and waits for the client's. `reason` at most 123 bytes of

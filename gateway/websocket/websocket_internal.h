@@ -106,6 +106,7 @@ struct ws_connection {
     pthread_mutex_t lock; /* guards what follows */
     struct ws_message *first, *last;
     size_t queued_bytes;
+    size_t corks; /* ws_cork calls under way */
     bool starved;
     bool dead; /* ws_send drops */
     bool overflowed;

@@ -117,11 +117,30 @@ bool ws_send(struct ws_connection *connection, struct bytes text)
         connection->dead = true;
         room = false;
     }
+    const bool corked = connection->corks > 0;
     pthread_mutex_unlock(&connection->lock);
     if (!taken)
         free(message);
-    (void)ws_post(connection); /* when the server has ended there is nobody to send to */
+    if (!corked)
+        (void)ws_post(connection); /* when the server has ended there is nobody to send to */
     return room;
+}
+
+void ws_cork(struct ws_connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    connection->corks++;
+    pthread_mutex_unlock(&connection->lock);
+}
+
+void ws_uncork(struct ws_connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    connection->corks--;
+    const bool due = connection->corks == 0 && (connection->first != NULL || connection->overflowed);
+    pthread_mutex_unlock(&connection->lock);
+    if (due)
+        (void)ws_post(connection); /* as in ws_send */
 }
 
 void ws_close(struct ws_connection *connection, uint16_t code, const char *reason)

@@ -65,7 +65,7 @@ struct cli_option {
     const char *constant;
     int64_t least;
     int64_t most;               /* least = most = 0: no bounds */
-    const char *const *choices; /* ends with NULL; with `field` only offered by shells */
+    const char *const *choices; /* ends with NULL */
 };
 
 /* A line of help above the options that follow. */

@@ -152,6 +152,8 @@ static void to_field(struct argp_state *state, struct cli_run *run, const struct
     (void)spelled(option, name);
     if (option->kind == CLI_NUMBER)
         (void)read_number(state, option, text); /* refused here with its bounds */
+    if (option->kind == CLI_CHOICE)
+        (void)read_choice(state, option, text);
     if (option->kind == CLI_TIME) {
         time_format(cli_time(state, name, text), time);
         text = time;
@@ -364,6 +366,6 @@ void options_help(const struct cli_command *command)
     char *argv[] = {program, help, NULL};
     options_program(command, program);
     make_table(command, &table);
-    (void)argp_parse(&table.argp, 2, argv, ARGP_NO_EXIT, NULL, &run); /* shows it, whatever it returns */
+    (void)argp_parse(&table.argp, 2, argv, 0, NULL, &run); /* shows it and ends the process */
     buffer_done(&table.text);
 }

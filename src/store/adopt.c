@@ -398,5 +398,7 @@ struct status event_store_adopt(struct event_store *store, const struct bytes *r
     hash_table_done(&adoption.ids);
     if (status.code == STATUS_OK)
         *ret_head = adoption.after;
+    else if (store->ops->release != NULL)
+        store->ops->release(store);
     return status;
 }

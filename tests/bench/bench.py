@@ -15,6 +15,7 @@ import tempfile
 
 import bench_fanout
 import bench_latency
+import bench_mysql
 import bench_ndjson
 import bench_rest
 import bench_size
@@ -24,7 +25,7 @@ import bench_websockets
 from harness import ROOT, Bench, Figures, machine
 
 SECTIONS = {"unary": bench_unary, "rest": bench_rest, "streams": bench_streams, "size": bench_size,
-            "fanout": bench_fanout, "latency": bench_latency,
+            "fanout": bench_fanout, "latency": bench_latency, "mysql": bench_mysql,
             "websockets": bench_websockets, "ndjson": bench_ndjson}
 
 

@@ -22,7 +22,7 @@ sys.path[:0] = [__file__.rsplit("/tests/", 1)[0] + "/tests", str(pathlib.Path(__
 import test_semantics  # noqa: E402
 from semantics import (drive, rows, table_alike, table_append, table_domain, table_identity, table_payload,  # noqa: E402
                        table_reads, table_routes, table_save, table_versions)
-from support.strata_service import Service, SplitService  # noqa: E402
+from support.strata_service import Service, SplitService, scaled  # noqa: E402
 
 WAIT_S = 60
 KINDS = ("good", "wrong type", "missing", "unknown", "too large", "conflict", "not found")
@@ -186,6 +186,11 @@ class Deployment:
         return "\n".join(said)
 
 
+def some(table):
+    """All of it, or at a smaller STRATA_TEST_SCALE a part: test_semantics.py carries all of them out there too."""
+    return table[::max(1, len(table) // scaled(len(table)) // 2)]
+
+
 def first_difference(one, two):
     at = next((at for at, (a, b) in enumerate(zip(one, two)) if a != b), min(len(one), len(two)))
     begin = max(0, at - 200)
@@ -229,11 +234,11 @@ class SameAnswers(unittest.TestCase):
         table = [row for each in (table_versions.ROWS, table_identity.ROWS, table_payload.ROWS, table_append.ROWS, table_save.ROWS, table_reads.ROWS,
                                   table_domain.ROWS) for row in each
                  if row.only in (None, "rest") and getattr(row.outcome, "reason", None) != "BEHIND"]  # which waits for five seconds
-        self.compare(table, lambda deployment, at, row: deployment.row(at, row))
         self.assertGreater(len(table), 200)
+        self.compare(some(table), lambda deployment, at, row: deployment.row(at, row))
 
     def test_3_exchanges(self):
-        self.compare(table_routes.EXCHANGES, lambda deployment, at, exchange: deployment.exchange(at, exchange))
+        self.compare(some(table_routes.EXCHANGES), lambda deployment, at, exchange: deployment.exchange(at, exchange))
 
     def test_4_sockets(self):
         self.compare(table_alike.SOCKETS, lambda deployment, at, socket: deployment.socket(*socket))

@@ -236,7 +236,7 @@ class TwoCores(unittest.TestCase):
 
 class Arguments(unittest.TestCase):
     def test_what_cannot_be_is_refused_by_name(self):
-        for arguments, expected in ((["--only", "gateway"], "needs --upstream"), (["--only", "all"], "core or gateway"),
+        for arguments, expected in ((["--only", "gateway"], "needs --upstream"), (["--only", "all"], '--only is "all"'),
                                     (["--upstream", "x:1"], "--only gateway"),
                                     (["--only", "gateway", "--upstream", "x"], "HOST:PORT"),
                                     (["--only", "gateway", "--upstream", "x:1", "--embedded"], "opens no store")):

@@ -1,0 +1,248 @@
+#include "offline/migrate.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "record/record.h"
+#include "store/adopt.h"
+#include "store/append.h"
+
+#define BATCH_RECORDS (ADOPT_RECORDS_MAX + APPEND_EVENTS_MAX)
+
+/* Events on their way: whole appends that are adopted together. */
+struct migration {
+    struct migrate_side source;
+    struct migrate_side target;
+    const struct migrate_options *options;
+    const struct entropy *entropy;
+    struct migrate_report *report;
+    struct sha256 chain; /* of the source, up to `position` */
+    int64_t position;    /* of the last whole append that was read */
+    int64_t head;        /* of the source, as far as is read now */
+
+    struct arena *arena; /* of the records */
+    struct bytes records[BATCH_RECORDS];
+    size_t count;
+    size_t bytes;
+    struct sha256 leaves[APPEND_EVENTS_MAX]; /* of the append that is being read */
+    size_t leaf_count;
+    struct status status;
+};
+
+static struct status no_memory(void)
+{
+    return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to move events");
+}
+
+/* ---- events ---- */
+
+static struct status other_history(const struct migration *migration)
+{
+    return status_error(
+        STATUS_FAILED_PRECONDITION,
+        "the target holds %" PRId64
+        " events that are not the first ones of the source; move into an empty store, or into one that an "
+        "interrupted migration of this source left",
+        migration->report->found);
+}
+
+static struct status adopt_batch(struct migration *migration)
+{
+    if (migration->count == 0)
+        return status_ok();
+    STATUS_TRY(event_store_adopt(migration->target.events, migration->records, migration->count,
+                                 migration->entropy, &migration->report->target));
+    migration->report->moved += (int64_t)migration->count;
+    migration->count = migration->bytes = 0;
+    arena_reset(migration->arena);
+    if (migration->options->on_progress != NULL)
+        migration->options->on_progress(migration->options->context, migration->report->target.position,
+                                        migration->head);
+    return status_ok();
+}
+
+/* The append is whole: it enters the chain, and what the target has already must end in the target's chain. */
+static struct status end_append(struct migration *migration, int64_t position)
+{
+    const int64_t first = position - (int64_t)migration->leaf_count + 1;
+    migration->chain = chain_next(&migration->chain, first, migration->leaves, migration->leaf_count);
+    migration->leaf_count = 0;
+    migration->position = position;
+    if (first <= migration->report->found && position > migration->report->found)
+        return other_history(migration); /* none of its appends ends there */
+    if (position == migration->report->found &&
+        memcmp(&migration->chain, &migration->report->target.chain, sizeof migration->chain) != 0)
+        return other_history(migration);
+    if (migration->count >= ADOPT_RECORDS_MAX || migration->bytes >= ADOPT_BYTES_MAX)
+        return adopt_batch(migration);
+    return status_ok();
+}
+
+static struct status keep_record(struct migration *migration, struct record record)
+{
+    const struct bytes copy = arena_bytes(migration->arena, record.bytes);
+    if (copy.data == NULL)
+        return no_memory();
+    migration->records[migration->count++] = copy;
+    migration->bytes += copy.size_bytes;
+    return status_ok();
+}
+
+static struct status take_record(struct migration *migration, int64_t position, struct record record)
+{
+    struct event_fields fields;
+    const int64_t expected = migration->position + (int64_t)migration->leaf_count + 1;
+    if (position != expected)
+        return status_reason(REASON_POSITION_MISSING, "position %" PRId64 " is missing in the source",
+                             expected);
+    STATUS_TRY(record_decode_header(record, &fields));
+    if (fields.append_count < 1 || fields.append_count > (int32_t)APPEND_EVENTS_MAX ||
+        fields.append_index != (int32_t)migration->leaf_count)
+        return status_reason(REASON_DAMAGED,
+                             "the event at position %" PRId64 " is not the next one of its append", position);
+    migration->leaves[migration->leaf_count++] = record_leaf(record);
+    if (position > migration->report->found)
+        STATUS_TRY(keep_record(migration, record));
+    return (int32_t)migration->leaf_count == fields.append_count ? end_append(migration, position)
+                                                                 : status_ok();
+}
+
+static bool on_record(void *context, int64_t position, struct record record)
+{
+    struct migration *migration = context;
+    migration->status = take_record(migration, position, record);
+    return migration->status.code == STATUS_OK;
+}
+
+/* Everything up to the source's head as it is now. */
+static struct status move_events(struct migration *migration)
+{
+    struct event_store *source = migration->source.events;
+    STATUS_TRY(source->ops->head(source, &migration->report->source));
+    migration->head = migration->report->source.position;
+    if (migration->position >= migration->head)
+        return status_ok();
+    const struct read_query query = {.by = READ_BY_POSITION,
+                                     .after_position = migration->position,
+                                     .to_position = migration->head,
+                                     .to_version = INT32_MAX};
+    migration->status = status_ok();
+    STATUS_TRY(source->ops->read(source, &query, on_record, migration));
+    STATUS_TRY(migration->status);
+    if (migration->position != migration->head)
+        return status_reason(REASON_POSITION_MISSING, "position %" PRId64 " is missing in the source",
+                             migration->position + (int64_t)migration->leaf_count + 1);
+    return adopt_batch(migration);
+}
+
+static struct status follow_events(struct migration *migration)
+{
+    const struct migrate_options *options = migration->options;
+    STATUS_TRY(move_events(migration));
+    while (options->is_closed != NULL) {
+        const bool closed = options->is_closed(options->context);
+        STATUS_TRY(move_events(migration));
+        if (closed)
+            break;
+    }
+    const struct store_head *source = &migration->report->source;
+    const struct store_head *target = &migration->report->target;
+    if (source->position != target->position ||
+        memcmp(&source->chain, &target->chain, sizeof source->chain) != 0)
+        return status_reason(REASON_DAMAGED,
+                             "after the move the source is at position %" PRId64 " and the target at %" PRId64
+                             ", or their chains differ; run strata verify on both",
+                             source->position, target->position);
+    return status_ok();
+}
+
+/* ---- what is kept beside the events ---- */
+
+static bool on_snapshot(void *context, const struct snapshot *snapshot)
+{
+    struct migration *migration = context;
+    struct snapshot_store *target = migration->target.snapshots;
+    migration->status = target->ops->put(target, snapshot);
+    migration->report->snapshots += migration->status.code == STATUS_OK;
+    return migration->status.code == STATUS_OK;
+}
+
+static bool on_value(void *context, struct bytes key, struct bytes value)
+{
+    struct migration *migration = context;
+    struct event_store *target = migration->target.events;
+    migration->status = target->ops->state_put(target, key, value);
+    migration->report->values += migration->status.code == STATUS_OK;
+    return migration->status.code == STATUS_OK;
+}
+
+/* Under no epoch: leases begin anew in the new store. One that is there already is as far or further. */
+static bool on_checkpoint(void *context, struct bytes name, const struct checkpoint *checkpoint)
+{
+    struct migration *migration = context;
+    struct event_store *target = migration->target.events;
+    struct checkpoint there = {0};
+    const struct status found = target->ops->checkpoint_get(target, name, &there);
+    if (found.code == STATUS_OK && there.position >= checkpoint->position)
+        return true;
+    migration->status = target->ops->checkpoint_put(target, name, checkpoint->position, 0);
+    migration->report->checkpoints += migration->status.code == STATUS_OK;
+    return migration->status.code == STATUS_OK;
+}
+
+static struct status move_state(struct migration *migration)
+{
+    struct event_store *source = migration->source.events;
+    migration->status = status_ok();
+    if (migration->source.snapshots != NULL && migration->target.snapshots != NULL)
+        STATUS_TRY(migration->source.snapshots->ops->list(migration->source.snapshots, BYTES_NONE, BYTES_NONE,
+                                                          BYTES_NONE, 0, on_snapshot, migration));
+    STATUS_TRY(migration->status);
+    STATUS_TRY(source->ops->state_list(source, BYTES_NONE, BYTES_NONE, on_value, migration));
+    STATUS_TRY(migration->status);
+    STATUS_TRY(source->ops->checkpoints(source, on_checkpoint, migration));
+    return migration->status;
+}
+
+/* ---- the whole ---- */
+
+static struct status begin(struct migration *migration)
+{
+    struct event_store *source = migration->source.events;
+    struct event_store *target = migration->target.events;
+    struct migrate_report *report = migration->report;
+    STATUS_TRY(source->ops->head(source, &report->source));
+    STATUS_TRY(target->ops->head(target, &report->target));
+    report->found = report->target.position;
+    if (report->found > report->source.position)
+        return status_error(STATUS_FAILED_PRECONDITION,
+                            "the target holds %" PRId64 " events and the source %" PRId64
+                            "; are they the wrong way round?",
+                            report->found, report->source.position);
+    return status_ok();
+}
+
+struct status migrate_store(const struct migrate_side *source, const struct migrate_side *target,
+                            const struct migrate_options *options, const struct entropy *entropy,
+                            struct migrate_report *ret)
+{
+    *ret = (struct migrate_report){0};
+    struct migration *migration = calloc(1, sizeof *migration);
+    if (migration == NULL)
+        return no_memory();
+    migration->source = *source;
+    migration->target = *target;
+    migration->options = options;
+    migration->entropy = entropy;
+    migration->report = ret;
+    migration->arena = arena_new(0);
+    struct status status = migration->arena == NULL ? no_memory() : begin(migration);
+    if (status.code == STATUS_OK)
+        status = follow_events(migration);
+    if (status.code == STATUS_OK)
+        status = move_state(migration);
+    arena_free(migration->arena);
+    free(migration);
+    return status;
+}

@@ -1,0 +1,77 @@
+/* Whether the server can be reached: one failed attempt spares all others theirs, for a while that doubles. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "mongodb_internal.h"
+
+#define BACKOFF_FIRST_US INT64_C(50000)
+#define BACKOFF_MOST_US  INT64_C(2000000)
+
+struct status mongodb_reach_may_try(struct mongodb_store *store)
+{
+    const int64_t now_us = clock_monotonic_us(store->clock);
+    struct status status = status_ok();
+    pthread_mutex_lock(&store->reach_lock);
+    if (store->try_again_us > now_us)
+        status = store->failure;
+    pthread_mutex_unlock(&store->reach_lock);
+    return status;
+}
+
+static bool note(struct mongodb_store *store, const struct status *why)
+{
+    const bool first = store->failure.code == STATUS_OK;
+    store->failure = *why;
+    return first;
+}
+
+static void tell(struct mongodb_store *store, bool first, const struct status *why)
+{
+    if (first)
+        log_warn(store->log,
+                 "the database server is out of reach; appends and reads are refused until it is back",
+                 LOG_TEXT("reason", why->message));
+}
+
+void mongodb_reach_failed(struct mongodb_store *store, const struct status *why)
+{
+    pthread_mutex_lock(&store->reach_lock);
+    const bool first = note(store, why);
+    store->backoff_us = store->backoff_us == 0 ? BACKOFF_FIRST_US : store->backoff_us * 2;
+    if (store->backoff_us > BACKOFF_MOST_US)
+        store->backoff_us = BACKOFF_MOST_US;
+    store->try_again_us = clock_monotonic_us(store->clock) + store->backoff_us;
+    pthread_mutex_unlock(&store->reach_lock);
+    tell(store, first, why);
+}
+
+void mongodb_reach_lost(struct mongodb_store *store, const struct status *why)
+{
+    pthread_mutex_lock(&store->reach_lock);
+    const bool first = note(store, why);
+    pthread_mutex_unlock(&store->reach_lock);
+    if (first)
+        log_info(store->log, "a connection to the database server was lost",
+                 LOG_TEXT("reason", why->message));
+}
+
+void mongodb_reach_succeeded(struct mongodb_store *store)
+{
+    pthread_mutex_lock(&store->reach_lock);
+    const bool back = store->failure.code != STATUS_OK;
+    store->failure = status_ok();
+    store->try_again_us = 0;
+    store->backoff_us = 0;
+    pthread_mutex_unlock(&store->reach_lock);
+    if (back)
+        log_info(store->log, "the database server is reached again");
+}
+
+struct status mongodb_reach_status(struct mongodb_store *store)
+{
+    pthread_mutex_lock(&store->reach_lock);
+    const struct status status = store->failure;
+    pthread_mutex_unlock(&store->reach_lock);
+    return status;
+}
