@@ -3,7 +3,7 @@
  *
  *     upstream_grpc.c  the thread: what other threads ask, calls that wait for a connection, deadlines
  *     grpc_link.c      one connection to a core: connecting again, its session, which calls it carries
- *     grpc_lookup.c    names, looked up beside it
+ *     grpc_lookup.c    where it connects to: names, looked up beside it
  *     grpc_call.c      one call: its request as frames, its answer from frames, how it ends
  *     grpc_format.c    gRPC's bytes
  *
@@ -169,13 +169,12 @@ void grpc_link_consumed(struct grpc_link *link, const struct remote_call *call, 
 void grpc_link_cancel(struct grpc_link *link, const struct remote_call *call); /* RST_STREAM */
 
 /* --- grpc_lookup.c --- */
-/* Waits for the resolver; an error of getaddrinfo, or 0. The address is compared as bytes, so all of *ret is written. */
-int grpc_look_up(grpc_resolver *resolver, const char *host, const char *port, struct grpc_addresses *ret);
-/* The same on a thread of its own. NULL: no memory or threads. */
-struct grpc_lookup *grpc_lookup_start(grpc_resolver *resolver, const char *host, const char *port);
-bool grpc_lookup_is_done(const struct grpc_lookup *lookup);
-/* Of one that is done. False: nothing was found. */
-bool grpc_lookup_take(const struct grpc_lookup *lookup, struct grpc_addresses *ret);
+/* Fills host, port, authority and addresses; waits for the resolver. INVALID_ARGUMENT, UNAVAILABLE as upstream_grpc_new. */
+STATUS_MUST_CHECK struct status grpc_lookup_first(struct grpc_link *link, const char *address);
+/* Begins to look the name up again, unless that is under way; nobody waits for it. */
+void grpc_lookup_again(struct grpc_link *link);
+/* Takes what was found since. What is not found, or not yet, leaves the old addresses, which are as good as any. */
+void grpc_lookup_take(struct grpc_link *link);
 void grpc_lookup_release(struct grpc_lookup *lookup); /* done or not; NULL is fine */
 
 /* --- grpc_call.c --- */

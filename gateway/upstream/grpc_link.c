@@ -1,7 +1,5 @@
 /* One connection of the gRPC upstream to a core: connecting again and again, and its nghttp2 client session. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,35 +19,7 @@
 #define CONNECTION_WINDOW_BYTES (4 * 1024 * 1024)
 #define HEADER_LIST_MAX_BYTES   ((uint32_t)64 * 1024)
 
-/* --- the address --- */
-
-static struct status look_up(struct grpc_link *link)
-{
-    const int error = grpc_look_up(link->remote->resolver, link->host, link->port, &link->addresses);
-    if (error != 0)
-        return status_error(STATUS_UNAVAILABLE, "the upstream's name \"%s\" cannot be looked up: %s",
-                            link->host, gai_strerror(error));
-    return status_ok();
-}
-
-static bool address_split(struct grpc_link *link, const char *address)
-{
-    const char *colon = strrchr(address, ':');
-    const bool bracketed = address[0] == '[';
-    if (colon == NULL || colon == address || grpc_number(bytes_of_text(colon + 1)) < 1 ||
-        grpc_number(bytes_of_text(colon + 1)) > 65535)
-        return false;
-    if (bracketed && (colon - address < 3 || colon[-1] != ']'))
-        return false;
-    const char *host = address + (bracketed ? 1 : 0);
-    const size_t host_bytes = (size_t)(colon - host) - (bracketed ? 1 : 0);
-    if (host_bytes == 0 || host_bytes >= HOST_BYTES || (!bracketed && memchr(host, ':', host_bytes) != NULL))
-        return false;
-    (void)snprintf(link->host, sizeof link->host, "%.*s", (int)host_bytes, host); /* fits, as the next two */
-    (void)snprintf(link->port, sizeof link->port, "%s", colon + 1);
-    (void)snprintf(link->authority, sizeof link->authority, "%s", address);
-    return true;
-}
+/* --- making --- */
 
 static struct grpc_link *link_make(struct remote *remote)
 {
@@ -69,12 +39,7 @@ struct status grpc_link_new(struct remote *remote, const char *address, struct g
     struct grpc_link *link = link_make(remote);
     if (link == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the upstream");
-    const struct status status =
-        address_split(link, address)
-            ? look_up(link)
-            : status_error(STATUS_INVALID_ARGUMENT,
-                           "the upstream \"%s\" is not HOST:PORT, such as core:50051 or [::1]:50051",
-                           address);
+    const struct status status = grpc_lookup_first(link, address);
     if (!status_is_ok(&status)) {
         grpc_link_free(link);
         return status;
@@ -152,30 +117,6 @@ static void again_later(struct grpc_link *link, bool was_up)
     link->failures++;
 }
 
-/* A name may mean another address by the next attempt. */
-static void lookup_start(struct grpc_link *link)
-{
-    uint8_t numbers[sizeof(struct in6_addr)];
-    const bool is_name =
-        inet_pton(AF_INET, link->host, numbers) != 1 && inet_pton(AF_INET6, link->host, numbers) != 1;
-    if (is_name && !link->aside && link->lookup == NULL)
-        link->lookup = grpc_lookup_start(link->remote->resolver, link->host, link->port);
-}
-
-/* What is not found, or not yet, leaves the old addresses, which are as good as any. */
-static void lookup_take(struct grpc_link *link)
-{
-    struct grpc_addresses found;
-    if (link->lookup == NULL || !grpc_lookup_is_done(link->lookup))
-        return;
-    if (grpc_lookup_take(link->lookup, &found) && memcmp(&found, &link->addresses, sizeof found) != 0) {
-        link->addresses = found;
-        link->address_at = 0;
-    }
-    grpc_lookup_release(link->lookup);
-    link->lookup = NULL;
-}
-
 /* Closes what there is, ends or moves its calls, and tries again later. */
 static void down(struct grpc_link *link, const char *trouble)
 {
@@ -190,7 +131,8 @@ static void down(struct grpc_link *link, const char *trouble)
         close(link->fd);
     link->fd = -1;
     again_later(link, was_up);
-    lookup_start(link);
+    if (!link->aside)
+        grpc_lookup_again(link);
     calls_lost(link);
     nghttp2_session_del(link->session);
     link->session = NULL;
@@ -346,7 +288,7 @@ static void watch(struct grpc_link *link, uint32_t epoll_events)
 static void connect_begin(struct grpc_link *link)
 {
     struct remote *remote = link->remote;
-    lookup_take(link);
+    grpc_lookup_take(link);
     const struct grpc_address *to = &link->addresses.items[link->address_at];
     link->state = LINK_CONNECTING;
     link->due_us = remote->now_us + CONNECT_TIMEOUT_US;

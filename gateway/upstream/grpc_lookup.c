@@ -1,9 +1,8 @@
 /*
- * Names looked up without waiting. The resolver has no bound of its own that one may rely on, and cannot be interrupted, so
- * each look-up has a thread that nobody waits for: whoever gave up leaves it the memory.
+ * Where a link connects to. A resolver has no bound of its own that one may rely on, and cannot be interrupted, so each
+ * look-up but the first has a thread that nobody waits for: whoever goes leaves it the memory.
  */
-#include <pthread.h>
-#include <stdatomic.h>
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,10 @@ struct grpc_lookup {
     atomic_bool done;
 };
 
-int grpc_look_up(grpc_resolver *resolver, const char *host, const char *port, struct grpc_addresses *ret)
+/* --- looking up --- */
+
+/* 0, or an error of getaddrinfo. */
+static int look_up(grpc_resolver *resolver, const char *host, const char *port, struct grpc_addresses *ret)
 {
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -47,7 +49,7 @@ void grpc_lookup_release(struct grpc_lookup *lookup)
 static void *run(void *context)
 {
     struct grpc_lookup *lookup = context;
-    lookup->error = grpc_look_up(lookup->resolver, lookup->host, lookup->port, &lookup->found);
+    lookup->error = look_up(lookup->resolver, lookup->host, lookup->port, &lookup->found);
     atomic_store(&lookup->done, true);
     grpc_lookup_release(lookup);
     return NULL;
@@ -65,30 +67,70 @@ static bool thread_start(struct grpc_lookup *lookup)
     return started;
 }
 
-struct grpc_lookup *grpc_lookup_start(grpc_resolver *resolver, const char *host, const char *port)
+/* --- of a link --- */
+
+static bool address_split(struct grpc_link *link, const char *address)
 {
+    const char *colon = strrchr(address, ':');
+    const bool bracketed = address[0] == '[';
+    if (colon == NULL || colon == address || grpc_number(bytes_of_text(colon + 1)) < 1 ||
+        grpc_number(bytes_of_text(colon + 1)) > 65535)
+        return false;
+    if (bracketed && (colon - address < 3 || colon[-1] != ']'))
+        return false;
+    const char *host = address + (bracketed ? 1 : 0);
+    const size_t host_bytes = (size_t)(colon - host) - (bracketed ? 1 : 0);
+    if (host_bytes == 0 || host_bytes >= HOST_BYTES || (!bracketed && memchr(host, ':', host_bytes) != NULL))
+        return false;
+    (void)snprintf(link->host, sizeof link->host, "%.*s", (int)host_bytes, host); /* fits, as the next two */
+    (void)snprintf(link->port, sizeof link->port, "%s", colon + 1);
+    (void)snprintf(link->authority, sizeof link->authority, "%s", address);
+    return true;
+}
+
+struct status grpc_lookup_first(struct grpc_link *link, const char *address)
+{
+    if (!address_split(link, address))
+        return status_error(STATUS_INVALID_ARGUMENT,
+                            "the upstream \"%s\" is not HOST:PORT, such as core:50051 or [::1]:50051",
+                            address);
+    const int error = look_up(link->remote->resolver, link->host, link->port, &link->addresses);
+    if (error != 0)
+        return status_error(STATUS_UNAVAILABLE, "the upstream's name \"%s\" cannot be looked up: %s",
+                            link->host, gai_strerror(error));
+    return status_ok();
+}
+
+void grpc_lookup_again(struct grpc_link *link)
+{
+    uint8_t numbers[sizeof(struct in6_addr)];
+    const bool is_name =
+        inet_pton(AF_INET, link->host, numbers) != 1 && inet_pton(AF_INET6, link->host, numbers) != 1;
+    if (!is_name || link->lookup != NULL)
+        return;
     struct grpc_lookup *lookup = calloc(1, sizeof *lookup);
     if (lookup == NULL)
-        return NULL;
+        return;
     atomic_init(&lookup->references, 2);
     atomic_init(&lookup->done, false);
-    lookup->resolver = resolver;
-    (void)snprintf(lookup->host, sizeof lookup->host, "%s", host); /* fits, as the next one */
-    (void)snprintf(lookup->port, sizeof lookup->port, "%s", port);
+    lookup->resolver = link->remote->resolver;
+    memcpy(lookup->host, link->host, sizeof lookup->host);
+    memcpy(lookup->port, link->port, sizeof lookup->port);
     if (thread_start(lookup))
-        return lookup;
-    free(lookup);
-    return NULL;
+        link->lookup = lookup;
+    else
+        free(lookup);
 }
 
-bool grpc_lookup_is_done(const struct grpc_lookup *lookup)
+void grpc_lookup_take(struct grpc_link *link)
 {
-    return atomic_load(&lookup->done);
-}
-
-bool grpc_lookup_take(const struct grpc_lookup *lookup, struct grpc_addresses *ret)
-{
-    if (lookup->error == 0)
-        *ret = lookup->found;
-    return lookup->error == 0;
+    struct grpc_lookup *lookup = link->lookup;
+    if (lookup == NULL || !atomic_load(&lookup->done))
+        return;
+    if (lookup->error == 0 && memcmp(&lookup->found, &link->addresses, sizeof lookup->found) != 0) {
+        link->addresses = lookup->found;
+        link->address_at = 0;
+    }
+    link->lookup = NULL;
+    grpc_lookup_release(lookup);
 }

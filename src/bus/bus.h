@@ -49,6 +49,14 @@ DEFINE_CLEANUP(struct bus, bus_free);
 
 /* From the writer, after a commit is durable and before its appends are answered. Cheap. */
 void bus_committed(struct bus *bus, const struct store_head *head);
+/*
+ * Somebody says that the head of a store that several processes append to is at `position`: it is looked at as soon as
+ * anybody waits for events, without waiting for the next poll. Any thread, cheap; whatever is said, the store alone is
+ * believed.
+ */
+void bus_hint(struct bus *bus, int64_t position);
+/* Whether such hints come: then polls, which make up for lost ones, may be rarer. Any thread. */
+void bus_set_hinted(struct bus *bus, bool hinted);
 /* The newest head the bus has heard of. */
 int64_t bus_head(const struct bus *bus);
 /* Lets the thread look at clock and work again; for tests that move the clock by hand. */

@@ -77,12 +77,15 @@ struct bus {
     struct bus_waiter *waiters;
 
     atomic_int_fast64_t head;
+    atomic_int_fast64_t hint; /* the highest position that bus_hint was told */
+    atomic_bool hinted;
     atomic_int_fast64_t cursor_count;
     atomic_int_fast64_t delivered;
     atomic_int_fast64_t interests; /* cursors and waiters: who wants to be woken by a commit */
 
     bool loaded; /* head and checkpoint were read; bus_new, then the bus's thread, as the next four */
-    int64_t poll_at_us;
+    int64_t polled_at_us; /* monotonic; 0 = never */
+    bool poll_failed;
     struct cursor *cursors;
     struct ring ring;
     int64_t heard_head; /* the head when this pass began */

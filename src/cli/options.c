@@ -284,6 +284,7 @@ static error_t take_key(int key, char *text, struct argp_state *state)
 struct argp_table {
     struct argp_option options[CLI_OPTIONS_MAX + 1];
     char operands[128];
+    size_t count; /* of options */
     struct buffer text;
     struct argp argp;
 };
@@ -309,7 +310,7 @@ static void describe(struct argp_table *table, const struct cli_command *command
         buffer_printf(&table->text, "\v%s", command->doc);
     buffer_add_byte(&table->text, '\0');
     table->argp = (struct argp){
-        .options = table->options,
+        .options = table->count > 0 ? table->options : NULL, /* of an empty table argp leaks */
         .parser = take_key,
         .args_doc = table->operands[0] != '\0' ? table->operands : NULL,
         .doc = table->text.failed ? "" : (const char *)table->text.data,
@@ -318,7 +319,6 @@ static void describe(struct argp_table *table, const struct cli_command *command
 
 static void make_table(const struct cli_command *command, struct argp_table *table)
 {
-    size_t count = 0;
     int group = 0;
     *table = (struct argp_table){0};
     for (size_t row = 0; !is_end(&command->options[row]); row++) {
@@ -329,7 +329,7 @@ static void make_table(const struct cli_command *command, struct argp_table *tab
             continue;
         }
         group += option->kind == CLI_HEADING;
-        table->options[count++] = (struct argp_option){
+        table->options[table->count++] = (struct argp_option){
             .name = option->name,
             .key = option->kind == CLI_HEADING ? 0 : key_of(command->options, row),
             .arg = option->value,

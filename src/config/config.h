@@ -89,6 +89,9 @@ const char *config_key_help(enum config_key key);
 /* The engines that were chosen, or follow from the sections that are there (DESIGN §5). */
 const char *config_event_store(const struct config *config);
 const char *config_snapshot_store(const struct config *config);
+bool config_caches_in_redis(const struct config *config);
+/* A section, the cache or the snapshots name it. */
+bool config_has_redis(const struct config *config);
 
 /* How callers may be trusted (DESIGN §7). */
 enum config_security { CONFIG_SECURITY_DEVELOPMENT, CONFIG_SECURITY_ENFORCED };

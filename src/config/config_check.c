@@ -106,9 +106,21 @@ const char *config_snapshot_store(const struct config *config)
     return any_set(config, "database.mysql.") ? "mysql" : "embedded";
 }
 
+bool config_caches_in_redis(const struct config *config)
+{
+    return config_bool(config, CONFIG_CACHING_ENABLED) && config_bool(config, CONFIG_CACHE_ENABLED) &&
+           strcmp(config_text(config, CONFIG_CACHE_TYPE), "redis") == 0;
+}
+
+bool config_has_redis(const struct config *config)
+{
+    return any_set(config, "database.redis.") || config_caches_in_redis(config) ||
+           strcmp(config_snapshot_store(config), "redis") == 0;
+}
+
 static struct status check_engine(const char *key, const char *engine)
 {
-    static const char *const built[] = {"embedded", "memory", "mysql"};
+    static const char *const built[] = {"embedded", "memory", "mysql", "redis"};
     for (size_t i = 0; i < sizeof built / sizeof *built; i++)
         if (strcmp(engine, built[i]) == 0)
             return status_ok();
@@ -119,12 +131,12 @@ static struct status check_engine(const char *key, const char *engine)
     return not_built(what, "start with `strata serve --embedded` or take the section out");
 }
 
-/* Snapshots live in the events' files or beside them in the same database. */
+/* Snapshots live in the events' files, or on a server. */
 static struct status check_pair(const char *events, const char *snapshots)
 {
     if (strcmp(snapshots, "memory") == 0 || strcmp(snapshots, events) == 0)
         return status_ok();
-    if (strcmp(snapshots, "mysql") == 0 || strcmp(events, "memory") == 0)
+    if (strcmp(snapshots, "mysql") == 0 || strcmp(snapshots, "redis") == 0 || strcmp(events, "memory") == 0)
         return status_ok();
     return status_error(
         STATUS_INVALID_ARGUMENT,
@@ -139,13 +151,7 @@ static struct status check_engines(const struct config *config)
     const char *snapshots = config_snapshot_store(config);
     STATUS_TRY(check_engine("database.event_store", events));
     STATUS_TRY(check_engine("database.snapshot_store", snapshots));
-    STATUS_TRY(check_pair(events, snapshots));
-    const bool caching =
-        config_bool(config, CONFIG_CACHING_ENABLED) && config_bool(config, CONFIG_CACHE_ENABLED);
-    if (caching && strcmp(config_text(config, CONFIG_CACHE_TYPE), "redis") == 0)
-        return not_built("cache.type: redis",
-                         "set cache.type: memory, or start with `strata serve --embedded`");
-    return status_ok();
+    return check_pair(events, snapshots);
 }
 
 struct status config_check_built(const struct config *config, bool embedded)

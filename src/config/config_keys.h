@@ -52,11 +52,23 @@
     X(MONGODB_DATABASE, "database.mongodb.database", TEXT, "strata", 0, 0, "", "")                                      \
     X(REDIS_HOST, "database.redis.host", TEXT, "localhost", 0, 0, "", "")                                               \
     X(REDIS_PORT, "database.redis.port", INT, "6379", 1, 65535, "", "")                                                 \
+    X(REDIS_USERNAME, "database.redis.username", TEXT, "", 0, 0, "", "none = the server's default user")                \
     X(REDIS_PASSWORD, "database.redis.password", TEXT, "", 0, 0, "secret", "")                                          \
-    X(REDIS_DB, "database.redis.db", INT, "0", 0, 1000000, "", "")                                                      \
+    X(REDIS_PASSWORD_FILE, "database.redis.password_file", TEXT, "", 0, 0, "", "file that holds the password")          \
+    X(REDIS_DB, "database.redis.db", INT, "0", 0, 1000000, "", "number of the server's database")                       \
+    X(REDIS_KEY_PREFIX, "database.redis.key_prefix", TEXT, "strata", 0, 0, "", "of every key and channel; one for each deployment that shares a server") \
+    X(REDIS_TLS, "database.redis.tls", CHOICE, "off", 0, 0, "off required verified", "verified: and the certificate is the host's") \
+    X(REDIS_TLS_CA_FILE, "database.redis.tls_ca_file", TEXT, "", 0, 0, "", "certificates that may sign the server's; none = the system's") \
+    X(REDIS_TLS_CERT_FILE, "database.redis.tls_cert_file", TEXT, "", 0, 0, "", "certificate of the client, where the server wants one") \
+    X(REDIS_TLS_KEY_FILE, "database.redis.tls_key_file", TEXT, "", 0, 0, "", "its key")                                 \
+    X(REDIS_POOL_SIZE, "database.redis.pool_size", INT, "8", 1, 64, "connections", "of each use: cache, snapshots")     \
+    X(REDIS_CONNECT_TIMEOUT, "database.redis.connect_timeout", DURATION, "1s", 1, 0, "", "")                            \
+    X(REDIS_IO_TIMEOUT, "database.redis.io_timeout", DURATION, "5s", 1, 0, "", "of one command of the snapshot store")  \
+    X(REDIS_HINTS, "database.redis.hints", BOOL, "true", 0, 0, "", "tell other replicas of commits, so that their subscribers need not wait for a poll") \
     X(CACHE_ENABLED, "cache.enabled", BOOL, "true", 0, 0, "", "cached states of aggregates")                            \
     X(CACHE_TYPE, "cache.type", CHOICE, "memory", 0, 0, "memory redis", "where cached states are")                      \
     X(CACHE_TTL, "cache.ttl", DURATION, "5m", 0, 0, "", "age at which an entry may go")                                 \
+    X(CACHE_TIMEOUT, "cache.timeout", DURATION, "200ms", 1, 0, "", "of Redis: a cached state that takes longer is done without") \
     X(CACHE_MAX_SIZE, "cache.max_size", INT, "10000", 1, 100000000, "entries", "cached states, least recently used out first") \
     X(CACHE_CLEANUP_INTERVAL, "cache.cleanup_interval", DURATION, "10m", 0, 0, "", "how often expired entries go")      \
     X(MESSAGE_QUEUE_ENABLED, "message_queue.enabled", BOOL, "false", 0, 0, "", "relay to Kafka")                        \

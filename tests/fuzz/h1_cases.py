@@ -12,15 +12,18 @@ SPOILT = 0.25  # of the streams: some bytes are changed
 METHODS = ["GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH"]
 ODD_METHODS = ["get", "TRACE", "CONNECT", "PRI", "M-SEARCH", "G(T", "", "GET\t", "P\xd6ST", "G\0T"]
 TARGETS = ["/", "/a", "/a?b=c&d", "/%2F%00?%zz", "/a;b=c//d/../e", "http://h/x?y", "/" + "x" * 200]
-ODD_TARGETS = ["*", "", "x", "//h/x", "http://other/", "http://h", "HTTP://h/", "https://h:1/", "http://u@h/", "h:80", "/a b", "/a\tb",
+ODD_TARGETS = ["*", "", "x", "//h/x", "http://other/", "http://h", "HTTP://h/", "https://h:1/", "http://u@h/", "h:80", "/a b",
+               "/a\tb",
                "/#a", "/\xc3\xa9", "/\0", "/\x7f", "/" + "x" * 1100, "ftp://h/", "http:///x"]
 VERSIONS = ["HTTP/1.1"] * 12 + ["HTTP/1.0"]
-ODD_VERSIONS = ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 ", "HTTP/01.1", "HTTP/1.", "HTTP/1", "", "HTTP/1.1\t", "HTTP/1.10",
+ODD_VERSIONS = ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 ", "HTTP/01.1", "HTTP/1.", "HTTP/1", "",
+                "HTTP/1.1\t", "HTTP/1.10",
                 "HTTQ/1.1", "HTTP/11.1"]
 SPACES = [" "]
 ODD_SPACES = ["  ", "\t", "\x0b", "", "\xa0", "\r"]
 ENDS = ["\r\n"]
-ODD_ENDS = ["\n", "\r", "\r\r", "\n\r", "\r\r\n", "\n\r\n", "\r\n\r\n", " \r\n", "\r\n ", "\r\n\t", "\0\r\n", "\x0b\r\n", "\x85", "\r \n"]
+ODD_ENDS = ["\n", "\r", "\r\r", "\n\r", "\r\r\n", "\n\r\n", "\r\n\r\n", " \r\n", "\r\n ", "\r\n\t", "\0\r\n", "\x0b\r\n",
+            "\x85", "\r \n"]
 COLONS = [": ", ":"]
 ODD_COLONS = [" : ", ":\t", ": \t  ", " :", "\t:", "", "=", ":\x0b", ":\xa0", "::", ":\0", ":\r\n "]
 
@@ -29,30 +32,43 @@ ODD_HOSTS = ["", "h h", "h/x", "u@h", "h:x", "h,h", "h#", "\xc3\xa9", "other", "
 CONNECTIONS = ["keep-alive", "close", "Close", "close, x", "keep-alive, close", "x, close", "TE, x", "keep-alive, x"]
 ODD_CONNECTIONS = ["upgrade", "clos", "close;x", "", ",", "close\t", "\"close\"", " , close ,", "close,keep-alive"]
 PLAIN = [("A", "b"), ("Accept", "*/*"), ("X-Long", "y" * 300), ("Cookie", "a=b; c=d"), ("Content-Type", "application/json"),
-         ("X", "\xc3\xa9"), ("Empty", ""), ("TE", "trailers"), ("Trailer", "X"), ("Expect", "100-continue"), ("Range", "bytes=0-1")]
-ODD_PLAIN = [("A", "b\0c"), ("A", "b\x01"), ("A", "b\x7f"), ("A", "b\rc"), ("A", "b\nc"), ("", "x"), ("A b", "c"), ("A\xc3\xa9", "c"),
+         ("X", "\xc3\xa9"), ("Empty", ""), ("TE", "trailers"), ("Trailer", "X"), ("Expect", "100-continue"),
+         ("Range", "bytes=0-1")]
+ODD_PLAIN = [("A", "b\0c"), ("A", "b\x01"), ("A", "b\x7f"), ("A", "b\rc"), ("A", "b\nc"), ("", "x"), ("A b", "c"),
+             ("A\xc3\xa9", "c"),
              ("Expect", "magic"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"), ("Content_Length", "5"),
-             ("Content-Length:", "5"), ("X-Huge", "z" * 5000), ("Transfer-Encoding-X", "chunked"), ("Content-Encoding", "chunked"),
-             ("Proxy-Connection", "close"), ("\"A\"", "b"), ("Content-Length", ""), ("X", "a\r\n b"), ("X", "a\r\n\tTransfer-Encoding: chunked")]
+             ("Content-Length:", "5"), ("X-Huge", "z" * 5000), ("Transfer-Encoding-X", "chunked"),
+             ("Content-Encoding", "chunked"),
+             ("Proxy-Connection", "close"), ("\"A\"", "b"), ("Content-Length", ""), ("X", "a\r\n b"),
+             ("X", "a\r\n\tTransfer-Encoding: chunked")]
 LENGTH_NAMES = ["Content-Length"] * 4 + ["content-length", "CONTENT-LENGTH"]
-ODD_LENGTH_NAMES = ["Content-Length ", " Content-Length", "Content_Length", "Content-Length\t", "Content-Length\0", "Content-Leng\u0074h\xad",
+ODD_LENGTH_NAMES = ["Content-Length ", " Content-Length", "Content_Length", "Content-Length\t", "Content-Length\0",
+                    "Content-Leng\u0074h\xad",
                     "\x0bContent-Length"]
 CODING_NAMES = ["Transfer-Encoding"] * 4 + ["transfer-encoding", "TRANSFER-ENCODING"]
-ODD_CODING_NAMES = ["Transfer-Encoding ", " Transfer-Encoding", "Transfer_Encoding", "Transfer-Encoding\t", "Transfer\x00-Encoding", "X\r\n Transfer-Encoding"]
+ODD_CODING_NAMES = ["Transfer-Encoding ", " Transfer-Encoding", "Transfer_Encoding", "Transfer-Encoding\t",
+                    "Transfer\x00-Encoding", "X\r\n Transfer-Encoding"]
 CODINGS = ["chunked"] * 6 + ["Chunked", "CHUNKED"]
-ODD_CODINGS = ["chunked, chunked", "gzip, chunked", "chunked, gzip", "identity", "chunked, identity", "identity, chunked", "chunked;q=1", "xchunked",
-               "chunke", "\x0bchunked", "\"chunked\"", ",chunked", "chunked,", ", chunked", "", "chunked\0", "chunked x", "x chunked", "gzip", "deflate",
+ODD_CODINGS = ["chunked, chunked", "gzip, chunked", "chunked, gzip", "identity", "chunked, identity", "identity, chunked",
+               "chunked;q=1", "xchunked",
+               "chunke", "\x0bchunked", "\"chunked\"", ",chunked", "chunked,", ", chunked", "", "chunked\0", "chunked x",
+               "x chunked", "gzip", "deflate",
                "cow", "chunked\r\n , identity", "\xa0chunked", "'chunked'"]
 EXTENSIONS = ["", "", "", "", "", ";a", ";a=b", ";a=\"b c\"", ";a;b=1"]
-ODD_EXTENSIONS = [" ", " ;a", "; a", ";", ";a\nb", ";a\rb", ";\0", ";a=\"\r\n\"", "\t", ";" + "e" * 300, ";a=\"b", "\x0b", " \t ", ";\xff", ",a", "a;b"]
+ODD_EXTENSIONS = [" ", " ;a", "; a", ";", ";a\nb", ";a\rb", ";\0", ";a=\"\r\n\"", "\t", ";" + "e" * 300, ";a=\"b", "\x0b",
+                  " \t ", ";\xff", ",a", "a;b"]
 TRAILERS = ["", "", "", "", "X: y\r\n", "X: y\r\nZ:\r\n"]
-ODD_TRAILERS = ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "X: y\r\n z\r\n", "X\r\n", "X: y\n", ": y\r\n", "X : y\r\n", " X: y\r\n", "X: \0\r\n",
+ODD_TRAILERS = ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "X: y\r\n z\r\n", "X\r\n", "X: y\n", ": y\r\n",
+                "X : y\r\n", " X: y\r\n", "X: \0\r\n",
                 "Host: other\r\n", "\n", "\r", "0\r\n"]
 BETWEEN = [""] * 60 + ["\r\n"]
 ODD_BETWEEN = ["\r\n\r\n", "\n", " ", "\r", "\0", "\r\n\r\n\r\n", "\n\n", "\t\r\n"]
-CONTENTS = ["", "a", "abc", "{\"a\":1}", "0\r\n\r\n", "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n", "\n", "5\r\nabcde\r\n0\r\n\r\n",
-            "POST /s HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n", "\0\xff\x80", "x" * 500, "y" * 1500, "GET / HTTP/1.1\r\nX: "]
-BYTES = ["\r", "\n", "\r\n", "\r\n\r\n", " ", "\t", ":", ";", ",", "0", "1", "\0", "\x0b", "\x0c", "\x7f", "\x80", "\xa0", "\xff", "chunked", "Content-Length: 1\r\n",
+CONTENTS = ["", "a", "abc", "{\"a\":1}", "0\r\n\r\n", "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n", "\n",
+            "5\r\nabcde\r\n0\r\n\r\n",
+            "POST /s HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n", "\0\xff\x80", "x" * 500, "y" * 1500,
+            "GET / HTTP/1.1\r\nX: "]
+BYTES = ["\r", "\n", "\r\n", "\r\n\r\n", " ", "\t", ":", ";", ",", "0", "1", "\0", "\x0b", "\x0c", "\x7f", "\x80", "\xa0",
+         "\xff", "chunked", "Content-Length: 1\r\n",
          "Transfer-Encoding: chunked\r\n", "0\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r\n"]
 
 
@@ -75,15 +91,19 @@ class Maker:
         roll = self.random.random()
         if roll > self.odd * 2:
             return str(size)
-        return self.random.choice([str(size + 1), str(max(0, size - 1)), "+%d" % size, "-%d" % size, "0%d" % size, "%d, %d" % (size, size), "%d,%d" % (size, size + 1),
-                                   "0x%x" % size, " %d" % size, "%d " % size, "%d\t" % size, "%d\0" % size, "%d\x0b" % size, "", "%d_0" % size, "%d.0" % size, "%de0" % size,
-                                   "9" * 24, str(2**64 + size), str(2**32 + size), "\xb2", "%d;" % size, "a", "%d\r\n %d" % (size, size), "00000000000000000000%d" % size])
+        return self.random.choice([str(size + 1), str(max(0, size - 1)), "+%d" % size, "-%d" % size, "0%d" % size,
+                                   "%d, %d" % (size, size), "%d,%d" % (size, size + 1),
+                                   "0x%x" % size, " %d" % size, "%d " % size, "%d\t" % size, "%d\0" % size, "%d\x0b" % size,
+                                   "", "%d_0" % size, "%d.0" % size, "%de0" % size,
+                                   "9" * 24, str(2**64 + size), str(2**32 + size), "\xb2", "%d;" % size, "a",
+                                   "%d\r\n %d" % (size, size), "00000000000000000000%d" % size])
 
     def chunk_size(self, size):
         roll = self.random.random()
         if roll > self.odd:
             return self.random.choice(["%x", "%x", "%X", "0%x", "000%x"]) % size
-        return self.random.choice(["0x%x", "-%x", "+%x", " %x", "%x ", "%x\t", "%xg", "%xG", "G%x", "%d.0", "%x\0", "0000000000000000%x", "1000000000000000%x", "%x_", "\n%x", "%x\x0b", "%x,"]) % size
+        return self.random.choice(["0x%x", "-%x", "+%x", " %x", "%x ", "%x\t", "%xg", "%xG", "G%x", "%d.0", "%x\0",
+                                   "0000000000000000%x", "1000000000000000%x", "%x_", "\n%x", "%x\x0b", "%x,"]) % size
 
     def chunked(self, content):
         out, at = [], 0
@@ -93,7 +113,8 @@ class Maker:
             out.append(self.chunk_size(said) + self.pick(EXTENSIONS, ODD_EXTENSIONS) + self.end())
             out.append(content[at:at + size] + self.end())
             at += size
-        last = self.random.choice(["0", "0", "0", "0", "00", "000"]) if self.random.random() > self.odd / 2 else self.random.choice(["", "0x0", "-0", "0 ", "00000000000000000"])
+        last = self.random.choice(["0", "0", "0", "0", "00",
+                                   "000"]) if self.random.random() > self.odd / 2 else self.random.choice(["", "0x0", "-0", "0 ", "00000000000000000"])
         out.append(last + self.pick(EXTENSIONS, ODD_EXTENSIONS) + self.end())
         out.append(self.pick(TRAILERS, ODD_TRAILERS) + self.end())
         return "".join(out)
@@ -131,8 +152,10 @@ class Maker:
             headers += [("N%d" % n, "v") for n in range(self.random.choice([16, 40]))]
         headers += framing
         self.random.shuffle(headers)
-        line = (self.pick(METHODS, ODD_METHODS) + self.pick(SPACES, ODD_SPACES if self.random.random() < 0.3 else SPACES) + self.pick(TARGETS, ODD_TARGETS) +
-                self.pick(SPACES, ODD_SPACES if self.random.random() < 0.3 else SPACES) + self.pick(VERSIONS, ODD_VERSIONS) + self.end())
+        line = (self.pick(METHODS, ODD_METHODS) + self.pick(SPACES, ODD_SPACES if self.random.random() < 0.3 else SPACES) +
+                self.pick(TARGETS, ODD_TARGETS) +
+                self.pick(SPACES, ODD_SPACES if self.random.random() < 0.3 else SPACES) + self.pick(VERSIONS, ODD_VERSIONS) +
+                self.end())
         return line + "".join(self.header(*header) for header in headers) + self.end() + body
 
     def spoil(self, text):

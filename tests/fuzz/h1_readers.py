@@ -172,7 +172,8 @@ class Program:
         for one in told["requests"]:
             headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in one["headers"]] \
                 if "headers" in one else None
-            requests.append(Request(one["method"].encode("latin-1", "replace"), one["target"].encode("latin-1", "replace"), bytes.fromhex(one["body"]),
+            requests.append(Request(one["method"].encode("latin-1", "replace"), one["target"].encode("latin-1", "replace"),
+                                    bytes.fromhex(one["body"]),
                                     one["keep"], headers))
             if not one["keep"]:
                 return Reading(requests, "closed")

@@ -51,7 +51,8 @@ JUSTIFIED = [
     ("go", "refused", 'malformed HTTP request ""', lambda mine, at, stream: b"\r\n" in stream, "RFC 9112 2.2: the same"),
     ("llhttp", "refused", "HPE_INVALID_METHOD", lambda mine, at, stream: mine[at].method not in KNOWN_METHODS,
      "RFC 9110 9.1: any token is a method; which ones a path has is for the router to say, with 405"),
-    ("llhttp", "refused", "HPE_INVALID_VERSION: Expected HTTP/2 Connection Preface", lambda mine, at, stream: mine[at].method == b"PRI",
+    ("llhttp", "refused", "HPE_INVALID_VERSION: Expected HTTP/2 Connection Preface", lambda mine, at,
+     stream: mine[at].method == b"PRI",
      "RFC 9113 3.4: a preface is known by all its bytes, not by its method"),
     ("llhttp", "refused", "HPE_STRICT: Invalid character in chunk extensions", lambda mine, at, stream: chunked(mine[at]),
      "RFC 9112 7.1.1: chunk extensions that are not understood are ignored; whatever they hold, CR LF ends their line, and "
@@ -77,7 +78,8 @@ def chunked(request):
 
 def justification(name, what, index, mine, other, stream):
     for parser, kind, words, so, _ in JUSTIFIED:
-        if (parser, kind) == (name, what) and (kind == "keep" or other.why.startswith(words)) and so(mine.requests, index, stream):
+        of_this = (parser, kind) == (name, what) and (kind == "keep" or other.why.startswith(words))
+        if of_this and so(mine.requests, index, stream):
             return parser, kind, words
     return None
 

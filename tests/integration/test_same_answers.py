@@ -1,7 +1,8 @@
 """One process and two, asked the same: status, headers and body of every answer are equal, token for token.
 
-Both begin with nothing and carry out the same requests one after the other: the generated table (semantics/table_alike.py), and the
-rows of the semantics. What differs from run to run is normalised by the rules of `Terms`, and nothing else.
+Both begin with nothing and carry out the same requests one after the other: the generated table
+(semantics/table_alike.py), and the rows of the semantics. What differs from run to run is normalised by the rules of
+`Terms`, and nothing else.
 """
 
 import collections
@@ -27,7 +28,8 @@ from support.strata_service import Service, SplitService, scaled  # noqa: E402
 WAIT_S = 60
 KINDS = ("good", "wrong type", "missing", "unknown", "too large", "conflict", "not found")
 # Of the machine, the clock or the process, not of what was asked.
-MACHINE = ("latency", "bytes", "appends_per_second", "handler_lag", "commit", "processed_position", "log_bytes", "index_bytes", "chain",
+MACHINE = ("latency", "bytes", "appends_per_second", "handler_lag", "commit", "processed_position", "log_bytes",
+           "index_bytes", "chain",
            "hits", "misses", "entries")
 # A start is answered while the work may be done already.
 OF_PROGRESS = ("state", "done", "total", "message", "ended_at")
@@ -172,15 +174,18 @@ class Deployment:
         said = []
         try:
             with connect("ws://127.0.0.1:%d/ws%s" % (self.service.http_port, query), open_timeout=WAIT_S) as socket:
-                while "subscribe=none" not in query and not re.search('"type":"(caught_up|error|closing)"', said[-1] if said else ""):
+                while "subscribe=none" not in query and not re.search('"type":"(caught_up|error|closing)"',
+                                                                      said[-1] if said else ""):
                     said.append(self.terms.text(socket.recv(timeout=WAIT_S).encode()))
                 for frame in frames:
                     socket.send(frame)
                 for _ in range(more):
                     said.append(self.terms.text(socket.recv(timeout=WAIT_S).encode()))
         except InvalidStatus as refused:
-            head = [(name, value) for name, value in refused.response.headers.raw_items() if name.lower() != "strata-request-id"]
-            said.append(self.told(refused.response.status_code, head, re.sub(rb'"request_id":"[^"]*"', b"", refused.response.body)))
+            head = [(name, value) for name, value in refused.response.headers.raw_items()
+                    if name.lower() != "strata-request-id"]
+            said.append(self.told(refused.response.status_code, head,
+                                  re.sub(rb'"request_id":"[^"]*"', b"", refused.response.body)))
         except ConnectionClosed as closed:
             said.append(str(closed.rcvd))
         return "\n".join(said)
@@ -210,12 +215,14 @@ class SameAnswers(unittest.TestCase):
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             one, two = pool.map(lambda deployment: [ask(deployment, at, thing) for at, thing in enumerate(things)], self.both)
         different = ["%r\n%s" % (thing, first_difference(a, b)) for thing, a, b in zip(things, one, two) if a != b]
-        self.assertEqual(len(different), 0, "%d of %d are answered otherwise\n%s" % (len(different), len(things), "\n\n".join(different[:10])))
+        self.assertEqual(len(different), 0, "%d of %d are answered otherwise\n%s" % (len(different), len(things),
+                                                                                     "\n\n".join(different[:10])))
         return one
 
     def test_1_every_route_and_kind(self):
         description = self.both[0].service.request("GET", "/openapi.json")[2]
-        cases = [*table_alike.story(), *table_alike.Table(description).cases(), *table_alike.conflicts(), *table_alike.operations(),
+        cases = [*table_alike.story(), *table_alike.Table(description).cases(), *table_alike.conflicts(),
+                 *table_alike.operations(),
                  *table_alike.streams()]
         answers = self.compare(cases, lambda deployment, at, case: deployment.ask(case))
         self.assertGreater(len(cases), 300)
@@ -231,9 +238,11 @@ class SameAnswers(unittest.TestCase):
         print("%d cases, by kind and status: %s" % (len(cases), dict(sorted(seen.items()))))
 
     def test_2_rows_of_the_semantics(self):
-        table = [row for each in (table_versions.ROWS, table_identity.ROWS, table_payload.ROWS, table_append.ROWS, table_save.ROWS, table_reads.ROWS,
+        table = [row for each in (table_versions.ROWS, table_identity.ROWS, table_payload.ROWS, table_append.ROWS,
+                                  table_save.ROWS, table_reads.ROWS,
                                   table_domain.ROWS) for row in each
-                 if row.only in (None, "rest") and getattr(row.outcome, "reason", None) != "BEHIND"]  # which waits for five seconds
+                 if row.only in (None, "rest")
+                 and getattr(row.outcome, "reason", None) != "BEHIND"]  # which waits for five seconds
         self.assertGreater(len(table), 200)
         self.compare(some(table), lambda deployment, at, row: deployment.row(at, row))
 

@@ -88,12 +88,8 @@ static void write_event(struct mysql_link *link, const struct commit_append *app
     sql_printf(link, ",%" PRId32, fields->version);
     write_name(link, fields->type);
     write_name(link, fields->aggregate_type);
-    if (fields->correlation_id.size_bytes > 0)
-        write_name(link, fields->correlation_id);
-    else
-        sql_text(link, ",NULL");
-    sql_printf(link, ",%" PRId64 ",%" PRId64 ",%zu", fields->timestamp_us, append->first_position,
-               record->header_bytes);
+    sql_printf(link, ",%" PRId64 ",%" PRId64 ",%zu,%zu", fields->timestamp_us, append->first_position,
+               append->count, record->header_bytes);
     write_name(link, record->bytes);
     sql_text(link, ")");
 }
@@ -113,7 +109,7 @@ static struct status write_events(struct mysql_link *link, const struct commit_b
 {
     static const char insert[] =
         "INSERT INTO strata_events (store, position, event_id, aggregate_id, version, type, aggregate_type, "
-        "correlation_id, timestamp_us, append_first, header_bytes, record) VALUES ";
+        "timestamp_us, append_first, append_count, header_bytes, record) VALUES ";
     for (size_t i = 0; i < batch->append_count; i++)
         for (size_t j = 0; j < batch->appends[i].count; j++) {
             STATUS_TRY(send_if_full(link));
@@ -131,26 +127,30 @@ static bool is_repeated(const struct event_fields *fields, size_t at)
     return false;
 }
 
-/* Returns how many statements it wrote. */
-static unsigned write_tags(struct mysql_link *link, const struct commit_batch *batch)
+static void write_term(struct mysql_link *link, bool *first, enum mysql_term kind, struct bytes term,
+                       int64_t position)
 {
-    const char *before = ";INSERT INTO strata_tags (store, tag, position) VALUES ";
-    unsigned statements = 0;
+    sql_text(link, *first ? ";INSERT INTO strata_terms (store, kind, term, position) VALUES " : ",");
+    *first = false;
+    sql_printf(link, "(%" PRId64 ",%d", link->store->number, (int)kind);
+    write_name(link, term);
+    sql_printf(link, ",%" PRId64 ")", position);
+}
+
+/* Returns how many statements it wrote. */
+static unsigned write_terms(struct mysql_link *link, const struct commit_batch *batch)
+{
+    bool first = true;
     for (size_t i = 0; i < batch->append_count; i++)
         for (size_t j = 0; j < batch->appends[i].count; j++) {
             const struct event_fields *fields = &batch->appends[i].fields[j];
-            for (size_t tag = 0; tag < fields->tag_count; tag++) {
-                if (is_repeated(fields, tag))
-                    continue;
-                sql_text(link, before);
-                sql_printf(link, "(%" PRId64, link->store->number);
-                write_name(link, fields->tags[tag]);
-                sql_printf(link, ",%" PRId64 ")", fields->position);
-                before = ",";
-                statements = 1;
-            }
+            if (fields->correlation_id.size_bytes > 0)
+                write_term(link, &first, MYSQL_TERM_CORRELATION, fields->correlation_id, fields->position);
+            for (size_t tag = 0; tag < fields->tag_count; tag++)
+                if (!is_repeated(fields, tag))
+                    write_term(link, &first, MYSQL_TERM_TAG, fields->tags[tag], fields->position);
         }
-    return statements;
+    return first ? 0 : 1;
 }
 
 static void write_aggregates(struct mysql_link *link, const struct moves *moves)
@@ -189,7 +189,7 @@ static struct status write_packets(struct mysql_link *link, const struct commit_
                                    const struct moves *moves, unsigned *ret_commit_statement)
 {
     STATUS_TRY(write_events(link, batch));
-    const unsigned tags = write_tags(link, batch);
+    const unsigned terms = write_terms(link, batch);
     write_aggregates(link, moves);
     write_types(link, moves);
     sql_printf(link,
@@ -199,7 +199,7 @@ static struct status write_packets(struct mysql_link *link, const struct commit_
     sql_bytes(link, bytes_of(&batch->after.chain, sizeof batch->after.chain));
     sql_printf(link, " WHERE store=%" PRId64 ";COMMIT", link->store->number);
     *ret_commit_statement =
-        4 + tags; /* the numbers begin with 0: events, tags if any, aggregates, types, head, COMMIT */
+        4 + terms; /* the numbers begin with 0: events, terms if any, aggregates, types, head, COMMIT */
     return buffer_status(&link->sql);
 }
 

@@ -184,13 +184,13 @@ static void write_facts(struct asking *asking, struct mysql_link *link)
     asking->records_statement = statement++;
     sql_printf(
         link,
-        ";SELECT r.position, r.header_bytes, r.record FROM (SELECT DISTINCT append_first FROM strata_events WHERE "
-        "store=%" PRId64 " AND event_id IN ",
+        ";SELECT r.position, r.header_bytes, r.record FROM (SELECT DISTINCT append_first, append_count FROM "
+        "strata_events WHERE store=%" PRId64 " AND event_id IN ",
         number);
     write_names(link, request->event_ids, request->event_id_count);
     sql_printf(link,
-               ") a STRAIGHT_JOIN strata_events r ON r.store=%" PRId64
-               " AND r.append_first=a.append_first ORDER BY r.position",
+               ") a STRAIGHT_JOIN strata_events r ON r.store=%" PRId64 " AND r.position>=a.append_first AND "
+               "r.position<a.append_first+a.append_count ORDER BY r.position",
                number);
 }
 

@@ -8,7 +8,6 @@
 
 struct number_question {
     struct bytes key;
-    int64_t number;
     int64_t ret;
 };
 
@@ -41,21 +40,64 @@ struct status mysql_store_find_id(struct event_store *store, struct bytes event_
     return status_ok();
 }
 
-static void write_time_question(void *context, struct mysql_link *link)
+/* ---- a time ---- */
+
+#define TIME_PROBES 15
+
+/* Times rise with positions: what lies between `low` (not after the time) and `high` (after it) is cut in 16 a question. */
+struct time_search {
+    int64_t time_us;
+    int64_t low;
+    int64_t high;
+};
+
+static void write_probes(void *context, struct mysql_link *link)
 {
-    const struct number_question *question = context;
+    const struct time_search *search = context;
+    const int64_t width = search->high - search->low;
+    int64_t before = search->low;
     sql_printf(link,
-               "SELECT position FROM strata_events WHERE store=%" PRId64 " AND timestamp_us<=%" PRId64
-               " ORDER BY timestamp_us DESC, position DESC LIMIT 1",
-               link->store->number, question->number);
+               "SELECT position, timestamp_us FROM strata_events WHERE store=%" PRId64 " AND position IN (0",
+               link->store->number);
+    for (int64_t i = 1; i <= TIME_PROBES; i++) {
+        const int64_t at = search->low + (int64_t)((__int128)width * i / (TIME_PROBES + 1));
+        if (at > before)
+            sql_printf(link, ",%" PRId64, at);
+        before = at;
+    }
+    sql_text(link, ")");
+}
+
+static struct status take_probe(void *context, unsigned statement, const struct sql_row *row)
+{
+    (void)statement;
+    struct time_search *search = context;
+    const int64_t position = sql_int(row, 0);
+    if (sql_int(row, 1) <= search->time_us)
+        search->low = position > search->low ? position : search->low;
+    else
+        search->high = position < search->high ? position : search->high;
+    return status_ok();
 }
 
 struct status mysql_store_find_time(struct event_store *store, int64_t time_us, int64_t *ret_position)
 {
-    struct number_question question = {.number = time_us};
-    const struct mysql_call call = {write_time_question, take_number, forget_number, &question};
-    STATUS_TRY(mysql_call_run(mysql_of(store), &call));
-    *ret_position = question.ret;
+    struct store_head head;
+    STATUS_TRY(mysql_store_head(store, &head));
+    struct time_search search = {time_us, 0, head.position + 1};
+    if (time_us >= head.timestamp_us)
+        search.low = head.position;
+    const struct mysql_call call = {write_probes, take_probe, NULL, &search};
+    while (search.high - search.low > 1) {
+        const int64_t width = search.high - search.low;
+        STATUS_TRY(mysql_call_run(mysql_of(store), &call));
+        if (search.high - search.low == width)
+            return status_reason(REASON_POSITION_MISSING,
+                                 "an event between positions %" PRId64 " and %" PRId64
+                                 " is not in strata_events",
+                                 search.low, search.high);
+    }
+    *ret_position = search.low;
     return status_ok();
 }
 

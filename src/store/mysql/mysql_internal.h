@@ -10,6 +10,9 @@
 
 #define POOL_MAX 64U
 
+/* Kinds of strata_terms. */
+enum mysql_term { MYSQL_TERM_CORRELATION = 1, MYSQL_TERM_TAG = 2 };
+
 /* The options, copied and completed. */
 struct mysql_settings {
     char *host;

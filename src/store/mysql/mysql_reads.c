@@ -40,7 +40,6 @@ static const char *key_column(enum read_by by)
     case READ_BY_AGGREGATE_TYPE:
         return "aggregate_type";
     case READ_BY_CORRELATION:
-        return "correlation_id";
     case READ_BY_TAG:
     case READ_BY_POSITION:
         break;
@@ -48,15 +47,20 @@ static const char *key_column(enum read_by by)
     return NULL;
 }
 
+static bool by_term(const struct read_query *query)
+{
+    return query->by == READ_BY_CORRELATION || query->by == READ_BY_TAG;
+}
+
 static void write_from(struct mysql_link *link, const struct read_query *query)
 {
     const int64_t number = link->store->number;
-    if (query->by == READ_BY_TAG) {
+    if (by_term(query)) {
         sql_printf(
             link,
-            " FROM strata_tags t JOIN strata_events e ON e.store=t.store AND e.position=t.position WHERE t.store=%" PRId64
-            " AND t.tag=",
-            number);
+            " FROM strata_terms t JOIN strata_events e ON e.store=t.store AND e.position=t.position WHERE "
+            "t.store=%" PRId64 " AND t.kind=%d AND t.term=",
+            number, query->by == READ_BY_TAG ? MYSQL_TERM_TAG : MYSQL_TERM_CORRELATION);
         sql_bytes(link, query->key);
         return;
     }
@@ -74,7 +78,7 @@ static void write_page(void *context, struct mysql_link *link)
 {
     const struct page *page = context;
     const bool backward = page->query->backward;
-    const char *alias = page->query->by == READ_BY_TAG ? "t" : "e";
+    const char *alias = by_term(page->query) ? "t" : "e";
     sql_text(link, "SELECT e.position, e.header_bytes, e.record");
     write_from(link, page->query);
     sql_printf(link, " AND %s.position>%" PRId64 " AND %s.position<%" PRId64, alias,

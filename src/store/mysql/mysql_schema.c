@@ -20,20 +20,20 @@ static const char *const version_1[] = {
     " position BIGINT NOT NULL, timestamp_us BIGINT NOT NULL, chain BINARY(32) NOT NULL,"
     " aggregate_count BIGINT NOT NULL) ENGINE=InnoDB ROW_FORMAT=DYNAMIC",
 
+    /* Few keys: each costs every append. Times are searched by position, whose order they have. */
     "CREATE TABLE IF NOT EXISTS strata_events ("
     " store INT UNSIGNED NOT NULL, position BIGINT NOT NULL, event_id VARBINARY(255) NOT NULL,"
     " aggregate_id VARBINARY(255) NOT NULL, version INT NOT NULL, type VARBINARY(255) NOT NULL,"
-    " aggregate_type VARBINARY(255) NOT NULL, correlation_id VARBINARY(255) NULL, timestamp_us BIGINT NOT NULL,"
-    " append_first BIGINT NOT NULL, header_bytes INT UNSIGNED NOT NULL, record LONGBLOB NOT NULL,"
+    " aggregate_type VARBINARY(255) NOT NULL, timestamp_us BIGINT NOT NULL, append_first BIGINT NOT NULL,"
+    " append_count SMALLINT UNSIGNED NOT NULL, header_bytes INT UNSIGNED NOT NULL, record LONGBLOB NOT NULL,"
     " PRIMARY KEY (store, position), UNIQUE KEY by_id (store, event_id),"
     " UNIQUE KEY by_aggregate (store, aggregate_id, version), KEY by_type (store, type, position),"
-    " KEY by_aggregate_type (store, aggregate_type, position), KEY by_correlation (store, correlation_id, position),"
-    " KEY by_time (store, timestamp_us, position), KEY by_append (store, append_first))"
-    " ENGINE=InnoDB ROW_FORMAT=DYNAMIC",
+    " KEY by_aggregate_type (store, aggregate_type, position)) ENGINE=InnoDB ROW_FORMAT=DYNAMIC",
 
-    "CREATE TABLE IF NOT EXISTS strata_tags ("
-    " store INT UNSIGNED NOT NULL, tag VARBINARY(255) NOT NULL, position BIGINT NOT NULL,"
-    " PRIMARY KEY (store, tag, position)) ENGINE=InnoDB ROW_FORMAT=DYNAMIC",
+    /* What only some events have: kind 1 correlation ids, 2 tags. */
+    "CREATE TABLE IF NOT EXISTS strata_terms ("
+    " store INT UNSIGNED NOT NULL, kind TINYINT UNSIGNED NOT NULL, term VARBINARY(255) NOT NULL,"
+    " position BIGINT NOT NULL, PRIMARY KEY (store, kind, term, position)) ENGINE=InnoDB ROW_FORMAT=DYNAMIC",
 
     "CREATE TABLE IF NOT EXISTS strata_aggregates ("
     " store INT UNSIGNED NOT NULL, aggregate_id VARBINARY(255) NOT NULL, aggregate_type VARBINARY(255) NOT NULL,"

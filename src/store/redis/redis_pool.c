@@ -109,10 +109,22 @@ void redis_try(struct redis *redis)
         freeReplyObject(reply);
 }
 
+/* A server that is no longer full shows it only to who writes. */
+static struct status try_to_write(struct redis *redis)
+{
+    CLEANUP(buffer_done) struct buffer key = buffer_make(0);
+    CLEANUP(redis_reply_free_at) redisReply *reply = NULL;
+    STATUS_TRY(redis_key(redis, "probe", BYTES_NONE, &key));
+    const struct bytes words[] = {BYTES_LITERAL("SET"), buffer_bytes(&key), BYTES_LITERAL("1"),
+                                  BYTES_LITERAL("PX"), BYTES_LITERAL("1000")};
+    return redis_run_one(redis, REDIS_WRITES, words, ARRAY_COUNT(words), &reply);
+}
+
 struct status redis_health(struct redis *redis)
 {
     STATUS_TRY(redis_breaker_status(&redis->reach));
-    return redis_breaker_status(&redis->writes);
+    const struct status status = redis_breaker_status(&redis->writes);
+    return status.code == STATUS_OK ? status : try_to_write(redis);
 }
 
 struct status redis_key(const struct redis *redis, const char *kind, struct bytes name, struct buffer *ret)

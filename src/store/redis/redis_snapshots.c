@@ -9,16 +9,17 @@
  *
  * Ids hold no control characters, so members sort by id and then by version, and one id's members are a range.
  */
-#include <inttypes.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "redis_internal.h"
 
 #define LIST_PAGE    16
 #define VERSION_SIZE 4U
-#define MEMBER_BYTES 1024U /* an id, and what is around it */
+#define MEMBER_BYTES (1 + ID_MAX_BYTES + 1 + VERSION_SIZE)
 
 struct redis_snapshots {
     struct snapshot_store store; /* first: the engine is the store */
@@ -93,17 +94,17 @@ struct member {
 static struct bytes member_of(struct member *to, const char *before, struct bytes id, int32_t version)
 {
     const uint32_t sortable = (uint32_t)version ^ UINT32_C(0x80000000); /* negative ones first */
-    struct buffer text = {.data = to->data, .capacity_bytes = sizeof to->data};
-    const size_t length = strlen(before);
-    const size_t id_bytes = id.size_bytes < MEMBER_BYTES - 16 ? id.size_bytes : MEMBER_BYTES - 16;
-    memcpy(to->data, before, length);
-    if (id_bytes > 0)
-        memcpy(to->data + length, id.data, id_bytes);
-    text.size_bytes = length + id_bytes;
-    to->data[text.size_bytes++] = 0;
+    uint8_t *at = to->data;
+    assert(id.size_bytes <= ID_MAX_BYTES);
+    memcpy(at, before, strlen(before));
+    at += strlen(before);
+    if (id.size_bytes > 0)
+        memcpy(at, id.data, id.size_bytes);
+    at += id.size_bytes;
+    *at++ = 0;
     for (unsigned i = 0; i < VERSION_SIZE; i++)
-        to->data[text.size_bytes++] = (uint8_t)(sortable >> (24 - 8 * i));
-    to->size_bytes = text.size_bytes;
+        *at++ = (uint8_t)(sortable >> (24 - 8 * i));
+    to->size_bytes = (size_t)(at - to->data);
     return bytes_of(to->data, to->size_bytes);
 }
 

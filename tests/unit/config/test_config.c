@@ -220,7 +220,6 @@ static const struct {
     {"a MongoDB section without a choice means MongoDB", "database:\n  mongodb:\n    database: db\n",
      "--embedded", true},
     {"MongoDB chosen", "database:\n  event_store: mongodb\n", "database.event_store: mongodb", true},
-    {"Redis as cache", "cache:\n  type: redis\n", "cache.type: redis", true},
     {"enforced security", "security:\n  enabled: true\n  jwt_secret: 0123456789abcdef0123456789abcdef\n",
      "security.enabled", false},
     {"Kafka", "message_queue:\n  enabled: true\n  brokers: [\"b:9092\"]\n", "message_queue.enabled", false},
@@ -253,6 +252,8 @@ static const struct {
     {"database:\n  mongodb:\n    database: db\n", "mongodb", "mongodb"},
     {"database:\n  mysql:\n    host: db\n  mongodb:\n    database: db\n", "mysql", "mongodb"},
     {"database:\n  event_store: mysql\n  snapshot_store: memory\n", "mysql", "memory"},
+    {"database:\n  mysql:\n    host: db\n  snapshot_store: redis\n", "mysql", "redis"},
+    {"database:\n  redis:\n    host: db\n", "embedded", "embedded"},
 };
 
 static void test_engines_follow_from_the_sections_unless_they_are_chosen(void **state)
