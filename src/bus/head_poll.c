@@ -4,7 +4,7 @@
  */
 #include "bus/bus_internal.h"
 
-#define POLL_US        INT64_C(20000)
+#define POLL_US INT64_C(20000)
 /* Where other processes say when the head moves, a poll is for what they could not say. */
 #define POLL_HINTED_US INT64_C(250000)
 #define POLL_IDLE_US   INT64_C(1000000)

@@ -102,7 +102,7 @@ static struct status show_pages(struct list *list)
     struct bytes token = BYTES_NONE;
     struct bytes page = BYTES_NONE;
     struct buffer kept = buffer_make(0); /* the token, over the arena's reset */
-    struct status status = status_ok();
+    struct status status;
     do {
         status = get_page(list, buffer_bytes(&kept), &page);
         if (status.code == STATUS_OK)

@@ -2,8 +2,10 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/crypto.h"
 #include "cli/call_internal.h"
 #include "cli/commands_internal.h"
 #include "cli/progress_internal.h"
@@ -96,16 +98,14 @@ static struct status run_start(struct cli_run *run)
 /* 64 digits, as `result.chain` of an earlier verification has them. */
 static void take_chain(struct argp_state *state, struct cli_run *run, char *value)
 {
-    uint8_t chain[32];
-    bool good = strlen(value) == 2 * sizeof chain && strspn(value, "0123456789abcdefABCDEF") == strlen(value);
-    for (size_t i = 0; good && i < sizeof chain; i++) {
-        unsigned byte = 0;
-        good = sscanf(value + 2 * i, "%2x", &byte) == 1;
-        chain[i] = (uint8_t)byte;
-    }
-    if (!good)
+    uint8_t chain[SHA256_BYTES];
+    if (strlen(value) != 2 * sizeof chain || strspn(value, "0123456789abcdefABCDEF") != strlen(value))
         argp_error(state, "--chain is \"%s\"; give the 64 hexadecimal digits of an earlier verification",
                    value);
+    for (size_t i = 0; i < sizeof chain; i++) {
+        const char digits[] = {value[2 * i], value[2 * i + 1], '\0'};
+        chain[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
     wire_put_bytes(&run->request, 2, bytes_of(chain, sizeof chain)); /* Verify.trusted_checkpoint */
 }
 

@@ -85,25 +85,17 @@ const struct cli_command *commands_find(const struct cli_commands *commands, int
 
 /* --- one command --- */
 
-static void print_shown(FILE *to, const char *text)
-{
-    struct buffer shown = buffer_make(0);
-    terminal_add_text(&shown, bytes_of_text(text));
-    (void)fprintf(to, "%.*s", BYTES_FORMAT(buffer_bytes(&shown)));
-    buffer_done(&shown);
-}
-
 int cli_fail(const struct status *status)
 {
     (void)fputs("strata: ", stderr);
-    print_shown(stderr, status->message);
+    terminal_print(stderr, status->message);
     (void)fprintf(stderr, "%s%s\n", status->reason != STATUS_REASON_NONE ? " — " : "",
                   status_reason_name(status->reason));
     for (size_t i = 0; status->faults != NULL && i < status->faults->count; i++) {
         (void)fputs("  ", stderr);
-        print_shown(stderr, status->faults->items[i].field);
+        terminal_print(stderr, status->faults->items[i].field);
         (void)fputs(": ", stderr);
-        print_shown(stderr, status->faults->items[i].message);
+        terminal_print(stderr, status->faults->items[i].message);
         (void)fputc('\n', stderr);
     }
     return CLI_FAILED;

@@ -131,6 +131,7 @@ static int read_choice(struct argp_state *state, const struct cli_option *option
 {
     char name[64];
     struct buffer all = buffer_make(0);
+    assert(text != NULL); /* a choice has a value, so argp asks for it */
     for (int i = 0; option->choices[i] != NULL; i++) {
         if (strcmp(option->choices[i], text) == 0) {
             buffer_done(&all);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/terminal_internal.h"
 #include "strata/v1/event_service.pb-c.h"
 #include "strata/v1/subscription_service.pb-c.h"
 
@@ -321,6 +322,16 @@ static void back_off(int64_t *pause_ms)
     *pause_ms = *pause_ms * 2 < BACKOFF_MOST_MS ? *pause_ms * 2 : BACKOFF_MOST_MS;
 }
 
+static void say_broken(const struct tail *tail, const struct status *status)
+{
+    (void)fputs("strata: the stream broke", stderr);
+    if (status->code != STATUS_OK) {
+        (void)fputs(": ", stderr);
+        terminal_print(stderr, status->message);
+    }
+    (void)fprintf(stderr, "; going on behind position %" PRId64 "\n", tail->position);
+}
+
 static struct status go_on(struct tail *tail)
 {
     int64_t broken_us = 0; /* since when; 0 = it is not */
@@ -335,9 +346,7 @@ static struct status go_on(struct tail *tail)
         if (tail->heard || broken_us == 0) {
             broken_us = now_us;
             pause_ms = BACKOFF_FIRST_MS;
-            (void)fprintf(stderr, "strata: the stream broke%s%s; going on behind position %" PRId64 "\n",
-                          status.code == STATUS_OK ? "" : ": ",
-                          status.code == STATUS_OK ? "" : status.message, tail->position);
+            say_broken(tail, &status);
         } else if (now_us - broken_us > tail->options->reconnect_us) {
             return status_prefix(status, "no connection since %" PRId64 " s; go on with --after %" PRId64,
                                  (now_us - broken_us) / 1000000, tail->position);

@@ -55,3 +55,11 @@ void terminal_add_text(struct buffer *to, struct bytes text)
         at += size == 0 ? 1 : size;
     }
 }
+
+void terminal_print(FILE *to, const char *text)
+{
+    struct buffer shown = buffer_make(0);
+    terminal_add_text(&shown, bytes_of_text(text));
+    (void)fprintf(to, "%.*s", BYTES_FORMAT(buffer_bytes(&shown)));
+    buffer_done(&shown);
+}

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/bytes.h"
 
@@ -21,3 +22,6 @@ bool terminal_has_color(enum terminal_color wanted);
  * JSON text of one line remains the same JSON: what is escaped there stands inside strings.
  */
 void terminal_add_text(struct buffer *to, struct bytes text);
+
+/* Prints `text` so, for messages. */
+void terminal_print(FILE *to, const char *text);

@@ -47,6 +47,7 @@
     X(MYSQL_POOL_SIZE, "database.mysql.pool_size", INT, "8", 1, 64, "connections", "of readers; one more appends")     \
     X(MYSQL_CONNECT_TIMEOUT, "database.mysql.connect_timeout", DURATION, "5s", 1, 0, "", "")                            \
     X(MYSQL_IO_TIMEOUT, "database.mysql.io_timeout", DURATION, "30s", 1, 0, "", "of one statement")                     \
+    X(MYSQL_SETTLE_TIMEOUT, "database.mysql.settle_timeout", DURATION, "15s", 1, 0, "", "how long a commit whose answer was lost is asked for") \
     X(MYSQL_ALLOW_WEAK_DURABILITY, "database.mysql.allow_weak_durability", BOOL, "false", 0, 0, "", "start although the server may lose what it acknowledged") \
     X(MONGODB_URI, "database.mongodb.uri", TEXT, "mongodb://localhost:27017", 0, 0, "secret", "with user and password where the server wants them") \
     X(MONGODB_DATABASE, "database.mongodb.database", TEXT, "strata", 0, 0, "", "")                                      \

@@ -21,6 +21,7 @@
 #include "rpc/table.h"
 #include "server/server.h"
 #include "service/service.h"
+#include "store/redis/redis_store.h"
 #include "store/writer.h"
 
 #define DRAIN_MS      5000
@@ -45,6 +46,7 @@ struct running {
     struct stores stores;
     struct domain *domain;
     struct bus *bus;
+    struct redis_hints *hints; /* NULL = none */
     struct writer *writer;
     struct service *service;
     struct rpc_table *table;
@@ -71,6 +73,7 @@ static void stop_all(struct running *running)
     rpc_table_free(running->table);
     service_free(running->service);
     writer_stop(running->writer);
+    redis_hints_stop(running->hints);
     bus_free(running->bus);
     domain_free(running->domain);
     stores_close(&running->stores);
@@ -124,7 +127,9 @@ static struct append_limits limits_of(const struct config *config)
 
 static void on_commit(void *context, const struct store_head *head)
 {
-    bus_committed(context, head);
+    const struct running *running = context;
+    bus_committed(running->bus, head);
+    redis_hints_tell(running->hints, head->position);
 }
 
 static struct status start_writer(struct running *running)
@@ -132,7 +137,7 @@ static struct status start_writer(struct running *running)
     const struct writer_options options = {
         .limits = limits_of(running->config),
         .on_commit = on_commit,
-        .on_commit_context = running->bus,
+        .on_commit_context = running,
     };
     return writer_start(running->stores.events, &options, &system_clock, &system_entropy, &running->writer);
 }
@@ -177,13 +182,14 @@ static struct status make_service(struct running *running)
         .configuration = buffer_bytes(&running->configuration),
         .store_id = running->stores.store_id,
         .security_mode = security_mode(config),
-        .cache_kind = "memory",
+        .cache_kind = config_caches_in_redis(config) ? "redis" : "memory",
         .limits = limits_of(config),
         .snapshots_max = config_int(config, CONFIG_MAX_SNAPSHOTS),
         .snapshot_events = (int32_t)config_int(config, CONFIG_SNAPSHOT_EVENTS),
         .snapshot_interval_us = config_duration_us(config, CONFIG_SNAPSHOT_INTERVAL),
         .cleanup_interval_us = config_duration_us(config, CONFIG_CLEANUP_INTERVAL),
-        .cache_ttl_us = config_duration_us(config, CONFIG_CACHE_TTL),
+        /* Redis ends what is over by itself. */
+        .cache_ttl_us = config_caches_in_redis(config) ? 0 : config_duration_us(config, CONFIG_CACHE_TTL),
     };
     return service_new(&parts, &options, &running->service);
 }
@@ -300,6 +306,8 @@ static struct status build_core(struct running *running)
     uuid_v7(clock_now_us(&system_clock), &system_entropy, holder);
     STATUS_TRY(bus_set_holder(running->bus, bytes_of_text(holder)));
     STATUS_TRY(bus_start(running->bus));
+    STATUS_TRY(
+        stores_start_hints(&running->stores, running->config, running->bus, running->log, &running->hints));
     STATUS_TRY(start_writer(running));
     STATUS_TRY(make_service(running));
     STATUS_TRY(make_table(running));

@@ -79,7 +79,6 @@ static struct status force_embedded(struct config *config)
 {
     STATUS_TRY(config_set(config, CONFIG_EVENT_STORE, "embedded"));
     STATUS_TRY(config_set(config, CONFIG_SNAPSHOT_STORE, "embedded"));
-    STATUS_TRY(config_set(config, CONFIG_CACHE_TYPE, "memory"));
     return config_set(config, CONFIG_CACHE_TYPE, "memory");
 }
 

@@ -12,8 +12,6 @@
 #include "store/memory/memory_store.h"
 #include "store/mysql/mysql_store.h"
 
-#define PASSWORD_MAX_BYTES 1024U
-
 static bool is(const char *engine, const char *name)
 {
     return strcmp(engine, name) == 0;
@@ -42,17 +40,17 @@ static struct status open_embedded(const struct config *config, const struct ser
 
 /* ---- MySQL ---- */
 
-/* The password, from its own key or from a file without the line's end. */
-static struct status read_password(const struct config *config, char to[PASSWORD_MAX_BYTES])
+struct status stores_password(const struct config *config, enum config_key key, enum config_key file_key,
+                              char to[PASSWORD_MAX_BYTES])
 {
-    const char *path = config_text(config, CONFIG_MYSQL_PASSWORD_FILE);
-    (void)snprintf(to, PASSWORD_MAX_BYTES, "%s", config_text(config, CONFIG_MYSQL_PASSWORD));
+    const char *path = config_text(config, file_key);
+    (void)snprintf(to, PASSWORD_MAX_BYTES, "%s", config_text(config, key)); /* a cut one is refused */
     if (path[0] == '\0')
         return status_ok();
     FILE *file = fopen(path, "re");
     if (file == NULL)
-        return status_error(STATUS_INVALID_ARGUMENT, "database.mysql.password_file \"%s\" cannot be read: %s",
-                            path, strerror(errno));
+        return status_error(STATUS_INVALID_ARGUMENT, "%s \"%s\" cannot be read: %s",
+                            config_key_path(file_key), path, strerror(errno));
     if (fgets(to, PASSWORD_MAX_BYTES, file) == NULL)
         to[0] = '\0';
     (void)fclose(file); /* was only read */
@@ -72,7 +70,7 @@ static struct status open_mysql(const struct config *config, struct log *log, st
 {
     char password[PASSWORD_MAX_BYTES];
     const char *ca_file = config_text(config, CONFIG_MYSQL_TLS_CA_FILE);
-    STATUS_TRY(read_password(config, password));
+    STATUS_TRY(stores_password(config, CONFIG_MYSQL_PASSWORD, CONFIG_MYSQL_PASSWORD_FILE, password));
     const struct mysql_store_options options = {
         .host = config_text(config, CONFIG_MYSQL_HOST),
         .port = (uint16_t)config_int(config, CONFIG_MYSQL_PORT),
@@ -85,6 +83,7 @@ static struct status open_mysql(const struct config *config, struct log *log, st
         .pool_size = (unsigned)config_int(config, CONFIG_MYSQL_POOL_SIZE),
         .connect_timeout_ms = (uint32_t)(config_duration_us(config, CONFIG_MYSQL_CONNECT_TIMEOUT) / 1000),
         .io_timeout_ms = (uint32_t)(config_duration_us(config, CONFIG_MYSQL_IO_TIMEOUT) / 1000),
+        .settle_timeout_ms = (uint32_t)(config_duration_us(config, CONFIG_MYSQL_SETTLE_TIMEOUT) / 1000),
         .allow_weak_durability = config_bool(config, CONFIG_MYSQL_ALLOW_WEAK_DURABILITY),
     };
     const struct status status = mysql_store_open(&options, &system_clock, log, ret);
@@ -120,14 +119,18 @@ static struct status open_snapshots(const struct config *config, struct log *log
         return memory_snapshots_open(0, &ret->snapshots);
     if (is(engine, "embedded"))
         return embedded_store_snapshots(ret->events, &ret->snapshots);
+    if (is(engine, "redis"))
+        return stores_redis_snapshots(config, ret->store_id, log, &ret->snapshots);
     if (is(events, "mysql"))
         return mysql_store_snapshots(ret->events, &ret->snapshots);
     STATUS_TRY(open_mysql(config, log, &ret->snapshot_base));
     return mysql_store_snapshots(ret->snapshot_base, &ret->snapshots);
 }
 
-static struct status open_cache(const struct config *config, struct stores *ret)
+static struct status open_cache(const struct config *config, struct log *log, struct stores *ret)
 {
+    if (config_caches_in_redis(config))
+        return stores_redis_cache(config, ret->store_id, log, &ret->cache);
     if (!config_bool(config, CONFIG_CACHING_ENABLED) || !config_bool(config, CONFIG_CACHE_ENABLED))
         return status_ok();
     return memory_snapshots_open((size_t)config_int(config, CONFIG_CACHE_MAX_SIZE), &ret->cache);
@@ -138,7 +141,7 @@ struct status stores_open(const struct config *config, const struct serve_option
 {
     STATUS_TRY(open_events(config, once, log, ret));
     STATUS_TRY(open_snapshots(config, log, ret));
-    return open_cache(config, ret);
+    return open_cache(config, log, ret);
 }
 
 void stores_close(struct stores *stores)

@@ -12,7 +12,9 @@
 #include "store/event_store.h"
 #include "store/snapshot_store.h"
 
+struct bus;
 struct files;
+struct redis_hints;
 
 struct stores {
     struct event_store *events;
@@ -27,7 +29,25 @@ struct stores {
 STATUS_MUST_CHECK struct status stores_open(const struct config *config, const struct serve_options *once,
                                             struct log *log, struct stores *ret);
 void stores_close(struct stores *stores);
+/*
+ * Between this process and others over the same store, where Redis is configured: the bus hears of their commits, and
+ * redis_hints_tell tells of ours. *ret NULL = nobody to talk to. Ends by redis_hints_stop, before the bus.
+ */
+STATUS_MUST_CHECK struct status stores_start_hints(const struct stores *stores, const struct config *config,
+                                                   struct bus *bus, struct log *log,
+                                                   struct redis_hints **ret);
+
 /* Says what was found, for engines that recover. */
 void stores_log(const struct stores *stores, struct log *log);
+/* For the files of this room: a password from its own key, or from a file without the line's end. */
+#define PASSWORD_MAX_BYTES 1024U
+STATUS_MUST_CHECK struct status stores_password(const struct config *config, enum config_key key,
+                                                enum config_key file_key, char to[PASSWORD_MAX_BYTES]);
+/* stores_redis.c */
+STATUS_MUST_CHECK struct status stores_redis_snapshots(const struct config *config, const char *store_id,
+                                                       struct log *log, struct snapshot_store **ret);
+STATUS_MUST_CHECK struct status stores_redis_cache(const struct config *config, const char *store_id,
+                                                   struct log *log, struct snapshot_store **ret);
+
 /* "embedded store in data", for people. */
 void stores_describe(const struct config *config, char *to, size_t size_bytes);

@@ -165,6 +165,26 @@ class CutOff(unittest.TestCase):
                 appends, proxy.cuts, replicas.repeated, replicas.refusals))
 
 
+class Unknown(unittest.TestCase):
+    def test_a_commit_that_cannot_be_asked_for_is_unknown_and_settled_by_its_ids(self):
+        """The network is silent behind a COMMIT, for longer than the service asks."""
+        for arrives in (True, False):
+            with self.subTest(arrives=arrives), MariaDb() as database, CuttingProxy(database.port) as proxy:
+                config = settings(database, port=str(proxy.port), io_timeout="1s", connect_timeout="1s", settle_timeout="2s")
+                with Service(config=config) as service:
+                    self.assertEqual(publish(service, "a", "before")[0], 201)
+                    proxy.silent_after = b"COMMIT" if arrives else b"FOR UPDATE"
+                    status, _, problem = publish(service, "a", "lost")
+                    self.assertEqual((status, problem["reason"]), (500, "OUTCOME_UNKNOWN") if arrives else
+                                     (503, "STORE_UNREACHABLE"))
+                    self.assertEqual(publish(service, "a", "meanwhile")[2]["reason"], "STORE_UNREACHABLE")
+                    proxy.speak_again()
+                    wait_until(lambda: publish(service, "a", "lost")[0] in (200, 201))
+                    wait_until(lambda: publish(service, "a", "meanwhile")[0] == 201)
+                    events = service.request("GET", "/api/v1/events/aggregate/a")[2]["events"]
+                    self.assertEqual([event["id"] for event in events], ["before", "lost", "meanwhile"])
+
+
 class RoundTrips(unittest.TestCase):
     def test_a_batch_is_two_round_trips(self):
         """Counted by a proxy, in the bytes of the protocol."""

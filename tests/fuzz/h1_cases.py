@@ -19,9 +19,7 @@ VERSIONS = ["HTTP/1.1"] * 12 + ["HTTP/1.0"]
 ODD_VERSIONS = ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.1 ", "HTTP/01.1", "HTTP/1.", "HTTP/1", "",
                 "HTTP/1.1\t", "HTTP/1.10",
                 "HTTQ/1.1", "HTTP/11.1"]
-SPACES = [" "]
 ODD_SPACES = ["  ", "\t", "\x0b", "", "\xa0", "\r"]
-ENDS = ["\r\n"]
 ODD_ENDS = ["\n", "\r", "\r\r", "\n\r", "\r\r\n", "\n\r\n", "\r\n\r\n", " \r\n", "\r\n ", "\r\n\t", "\0\r\n", "\x0b\r\n",
             "\x85", "\r \n"]
 COLONS = [": ", ":"]
@@ -43,7 +41,7 @@ ODD_PLAIN = [("A", "b\0c"), ("A", "b\x01"), ("A", "b\x7f"), ("A", "b\rc"), ("A",
              ("X", "a\r\n\tTransfer-Encoding: chunked")]
 LENGTH_NAMES = ["Content-Length"] * 4 + ["content-length", "CONTENT-LENGTH"]
 ODD_LENGTH_NAMES = ["Content-Length ", " Content-Length", "Content_Length", "Content-Length\t", "Content-Length\0",
-                    "Content-Leng\u0074h\xad",
+                    "Content-Length\xad",
                     "\x0bContent-Length"]
 CODING_NAMES = ["Transfer-Encoding"] * 4 + ["transfer-encoding", "TRANSFER-ENCODING"]
 ODD_CODING_NAMES = ["Transfer-Encoding ", " Transfer-Encoding", "Transfer_Encoding", "Transfer-Encoding\t",
@@ -57,6 +55,8 @@ ODD_CODINGS = ["chunked, chunked", "gzip, chunked", "chunked, gzip", "identity",
 EXTENSIONS = ["", "", "", "", "", ";a", ";a=b", ";a=\"b c\"", ";a;b=1"]
 ODD_EXTENSIONS = [" ", " ;a", "; a", ";", ";a\nb", ";a\rb", ";\0", ";a=\"\r\n\"", "\t", ";" + "e" * 300, ";a=\"b", "\x0b",
                   " \t ", ";\xff", ",a", "a;b"]
+LAST = ["0"] * 4 + ["00", "000"]
+ODD_LAST = ["", "0x0", "-0", "0 ", "00000000000000000"]
 TRAILERS = ["", "", "", "", "X: y\r\n", "X: y\r\nZ:\r\n"]
 ODD_TRAILERS = ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "X: y\r\n z\r\n", "X\r\n", "X: y\n", ": y\r\n",
                 "X : y\r\n", " X: y\r\n", "X: \0\r\n",
@@ -82,6 +82,9 @@ class Maker:
 
     def end(self):
         return self.random.choice(ODD_ENDS) if self.random.random() < self.odd / 3 else "\r\n"
+
+    def space(self):
+        return self.random.choice(ODD_SPACES) if self.random.random() < self.odd / 3 else " "
 
     def header(self, name, value):
         colon = self.random.choice(ODD_COLONS) if self.random.random() < self.odd / 5 else self.random.choice(COLONS)
@@ -113,8 +116,7 @@ class Maker:
             out.append(self.chunk_size(said) + self.pick(EXTENSIONS, ODD_EXTENSIONS) + self.end())
             out.append(content[at:at + size] + self.end())
             at += size
-        last = self.random.choice(["0", "0", "0", "0", "00",
-                                   "000"]) if self.random.random() > self.odd / 2 else self.random.choice(["", "0x0", "-0", "0 ", "00000000000000000"])
+        last = self.random.choice(ODD_LAST if self.random.random() < self.odd / 2 else LAST)
         out.append(last + self.pick(EXTENSIONS, ODD_EXTENSIONS) + self.end())
         out.append(self.pick(TRAILERS, ODD_TRAILERS) + self.end())
         return "".join(out)
@@ -152,10 +154,8 @@ class Maker:
             headers += [("N%d" % n, "v") for n in range(self.random.choice([16, 40]))]
         headers += framing
         self.random.shuffle(headers)
-        line = (self.pick(METHODS, ODD_METHODS) + self.pick(SPACES, ODD_SPACES if self.random.random() < 0.3 else SPACES) +
-                self.pick(TARGETS, ODD_TARGETS) +
-                self.pick(SPACES, ODD_SPACES if self.random.random() < 0.3 else SPACES) + self.pick(VERSIONS, ODD_VERSIONS) +
-                self.end())
+        line = (self.pick(METHODS, ODD_METHODS) + self.space() + self.pick(TARGETS, ODD_TARGETS) + self.space() +
+                self.pick(VERSIONS, ODD_VERSIONS) + self.end())
         return line + "".join(self.header(*header) for header in headers) + self.end() + body
 
     def spoil(self, text):

@@ -9,13 +9,16 @@ import time
 
 class CuttingProxy:
     """`with CuttingProxy(port, seed) as p:` listens on p.port. `cut_share` of the pieces that pass end their connection:
-    half of them before they are handed on and half behind, some by RST and some by FIN; `delay_s` holds each back."""
+    half of them before they are handed on and half behind, some by RST and some by FIN; `delay_s` holds each back; behind
+    `silent_after` no answer comes through, as from a host that is cut off."""
 
     def __init__(self, port, seed=0):
         self.target = port
         self.random = random.Random(seed)
         self.cut_share = 0.0
         self.delay_s = 0.0
+        self.silent_after = None  # bytes of a client that are handed on, and behind which nobody hears anything more
+        self.silent = threading.Event()
         self.cuts = 0
         self.commands = []  # the first bytes of each command of a MySQL client
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -29,6 +32,11 @@ class CuttingProxy:
 
     def __exit__(self, *_):
         self.listener.close()
+        self.cut_all()
+
+    def speak_again(self):
+        self.silent_after = None
+        self.silent.clear()
         self.cut_all()
 
     def cut_all(self):
@@ -74,6 +82,10 @@ class CuttingProxy:
                     break
                 if from_client and len(piece) > 4 and piece[3] == 0:
                     self.commands.append(piece[5:40])
+                if not from_client and self.silent.is_set():
+                    continue
+                if from_client and self.silent_after and self.silent_after in piece:
+                    self.silent.set()
                 if self.delay_s:
                     time.sleep(self.delay_s)
                 cut = self.random.random() < self.cut_share

@@ -42,8 +42,8 @@ void redis_breaker_failed(struct redis *redis, struct redis_breaker *breaker, co
     if (breaker->backoff_us > BACKOFF_MOST_US)
         breaker->backoff_us = BACKOFF_MOST_US;
     breaker->try_again_us = now_us + breaker->backoff_us;
-    const bool tell = !breaker->told &&
-                      (breaker->told_at_us == 0 || now_us - breaker->told_at_us >= TELL_EVERY_US);
+    const bool tell =
+        !breaker->told && (breaker->told_at_us == 0 || now_us - breaker->told_at_us >= TELL_EVERY_US);
     if (tell) {
         breaker->told = true;
         breaker->told_at_us = now_us;

@@ -51,12 +51,11 @@ static const char put_script[] =
     "end";
 
 /* ARGV: id, version as in the value. Another version stays: it was put meanwhile. */
-static const char remove_script[] =
-    "if redis.call('GETRANGE', KEYS[1], 1, 4) == ARGV[2] then "
-    "  redis.call('UNLINK', KEYS[1]) "
-    "  redis.call('ZREM', KEYS[2], ARGV[1]) "
-    "  redis.call('ZREM', KEYS[3], ARGV[1]) "
-    "end";
+static const char remove_script[] = "if redis.call('GETRANGE', KEYS[1], 1, 4) == ARGV[2] then "
+                                    "  redis.call('UNLINK', KEYS[1]) "
+                                    "  redis.call('ZREM', KEYS[2], ARGV[1]) "
+                                    "  redis.call('ZREM', KEYS[3], ARGV[1]) "
+                                    "end";
 
 static const char list_script[] =
     "local ids = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], '+', 'LIMIT', 0, ARGV[3]) "
@@ -91,10 +90,10 @@ static struct status put(struct redis_cache *cache, const struct snapshot *snaps
     STATUS_TRY(buffer_status(&value));
     STATUS_TRY(value_key(cache, snapshot->aggregate_id, &key));
     const struct bytes words[] = {
-        BYTES_LITERAL("EVAL"),       bytes_of_text(put_script),   BYTES_LITERAL("3"),
-        buffer_bytes(&key),          buffer_bytes(&cache->times), buffer_bytes(&cache->names),
-        snapshot->aggregate_id,      buffer_bytes(&value),        buffer_bytes(&cache->values),
-        bytes_of_text(now),          bytes_of_text(ttl),          bytes_of_text(most)};
+        BYTES_LITERAL("EVAL"),  bytes_of_text(put_script),   BYTES_LITERAL("3"),
+        buffer_bytes(&key),     buffer_bytes(&cache->times), buffer_bytes(&cache->names),
+        snapshot->aggregate_id, buffer_bytes(&value),        buffer_bytes(&cache->values),
+        bytes_of_text(now),     bytes_of_text(ttl),          bytes_of_text(most)};
     CLEANUP(redis_reply_free_at) redisReply *reply = NULL;
     return redis_run_one(cache->redis, REDIS_WRITES, words, ARRAY_COUNT(words), &reply);
 }
@@ -134,9 +133,9 @@ static struct status remove_one(struct redis_cache *cache, struct bytes aggregat
     CLEANUP(buffer_done) struct buffer key = buffer_make(0);
     STATUS_TRY(value_key(cache, aggregate_id, &key));
     const struct bytes words[] = {
-        BYTES_LITERAL("EVAL"),        bytes_of_text(remove_script), BYTES_LITERAL("3"), buffer_bytes(&key),
-        buffer_bytes(&cache->times),  buffer_bytes(&cache->names),  aggregate_id,
-        bytes_of(little, sizeof little)};
+        BYTES_LITERAL("EVAL"), bytes_of_text(remove_script),   BYTES_LITERAL("3"),
+        buffer_bytes(&key),    buffer_bytes(&cache->times),    buffer_bytes(&cache->names),
+        aggregate_id,          bytes_of(little, sizeof little)};
     CLEANUP(redis_reply_free_at) redisReply *reply = NULL;
     return redis_run_one(cache->redis, REDIS_WRITES, words, ARRAY_COUNT(words), &reply);
 }
@@ -154,8 +153,12 @@ static struct status read_page(struct redis_cache *cache, struct bytes least, re
 {
     char page[8];
     (void)snprintf(page, sizeof page, "%d", LIST_PAGE); /* fits */
-    const struct bytes words[] = {BYTES_LITERAL("EVAL"), bytes_of_text(list_script),   BYTES_LITERAL("1"),
-                                  buffer_bytes(&cache->names), least, buffer_bytes(&cache->values),
+    const struct bytes words[] = {BYTES_LITERAL("EVAL"),
+                                  bytes_of_text(list_script),
+                                  BYTES_LITERAL("1"),
+                                  buffer_bytes(&cache->names),
+                                  least,
+                                  buffer_bytes(&cache->values),
                                   bytes_of_text(page)};
     STATUS_TRY(redis_run_one(cache->redis, REDIS_READS, words, ARRAY_COUNT(words), ret));
     return status_ok();
@@ -172,9 +175,8 @@ struct wanted {
 
 static bool is_wanted(const struct wanted *wanted, const struct snapshot *snapshot)
 {
-    const int order = wanted->after_id.size_bytes == 0
-                          ? 1
-                          : bytes_compare(snapshot->aggregate_id, wanted->after_id);
+    const int order =
+        wanted->after_id.size_bytes == 0 ? 1 : bytes_compare(snapshot->aggregate_id, wanted->after_id);
     return (wanted->aggregate_id.size_bytes == 0 ||
             bytes_equal(snapshot->aggregate_id, wanted->aggregate_id)) &&
            (wanted->aggregate_type.size_bytes == 0 ||

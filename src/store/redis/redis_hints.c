@@ -135,7 +135,8 @@ static void publish(struct redis_hints *hints)
     if (position == 0)
         return;
     (void)snprintf(text, sizeof text, "%" PRId64, position); /* fits */
-    const struct bytes words[] = {BYTES_LITERAL("PUBLISH"), buffer_bytes(&hints->channel), bytes_of_text(text)};
+    const struct bytes words[] = {BYTES_LITERAL("PUBLISH"), buffer_bytes(&hints->channel),
+                                  bytes_of_text(text)};
     redisReply *reply = NULL;
     const struct status status = redis_run_one(hints->redis, REDIS_WRITES, words, ARRAY_COUNT(words), &reply);
     if (status.code == STATUS_OK)
@@ -208,7 +209,8 @@ static struct status start_thread(struct redis_hints *hints)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no descriptor for hints between replicas");
     const int error = pthread_create(&hints->thread, NULL, hints_main, hints);
     if (error != 0)
-        return status_error(STATUS_RESOURCE_EXHAUSTED, "the thread of hints could not start: error %d", error);
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "the thread of hints could not start: error %d",
+                            error);
     return status_ok();
 }
 

@@ -30,8 +30,8 @@ struct redis_settings {
 /* --- a socket, in the clear or encrypted, with deadlines (redis_socket.c) --- */
 
 struct redis_socket {
-    int fd; /* -1 = closed */
-    SSL *ssl; /* NULL = in the clear */
+    int fd;    /* -1 = closed */
+    SSL *ssl;  /* NULL = in the clear */
     bool lost; /* the other side ended the connection: what was sent may not have arrived */
 };
 
@@ -83,7 +83,7 @@ STATUS_MUST_CHECK struct status redis_link_receive(struct redis_link *link, int6
 
 /* One failure spares all others theirs, for a while that doubles; after it one call tries for all. */
 struct redis_breaker {
-    pthread_mutex_t lock; /* a leaf; guards the rest */
+    pthread_mutex_t lock;  /* a leaf; guards the rest */
     struct status failure; /* OK, or why the last try failed */
     int64_t try_again_us;  /* monotonic */
     int64_t backoff_us;
@@ -103,7 +103,7 @@ STATUS_MUST_CHECK struct status redis_breaker_status(struct redis_breaker *break
 
 struct redis {
     struct redis_settings settings;
-    SSL_CTX *tls; /* NULL = in the clear */
+    SSL_CTX *tls;        /* NULL = in the clear */
     const char *purpose; /* for the log: "cache" */
     const struct clock *clock;
     struct log *log;
@@ -157,4 +157,5 @@ static inline void redis_reply_free_at(redisReply **reply)
 
 void redis_value_write(struct buffer *to, const struct snapshot *snapshot);
 /* Texts are copied into the arena. DATA_LOSS/DAMAGED when it is not one that redis_value_write has written. */
-STATUS_MUST_CHECK struct status redis_value_read(struct bytes value, struct arena *arena, struct snapshot *ret);
+STATUS_MUST_CHECK struct status redis_value_read(struct bytes value, struct arena *arena,
+                                                 struct snapshot *ret);

@@ -32,7 +32,8 @@ static const struct {
                                         "give the server one (requirepass)"},
     {"NOPERM", "grant it, for example with ACL SETUSER <user> ~strata:* &strata:* +@read +@write +@scripting "
                "+@connection +@pubsub"},
-    {"t run this command", "grant it, for example with ACL SETUSER <user> ~strata:* +@read +@write +@scripting"},
+    {"t run this command",
+     "grant it, for example with ACL SETUSER <user> ~strata:* +@read +@write +@scripting"},
     {"t access at least one of the keys", "grant it, for example with ACL SETUSER <user> ~strata:*"},
     {"DB index is out of range", "check database.redis.db, or raise the server's `databases`"},
     {"OOM ", "it is full: raise its maxmemory, or let it evict (maxmemory-policy allkeys-lru for a cache)"},

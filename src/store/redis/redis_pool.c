@@ -175,8 +175,8 @@ static bool copy_options(const struct redis_options *options, struct redis_setti
     ret->connect_timeout_ms =
         options->connect_timeout_ms == 0 ? CONNECT_DEFAULT_MS : options->connect_timeout_ms;
     ret->io_timeout_ms = options->io_timeout_ms == 0 ? IO_DEFAULT_MS : options->io_timeout_ms;
-    const char *prefix = options->key_prefix == NULL || options->key_prefix[0] == '\0' ? PREFIX_DEFAULT
-                                                                                       : options->key_prefix;
+    const char *prefix =
+        options->key_prefix == NULL || options->key_prefix[0] == '\0' ? PREFIX_DEFAULT : options->key_prefix;
     return copy_text(options->host, &ret->host) && copy_text(options->username, &ret->username) &&
            copy_text(options->password, &ret->password) && copy_text(prefix, &ret->key_prefix) &&
            copy_text(options->store_id, &ret->store_id);

@@ -42,26 +42,24 @@ static struct redis_snapshots *of(struct snapshot_store *store)
     "if #old > 6 then redis.call('ZREM', ARGV[2] .. string.sub(old, 7, 6 + string.byte(old, 6)), ARGV[1]) end "
 
 /* The value first: a server that is full refuses there, and nothing has changed. */
-static const char put_script[] =
-    "local before = redis.call('STRLEN', KEYS[4]) "
-    "local old = redis.call('GETRANGE', KEYS[4], 0, 260) "
-    "redis.call('SET', KEYS[4], ARGV[3]) "
-    "if #old > 6 then "
-    "  local type = string.sub(old, 7, 6 + string.byte(old, 6)) "
-    "  if type ~= ARGV[4] then redis.call('ZREM', ARGV[2] .. type, ARGV[1]) end "
-    "end "
-    "redis.call('INCRBY', KEYS[3], #ARGV[3] - before) "
-    "redis.call('ZADD', KEYS[1], 0, ARGV[1]) "
-    "redis.call('ZADD', ARGV[2] .. ARGV[4], 0, ARGV[1]) "
-    "if ARGV[5] == '1' then redis.call('ZADD', KEYS[2], 0, ARGV[1]) "
-    "else redis.call('ZREM', KEYS[2], ARGV[1]) end";
+static const char put_script[] = "local before = redis.call('STRLEN', KEYS[4]) "
+                                 "local old = redis.call('GETRANGE', KEYS[4], 0, 260) "
+                                 "redis.call('SET', KEYS[4], ARGV[3]) "
+                                 "if #old > 6 then "
+                                 "  local type = string.sub(old, 7, 6 + string.byte(old, 6)) "
+                                 "  if type ~= ARGV[4] then redis.call('ZREM', ARGV[2] .. type, ARGV[1]) end "
+                                 "end "
+                                 "redis.call('INCRBY', KEYS[3], #ARGV[3] - before) "
+                                 "redis.call('ZADD', KEYS[1], 0, ARGV[1]) "
+                                 "redis.call('ZADD', ARGV[2] .. ARGV[4], 0, ARGV[1]) "
+                                 "if ARGV[5] == '1' then redis.call('ZADD', KEYS[2], 0, ARGV[1]) "
+                                 "else redis.call('ZREM', KEYS[2], ARGV[1]) end";
 
 static const char remove_script[] =
-    FORGET_TYPE
-    "redis.call('DECRBY', KEYS[3], redis.call('STRLEN', KEYS[4])) "
-    "redis.call('DEL', KEYS[4]) "
-    "redis.call('ZREM', KEYS[1], ARGV[1]) "
-    "redis.call('ZREM', KEYS[2], ARGV[1])";
+    FORGET_TYPE "redis.call('DECRBY', KEYS[3], redis.call('STRLEN', KEYS[4])) "
+                "redis.call('DEL', KEYS[4]) "
+                "redis.call('ZREM', KEYS[1], ARGV[1]) "
+                "redis.call('ZREM', KEYS[2], ARGV[1])";
 
 /* The highest of a range whose value is there: a server that evicts may have taken one and left its member. */
 static const char pick_script[] =
@@ -127,10 +125,15 @@ static struct status change(struct redis_snapshots *snapshots, const char *scrip
     const struct bytes name = member_of(&member, "", id, version);
     CLEANUP(buffer_done) struct buffer key;
     STATUS_TRY(value_key(snapshots, name, &key));
-    struct bytes words[16] = {
-        BYTES_LITERAL("EVAL"),           bytes_of_text(script),          BYTES_LITERAL("4"),
-        buffer_bytes(&snapshots->index), buffer_bytes(&snapshots->verified), buffer_bytes(&snapshots->size),
-        buffer_bytes(&key),              name,                           buffer_bytes(&snapshots->types)};
+    struct bytes words[16] = {BYTES_LITERAL("EVAL"),
+                              bytes_of_text(script),
+                              BYTES_LITERAL("4"),
+                              buffer_bytes(&snapshots->index),
+                              buffer_bytes(&snapshots->verified),
+                              buffer_bytes(&snapshots->size),
+                              buffer_bytes(&key),
+                              name,
+                              buffer_bytes(&snapshots->types)};
     memcpy(words + 9, more, more_count * sizeof *more);
     CLEANUP(redis_reply_free_at) redisReply *reply = NULL;
     return redis_run_one(snapshots->redis, REDIS_WRITES, words, 9 + more_count, &reply);
@@ -299,7 +302,8 @@ static struct status snapshots_list(struct snapshot_store *store, struct bytes a
         listing.least = further ? behind : listing.least;
     }
     CLEANUP(buffer_done) struct buffer among = buffer_make(0);
-    buffer_add_bytes(&among, buffer_bytes(aggregate_type.size_bytes > 0 ? &snapshots->types : &snapshots->index));
+    buffer_add_bytes(&among,
+                     buffer_bytes(aggregate_type.size_bytes > 0 ? &snapshots->types : &snapshots->index));
     buffer_add_bytes(&among, aggregate_type);
     STATUS_TRY(buffer_status(&among));
     listing.among = buffer_bytes(&among);

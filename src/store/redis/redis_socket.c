@@ -28,10 +28,11 @@ static struct status unreachable(const struct redis *redis, const char *what)
 
 static struct status slow(const struct redis *redis)
 {
-    return status_reason(REASON_STORE_UNREACHABLE,
-                         "Redis at %s:%u does not answer within its time-out; check that it is not stopped or "
-                         "overloaded",
-                         redis->settings.host, redis->settings.port);
+    return status_reason(
+        REASON_STORE_UNREACHABLE,
+        "Redis at %s:%u does not answer within its time-out; check that it is not stopped or "
+        "overloaded",
+        redis->settings.host, redis->settings.port);
 }
 
 static struct status ended(const struct redis *redis, struct redis_socket *socket)
@@ -114,12 +115,12 @@ static bool wait_for(const struct redis *redis, int fd, short events, int64_t de
 static struct status connect_to(const struct redis *redis, const struct addrinfo *address,
                                 int64_t deadline_us, struct redis_socket *ret)
 {
-    ret->fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                     address->ai_protocol);
+    ret->fd =
+        socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
     if (ret->fd < 0)
         return unreachable(redis, strerror(errno));
     const int yes = 1;
-    (void)setsockopt(ret->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);  /* without it, it is slower */
+    (void)setsockopt(ret->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes); /* without it, it is slower */
     (void)setsockopt(ret->fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes); /* and a dead peer seen later */
     if (connect(ret->fd, address->ai_addr, address->ai_addrlen) == 0)
         return status_ok();
@@ -161,8 +162,7 @@ static struct status tls_wait(const struct redis *redis, struct redis_socket *so
         ERR_clear_error();
         return ended(redis, socket);
     }
-    *ret_ready =
-        wait_for(redis, socket->fd, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_us);
+    *ret_ready = wait_for(redis, socket->fd, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_us);
     return status_ok();
 }
 

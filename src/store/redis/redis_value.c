@@ -93,7 +93,8 @@ static int64_t take_i64(struct rest *rest)
 static bool parse(struct bytes value, struct snapshot *ret)
 {
     struct rest rest = {.left = value};
-    struct bytes *texts[] = {&ret->aggregate_id, &ret->event_digest, &ret->data, &ret->metadata, &ret->folded};
+    struct bytes *texts[] = {&ret->aggregate_id, &ret->event_digest, &ret->data, &ret->metadata,
+                             &ret->folded};
     if (value.size_bytes < sizeof(uint64_t))
         return false;
     rest.left.size_bytes -= sizeof(uint64_t);
@@ -119,7 +120,8 @@ struct status redis_value_read(struct bytes value, struct arena *arena, struct s
     if (copy.data == NULL && value.size_bytes > 0)
         return redis_no_memory();
     if (!parse(copy, ret))
-        return status_reason(REASON_DAMAGED, "a snapshot of %zu bytes in Redis cannot be read; remove its key",
+        return status_reason(REASON_DAMAGED,
+                             "a snapshot of %zu bytes in Redis cannot be read; remove its key",
                              value.size_bytes);
     return status_ok();
 }

@@ -44,10 +44,12 @@ def story():
 
 
 GOOD = {"type": "custom", "aggregate_type": "custom", "aggregate_id": "same-1", "id": "same-1", "event_id": "e-1",
-        "correlation_id": "corr-1", "tags": "blue", "from_version": 2, "to_version": 3, "from_timestamp": "2020-01-01T00:00:00Z",
+        "correlation_id": "corr-1", "tags": "blue", "from_version": 2, "to_version": 3,
+        "from_timestamp": "2020-01-01T00:00:00Z",
         "to_timestamp": "2199-01-01T00:00:00Z", "from_position": 3, "after_position": 2, "to_position": 5, "min_position": 3,
         "direction": "BACKWARD", "page_size": 2, "as_of_version": 2, "as_of_position": 4, "as_of_time": "2199-01-01T00:00:00Z",
-        "include_events": "true", "effective_at": "2026-01-02T12:00:00Z", "active": "true", "include_state": "true", "version": 4,
+        "include_events": "true", "effective_at": "2026-01-02T12:00:00Z", "active": "true", "include_state": "true",
+        "version": 4,
         "exact": "true", "aggregate_id_prefixes": "same", "types": "custom", "aggregate_types": "custom",
         "aggregate_ids": "same-2", "name": "same"}
 BODIES = {
