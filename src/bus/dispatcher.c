@@ -23,13 +23,14 @@
 #define JOURNAL_FINE_US   INT64_C(60000000)
 #define JOURNAL_COARSE_US INT64_C(60000000)
 
-struct status dispatcher_load(struct bus *bus)
+/* What is stored, by this process or by another one on the same store; count 0 = nothing yet. */
+static struct status read_journal(struct bus *bus, struct journal_entry ret[JOURNAL_ENTRIES_MAX],
+                                  size_t *ret_count)
 {
-    struct dispatcher *dispatcher = &bus->dispatcher;
-    dispatcher->failure = status_ok();
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     if (arena == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the bus");
+    *ret_count = 0;
     struct bytes stored = BYTES_NONE;
     struct status status = bus->store->ops->state_get(bus->store, STATE_KEY, arena, &stored);
     if (status.code == STATUS_NOT_FOUND)
@@ -45,10 +46,24 @@ struct status dispatcher_load(struct bus *bus)
             stored.size_bytes);
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *at = stored.data + HEAD_BYTES + (size_t)i * ENTRY_BYTES;
-        dispatcher->journal[i] = (struct journal_entry){(int64_t)get_u64_le(at), (int64_t)get_u64_le(at + 8)};
+        ret[i] = (struct journal_entry){(int64_t)get_u64_le(at), (int64_t)get_u64_le(at + 8)};
     }
+    *ret_count = count;
+    return status_ok();
+}
+
+struct status dispatcher_load(struct bus *bus)
+{
+    struct dispatcher *dispatcher = &bus->dispatcher;
+    struct journal_entry journal[JOURNAL_ENTRIES_MAX];
+    size_t count = 0;
+    STATUS_TRY(read_journal(bus, journal, &count));
+    pthread_mutex_lock(&bus->lock);
+    dispatcher->failure = status_ok();
+    memcpy(dispatcher->journal, journal, count * sizeof *journal);
     dispatcher->journal_count = count;
-    const int64_t position = count > 0 ? dispatcher->journal[count - 1].position : 0;
+    pthread_mutex_unlock(&bus->lock);
+    const int64_t position = count > 0 ? journal[count - 1].position : 0;
     const int64_t head = atomic_load(&bus->head);
     /* A store that was restored to an earlier time has fewer events than were processed once. */
     dispatcher->reached = position < head ? position : head;
@@ -108,12 +123,38 @@ static void journal_add(struct bus *bus, int64_t position)
     pthread_mutex_unlock(&bus->lock);
 }
 
+/* Another process may have written further: then its journal is ours. False = there is nothing to write, or now no way. */
+static bool catch_up(struct bus *bus, int64_t position)
+{
+    struct dispatcher *dispatcher = &bus->dispatcher;
+    struct journal_entry journal[JOURNAL_ENTRIES_MAX];
+    size_t count = 0;
+    const struct status status = read_journal(bus, journal, &count);
+    if (!status_is_ok(&status)) {
+        note_outcome(bus, status);
+        return false;
+    }
+    const int64_t stored = count > 0 ? journal[count - 1].position : 0;
+    if (stored <= atomic_load(&dispatcher->checkpoint))
+        return true;
+    pthread_mutex_lock(&bus->lock);
+    memcpy(dispatcher->journal, journal, count * sizeof *journal);
+    dispatcher->journal_count = count;
+    pthread_mutex_unlock(&bus->lock);
+    atomic_store(&dispatcher->checkpoint, stored);
+    if (stored > dispatcher->reached)
+        dispatcher->reached = stored;
+    return stored < position;
+}
+
 void dispatcher_save(struct bus *bus)
 {
     struct dispatcher *dispatcher = &bus->dispatcher;
     const int64_t position = dispatcher->reached;
     dispatcher->saved_at_us = clock_monotonic_us(bus->clock);
     if (!bus->loaded || position <= atomic_load(&dispatcher->checkpoint))
+        return;
+    if (!bus->store->pipelined && !catch_up(bus, position))
         return;
     journal_add(bus, position);
 
