@@ -284,13 +284,16 @@ static void *bus_main(void *context)
 {
     struct bus *bus = context;
     for (;;) {
+        /* First: who wakes us from here on wants what this pass may have looked past. */
+        pthread_mutex_lock(&bus->lock);
+        bus->woken = false;
+        pthread_mutex_unlock(&bus->lock);
         const int64_t polled_again_us = head_poll(bus);
         const int64_t begun_us = system_us();
         pthread_mutex_lock(&bus->lock);
         const bool stopping = bus->stopping;
         const bool ending_waits = bus->ending_waits;
         bus->ending_waits = false;
-        bus->woken = false;
         bus->heard_head = atomic_load(&bus->head);
         const bool news = hears_news(bus, begun_us);
         pthread_mutex_unlock(&bus->lock);

@@ -84,7 +84,8 @@ struct bus {
     atomic_int_fast64_t interests; /* cursors and waiters: who wants to be woken by a commit */
 
     bool loaded; /* head and checkpoint were read; bus_new, then the bus's thread, as the next four */
-    int64_t polled_at_us; /* monotonic; 0 = never */
+    bool polled; /* at polled_at_us (monotonic) */
+    int64_t polled_at_us;
     bool poll_failed;
     struct cursor *cursors;
     struct ring ring;

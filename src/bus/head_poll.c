@@ -44,10 +44,11 @@ int64_t head_poll(struct bus *bus)
     const bool waited_for = atomic_load_explicit(&bus->interests, memory_order_relaxed) > 0;
     /* Taken: one that is wrong, or ahead of what can be read, is no reason to look again and again. */
     const bool hinted = waited_for && !bus->poll_failed && atomic_exchange(&bus->hint, 0) > bus_head(bus);
-    if (!hinted && bus->polled_at_us != 0 && now_us - bus->polled_at_us < interval_us(bus, waited_for))
+    if (!hinted && bus->polled && now_us - bus->polled_at_us < interval_us(bus, waited_for))
         return bus->polled_at_us + interval_us(bus, waited_for);
     const struct status status = poll(bus);
     bus->poll_failed = !status_is_ok(&status);
+    bus->polled = true;
     bus->polled_at_us = now_us;
     return now_us + interval_us(bus, waited_for);
 }

@@ -95,10 +95,10 @@ struct cli_command {
 };
 
 /*
- * Runs what argv says and returns the process's exit code. `served` is the command that only the composition root
- * can give. Wrong usage and --help end the process, as argp does.
+ * Runs what argv says and returns the process's exit code. `served` are the commands that only the composition
+ * root can give, the last of them NULL. Wrong usage and --help end the process, as argp does.
  */
-int cli_main(int argc, char **argv, const struct cli_command *served, const char *version);
+int cli_main(int argc, char **argv, const struct cli_command *const *served, const char *version);
 
 /* What the command was given. Valid during its run. */
 void *cli_arguments(struct cli_run *run);

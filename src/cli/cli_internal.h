@@ -101,7 +101,7 @@ int64_t cli_time(struct argp_state *state, const char *option, const char *text)
 /* Packs into the arena. */
 struct bytes cli_pack(struct arena *arena, const ProtobufCMessage *message);
 
-/* Every command, in the order of the help; ends with NULL. The first is `served`. */
+/* Every command, in the order of the help; ends with NULL. The first are the `served` ones. */
 #define CLI_COMMANDS_MAX 40U
 struct cli_commands {
     const struct cli_command *items[CLI_COMMANDS_MAX];

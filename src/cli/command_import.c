@@ -10,7 +10,7 @@
 #include "import_internal.h"
 #include "offline/keep.h"
 #include "output_internal.h"
-#include "progress_internal.h"
+#include "cli/progress.h"
 
 struct import_arguments {
     struct import_options lines;

@@ -8,7 +8,7 @@
 #include "base/crypto.h"
 #include "cli/call_internal.h"
 #include "cli/commands_internal.h"
-#include "cli/progress_internal.h"
+#include "cli/progress.h"
 #include "cli/views_internal.h"
 #include "strata/v1/system_service.pb-c.h"
 

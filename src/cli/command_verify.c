@@ -13,7 +13,7 @@
 #include "commands_internal.h"
 #include "offline/verify.h"
 #include "output_internal.h"
-#include "progress_internal.h"
+#include "cli/progress.h"
 
 struct verify_arguments {
     const char *path;

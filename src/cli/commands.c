@@ -46,13 +46,17 @@ static const struct cli_command *const own_commands[] = {
 };
 
 #define OWN_COUNT (sizeof own_commands / sizeof own_commands[0])
-_Static_assert(OWN_COUNT + 1 <= CLI_COMMANDS_MAX, "all fit");
 
-static struct cli_commands all_commands(const struct cli_command *served, const char *version)
+static struct cli_commands all_commands(const struct cli_command *const *served, const char *version)
 {
-    struct cli_commands all = {.count = OWN_COUNT + 1, .version = version};
-    all.items[0] = served;
-    memcpy(&all.items[1], own_commands, sizeof own_commands);
+    struct cli_commands all = {.version = version};
+    while (served[all.count] != NULL) {
+        assert(all.count + OWN_COUNT < CLI_COMMANDS_MAX);
+        all.items[all.count] = served[all.count];
+        all.count++;
+    }
+    memcpy(&all.items[all.count], own_commands, sizeof own_commands);
+    all.count += OWN_COUNT;
     return all;
 }
 
@@ -172,7 +176,7 @@ static int help(const struct cli_commands *all, int argc, char **argv)
     return CLI_OK;
 }
 
-int cli_main(int argc, char **argv, const struct cli_command *served, const char *version)
+int cli_main(int argc, char **argv, const struct cli_command *const *served, const char *version)
 {
     const struct cli_commands all = all_commands(served, version);
     int words = 0;

@@ -7,7 +7,7 @@
 #include "cli_internal.h"
 #include "offline/read_store.h"
 #include "output_internal.h"
-#include "progress_internal.h"
+#include "cli/progress.h"
 #include "strata/v1/event_service.pb-c.h"
 
 #define FIELD_POSITION       6U

@@ -8,7 +8,7 @@
 #include "cli_internal.h"
 #include "import_event_internal.h"
 #include "lines_internal.h"
-#include "progress_internal.h"
+#include "cli/progress.h"
 #include "strata/v1/event_service.pb-c.h"
 
 #define BATCH_EVENTS_MAX 1000U

@@ -1,4 +1,4 @@
-#include "progress_internal.h"
+#include "cli/progress.h"
 
 #include <inttypes.h>
 #include <stdio.h>

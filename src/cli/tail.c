@@ -19,7 +19,7 @@
 #include "strata/v1/event_service.pb-c.h"
 #include "strata/v1/subscription_service.pb-c.h"
 
-#define SILENCE_MS       30000 /* the service sends a checkpoint each second */
+#define SILENCE_MS       10000 /* the service sends a checkpoint each second */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS  5000
 #define BACKWARD_MOST    100000

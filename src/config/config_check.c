@@ -120,7 +120,7 @@ bool config_has_redis(const struct config *config)
 
 static struct status check_engine(const char *key, const char *engine)
 {
-    static const char *const built[] = {"embedded", "memory", "mysql", "redis"};
+    static const char *const built[] = {"embedded", "memory", "mysql", "mongodb", "redis"};
     for (size_t i = 0; i < sizeof built / sizeof *built; i++)
         if (strcmp(engine, built[i]) == 0)
             return status_ok();
@@ -136,7 +136,7 @@ static struct status check_pair(const char *events, const char *snapshots)
 {
     if (strcmp(snapshots, "memory") == 0 || strcmp(snapshots, events) == 0)
         return status_ok();
-    if (strcmp(snapshots, "mysql") == 0 || strcmp(snapshots, "redis") == 0 || strcmp(events, "memory") == 0)
+    if (strcmp(snapshots, "embedded") != 0 || strcmp(events, "memory") == 0) /* on a server */
         return status_ok();
     return status_error(
         STATUS_INVALID_ARGUMENT,

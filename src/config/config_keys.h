@@ -50,7 +50,13 @@
     X(MYSQL_SETTLE_TIMEOUT, "database.mysql.settle_timeout", DURATION, "15s", 1, 0, "", "how long a commit whose answer was lost is asked for") \
     X(MYSQL_ALLOW_WEAK_DURABILITY, "database.mysql.allow_weak_durability", BOOL, "false", 0, 0, "", "start although the server may lose what it acknowledged") \
     X(MONGODB_URI, "database.mongodb.uri", TEXT, "mongodb://localhost:27017", 0, 0, "secret", "with user and password where the server wants them") \
+    X(MONGODB_URI_FILE, "database.mongodb.uri_file", TEXT, "", 0, 0, "", "file that holds the uri")                     \
     X(MONGODB_DATABASE, "database.mongodb.database", TEXT, "strata", 0, 0, "", "")                                      \
+    X(MONGODB_STORE_ID, "database.mongodb.store_id", TEXT, "main", 0, 0, "", "name of the store inside the database")   \
+    X(MONGODB_POOL_SIZE, "database.mongodb.pool_size", INT, "8", 1, 64, "connections", "of readers; five more append")  \
+    X(MONGODB_CONNECT_TIMEOUT, "database.mongodb.connect_timeout", DURATION, "5s", 1, 0, "", "until a primary is found") \
+    X(MONGODB_IO_TIMEOUT, "database.mongodb.io_timeout", DURATION, "30s", 1, 0, "", "of one command")                   \
+    X(MONGODB_SETTLE_TIMEOUT, "database.mongodb.settle_timeout", DURATION, "15s", 1, 0, "", "how long a commit whose answer was lost is looked for") \
     X(REDIS_HOST, "database.redis.host", TEXT, "localhost", 0, 0, "", "")                                               \
     X(REDIS_PORT, "database.redis.port", INT, "6379", 1, 65535, "", "")                                                 \
     X(REDIS_USERNAME, "database.redis.username", TEXT, "", 0, 0, "", "none = the server's default user")                \

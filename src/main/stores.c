@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "store/embedded/embedded_store.h"
 #include "store/memory/memory_store.h"
+#include "store/mongodb/mongodb_store.h"
 #include "store/mysql/mysql_store.h"
 
 static bool is(const char *engine, const char *name)
@@ -106,8 +107,21 @@ static struct status open_events(const struct config *config, const struct serve
         return memory_store_open(&system_clock, &ret->events);
     if (is(engine, "embedded"))
         return open_embedded(config, once, log, ret);
+    if (is(engine, "mongodb")) {
+        ret->store_id = config_text(config, CONFIG_MONGODB_STORE_ID);
+        return stores_mongodb(config, log, &ret->events);
+    }
     ret->store_id = config_text(config, CONFIG_MYSQL_STORE_ID);
     return open_mysql(config, log, &ret->events);
+}
+
+/* Beside the events where they are in the same database, else over a store that holds nothing else. */
+static struct status open_mongodb_snapshots(const struct config *config, struct log *log, struct stores *ret)
+{
+    if (is(config_event_store(config), "mongodb"))
+        return mongodb_store_snapshots(ret->events, &ret->snapshots);
+    STATUS_TRY(stores_mongodb(config, log, &ret->snapshot_base));
+    return mongodb_store_snapshots(ret->snapshot_base, &ret->snapshots);
 }
 
 /* Snapshots in memory have no bound of their own: which of them go, the service knows. */
@@ -121,6 +135,8 @@ static struct status open_snapshots(const struct config *config, struct log *log
         return embedded_store_snapshots(ret->events, &ret->snapshots);
     if (is(engine, "redis"))
         return stores_redis_snapshots(config, ret->store_id, log, &ret->snapshots);
+    if (is(engine, "mongodb"))
+        return open_mongodb_snapshots(config, log, ret);
     if (is(events, "mysql"))
         return mysql_store_snapshots(ret->events, &ret->snapshots);
     STATUS_TRY(open_mysql(config, log, &ret->snapshot_base));
@@ -179,6 +195,8 @@ void stores_describe(const struct config *config, char *to, size_t size_bytes)
         (void)snprintf(to, size_bytes, "MySQL at %s:%d, database %s", config_text(config, CONFIG_MYSQL_HOST),
                        (int)config_int(config, CONFIG_MYSQL_PORT),
                        config_text(config, CONFIG_MYSQL_DATABASE));
+    else if (is(engine, "mongodb")) /* not the URI: it may hold a password */
+        (void)snprintf(to, size_bytes, "MongoDB, database %s", config_text(config, CONFIG_MONGODB_DATABASE));
     else
         (void)snprintf(to, size_bytes, "embedded store in %s", config_text(config, CONFIG_EMBEDDED_PATH));
 }

@@ -49,5 +49,9 @@ STATUS_MUST_CHECK struct status stores_redis_snapshots(const struct config *conf
 STATUS_MUST_CHECK struct status stores_redis_cache(const struct config *config, const char *store_id,
                                                    struct log *log, struct snapshot_store **ret);
 
+/* stores_mongodb.c: the events; snapshots lie beside them. */
+STATUS_MUST_CHECK struct status stores_mongodb(const struct config *config, struct log *log,
+                                               struct event_store **ret);
+
 /* "embedded store in data", for people. */
 void stores_describe(const struct config *config, char *to, size_t size_bytes);

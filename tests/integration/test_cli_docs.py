@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
-from support.strata_cli import SANITIZER_ERRNO, strata  # noqa: E402
+from support.strata_cli import SANITIZER_ERRNO, on_terminal, strata  # noqa: E402
 from support.strata_service import BINARY, ROOT, Service, environment  # noqa: E402
 
 SHOWN = re.compile(r"(?ms)^```console\n(.*?)^```")
@@ -88,6 +88,9 @@ class Operations(unittest.TestCase):
             self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
             self.assertEqual(json.loads(done.stdout)["state"], "FAILED")
             run("operation", "cancel", ended["id"])
+            code, screen = on_terminal("operation", "watch", ended["id"], "-a", service.grpc)
+            self.assertEqual(code, 0, screen)
+            self.assertRegex(screen, r"running  \[#+\] 100 %")
             run("operation", "get", "nothing", code=1)
             for arguments in (("cleanup",), ("rebuild",), ("rebuild", "world"), ("verify", "--chain", "xyz"), ("verify", "--from", "0")):
                 self.assertEqual(strata("operation", "start", *arguments).returncode, 2, arguments)

@@ -27,6 +27,7 @@ class Proxy:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.sockets = []
+        self.held = []
         self.lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -42,11 +43,11 @@ class Proxy:
             for a, b in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
 
-    @staticmethod
-    def _pump(source, target):
+    def _pump(self, source, target):
         try:
             while data := source.recv(65536):
-                target.sendall(data)
+                if source not in self.held:
+                    target.sendall(data)
         except OSError:
             pass
         for one in (source, target):
@@ -54,6 +55,11 @@ class Proxy:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def go_silent(self):
+        """What is connected stays so, and nothing passes any more, as when a machine is gone."""
+        with self.lock:
+            self.held = list(self.sockets)
 
     def cut(self):
         with self.lock:
@@ -210,6 +216,8 @@ class Followed(Case):
             for _ in range(3):
                 last = self.append(service, 2)
             tail.until(8)
+            listed = [json.loads(line) for line in strata("list", "subscriptions", "-a", service.grpc).stdout.splitlines()]
+            self.assertIn(("strata tail", "STREAM"), [(one["name"], one["kind"]) for one in listed])
             self.assertEqual(tail.interrupt(), 0)
             self.assertEqual(tail.positions, list(range(4, last + 1)))
             self.assertEqual(tail.errors, [])
@@ -253,6 +261,21 @@ class Followed(Case):
             self.assertEqual(tail.interrupt(), 0)
             self.assertEqual(tail.positions, [*range(1, 11), *wanted])
             self.assertTrue(any(b"going on behind position" in line for line in tail.errors), tail.errors)
+            proxy.close()
+
+    @unittest.skipIf(scaled(100) < 100, "ten seconds of waiting")
+    def test_a_connection_that_says_nothing_more_is_taken_for_dead(self):
+        with Service() as service:
+            proxy = Proxy(service.grpc)
+            last = self.append(service, 3)
+            tail = Tailed("-a", proxy.address, "--from-start")
+            tail.until(last)
+            proxy.go_silent()
+            last = self.append(service, 3)
+            tail.until(last)
+            self.assertEqual(tail.interrupt(), 0)
+            self.assertEqual(tail.positions, list(range(1, last + 1)))
+            self.assertIn(b"has said nothing for 10 s", tail.errors[0])
             proxy.close()
 
     def test_a_service_that_stops_or_is_killed_and_comes_back_is_followed_on(self):

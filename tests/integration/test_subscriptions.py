@@ -27,10 +27,9 @@ def custom(number, kind="custom", **fields):
 class Reader:
     """One subscription, read part by part: `parts` are all that came."""
 
-    def __init__(self, service, transport, after=None, filters=(), receive_buffer=None):
-        kind = TRANSPORTS[transport]
+    def __init__(self, service, transport, after=None, filters=()):
         ports = {"http": service.http_port, "grpc": int(service.grpc.rsplit(":", 1)[1])}
-        self.stream = type(kind.__name__, (kind,), {"receive_buffer": receive_buffer})(ports, after, list(filters))
+        self.stream = TRANSPORTS[transport](ports, after, list(filters))
         self.parts, self.waiting = [], []
 
     def next(self):
@@ -127,7 +126,7 @@ class Subscriptions(WithService):
                 self.assertEqual(reader.events(), [])
 
     def test_one_who_does_not_read_is_told_that_he_fell_behind_and_misses_nothing(self):
-        readers = self.readers(receive_buffer=4096)
+        readers = self.readers()
         for reader in readers.values():
             reader.take("caught_up")
         large = {"metadata": json.dumps({"text": "x" * 16000}).encode()}
@@ -247,7 +246,7 @@ class Stopping(WithService):
         readers = self.readers()
         filtered = self.readers(filters=[("types", "never")])
         split = isinstance(self.service, SplitService)
-        deaf = {} if split else self.readers(receive_buffer=4096)  # they cost all of the bound
+        deaf = {} if split else self.readers()  # they cost all of the bound
         for reader in [*readers.values(), *filtered.values(), *deaf.values()]:
             reader.take("caught_up")
         large = {"metadata": json.dumps({"text": "x" * 16000}).encode()}

@@ -30,14 +30,8 @@ POSITION = re.compile(rb'"position":"(\d+)"')
 class Cut:
     """The socket and the ways to lose it."""
 
-    receive_buffer = None  # bytes that the system holds for us
-
     def __init__(self, address):
-        self.socket = socket.socket(socket.AF_INET)
-        if self.receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
-        self.socket.settimeout(WAIT_S)
-        self.socket.connect(address)
+        self.socket = socket.create_connection(address, timeout=WAIT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.begun = False  # the answer's head was read
         self.ended = None  # why nothing follows what was fed

@@ -146,3 +146,76 @@ class MariaDb(Engine):
         """What a service is configured with to keep its events and snapshots here."""
         return {"STRATA_DATABASE_MYSQL_HOST": "127.0.0.1", "STRATA_DATABASE_MYSQL_PORT": str(self.port),
                 "STRATA_DATABASE_MYSQL_USERNAME": "root", "STRATA_DATABASE_MYSQL_DATABASE": "strata_test"}
+
+
+class Redis(Engine):
+    """Redis that syncs each write. `lines` are further lines of its configuration; `password` is the default user's."""
+
+    def __init__(self, *lines, password=None, tls=None):
+        super().__init__()
+        self.lines, self.password, self.tls = lines, password, tls
+
+    def prepare(self):
+        port = ["port 0", f"tls-port {self.port}", f"tls-cert-file {self.tls.certificate}", f"tls-key-file {self.tls.key}",
+                f"tls-ca-cert-file {self.tls.ca}", "tls-auth-clients no"] if self.tls else [f"port {self.port}"]
+        lines = [*port, "bind 127.0.0.1", f"dir {self.folder}", f"unixsocket {self.folder / 's'}", "appendonly yes",
+                 "appendfsync always", "save \"\"", *([f"requirepass {self.password}"] if self.password else []), *self.lines]
+        (self.folder / "redis.conf").write_text("\n".join(lines) + "\n")
+
+    def command(self):
+        return ["redis-server", str(self.folder / "redis.conf")]
+
+    def answers(self):
+        return self.cli("ping", check=False) == "PONG"
+
+    def cli(self, *words, check=True):
+        """What the server's own client prints, over a socket that no setting takes away."""
+        environment = dict(os.environ, **({"REDISCLI_AUTH": self.password} if self.password else {}))
+        ended = subprocess.run(["redis-cli", "-s", str(self.folder / "s"), *words], env=environment, text=True,
+                               capture_output=True, timeout=30)
+        assert ended.returncode == 0 or not check, ended.stderr
+        return ended.stdout.strip()
+
+    def settings(self, **other):
+        """What a service is configured with to find it; `other` are keys of database.redis."""
+        keys = {"host": "127.0.0.1", "port": str(self.port), **({"password": self.password} if self.password else {}), **other}
+        return {"STRATA_DATABASE_REDIS_" + name.upper(): value for name, value in keys.items()}
+
+
+class MongoWire(Engine):
+    """A server that speaks MongoDB's protocol, as a replica set of one (docs/mongodb-stand-in.md); `options` go to it."""
+
+    def __init__(self, *options):
+        super().__init__()
+        self.options = options
+
+    def prepare(self):
+        (self.folder / "data").mkdir()
+
+    def command(self):
+        return [str(Path(__file__).resolve().parents[2] / ".venv" / "bin" / "secantusd-py"), "--host", "127.0.0.1", "--port",
+                str(self.port), "--storage-path", str(self.folder / "data"), "--sync-on-commit", "--enable-test-commands",
+                "--log-level", "WARNING", *self.options]
+
+    def client(self, **options):
+        """A client of pymongo's, to be closed."""
+        from pymongo import MongoClient
+        return MongoClient("127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=2000, **options)
+
+    def answers(self):
+        from pymongo.errors import PyMongoError
+        try:
+            with self.client() as client:
+                return client.admin.command("ping")["ok"] == 1
+        except PyMongoError:
+            return False
+
+    def newest(self, store_id="main"):
+        """The newest append of a store, as it is stored."""
+        with self.client() as client:
+            return client["strata_test"][store_id + ".appends"].find_one(sort=[("_id", -1)])
+
+    def settings(self):
+        """What a service is configured with to keep its events and snapshots here."""
+        return {"STRATA_DATABASE_MONGODB_URI": "mongodb://127.0.0.1:%d/?replicaSet=secantus" % self.port,
+                "STRATA_DATABASE_MONGODB_DATABASE": "strata_test"}

@@ -57,7 +57,8 @@ static void names_clear(struct names *names)
 
 static struct status names_make(struct names *names, uint64_t seed, struct arena *arena, size_t room)
 {
-    *names = (struct names){.table = hash_table_make(seed), .items = arena_array(arena, room, sizeof *names->items)};
+    *names = (struct names){.table = hash_table_make(seed),
+                            .items = arena_array(arena, room, sizeof *names->items)};
     return names->items != NULL ? status_ok() : mongodb_no_memory();
 }
 
@@ -96,8 +97,9 @@ static struct moved *moved_of(struct writing *writing, struct bytes id)
         const struct mongodb_head *head = mongodb_cache_find(&writing->store->cache, id);
         *moved = (struct moved){.exists = false};
         if (head != NULL && head->exists)
-            *moved = (struct moved){head->type,     true, head->version, head->first_position, head->position,
-                                    head->event_count, 0,    false};
+            *moved =
+                (struct moved){head->type,        true, head->version, head->first_position, head->position,
+                               head->event_count, 0,    false};
     }
     return moved;
 }
@@ -323,7 +325,8 @@ static struct status learn(struct mongodb_store *store, const struct commit_batc
     return status;
 }
 
-static struct status make_writing(struct writing *writing, const struct commit_batch *batch, struct arena *arena)
+static struct status make_writing(struct writing *writing, const struct commit_batch *batch,
+                                  struct arena *arena)
 {
     const size_t most = batch->record_count;
     writing->moved = arena_array(arena, most, sizeof *writing->moved);

@@ -12,9 +12,9 @@
 #include "base/log.h"
 #include "mongodb_internal.h"
 
-#define SETTLE_PAUSE_US         INT64_C(50000)
-#define OVERTAKEN_PAUSE_US      INT64_C(1000)
-#define OVERTAKEN_DOUBLED_MOST  6U
+#define SETTLE_PAUSE_US        INT64_C(50000)
+#define OVERTAKEN_PAUSE_US     INT64_C(1000)
+#define OVERTAKEN_DOUBLED_MOST 6U
 
 struct committing {
     struct mongodb_store *store;
@@ -58,26 +58,36 @@ static int64_t first_refused(const bson_t *reply, int64_t *ret_code)
     return iter_member_int(&entry, "index");
 }
 
-enum standing { STANDS_OURS, STANDS_OTHERS, STANDS_NOTHING };
+/* Of the appends that are not known to stand: the first so many do, and whether another's stands behind them. */
+struct standing {
+    size_t ours;
+    bool others;
+};
 
-static struct status look_at_place(struct committing *committing, bool local, enum standing *ret)
+static struct status look_at_rest(struct committing *committing, bool local, struct standing *ret)
 {
-    const struct commit_append *append = &committing->batch->appends[committing->written];
+    const struct commit_batch *batch = committing->batch;
     static const char *const fields[] = {"chain"};
+    const size_t rest = batch->append_count - committing->written;
     struct mongodb_find find;
     mongodb_find_init(&find, "appends");
-    put_int(&find.filter, "_id", append->first_position);
-    mongodb_find_options(&find, NULL, 0, 1, fields, 1);
+    put_bound(&find.filter, "_id", "$gte", batch->appends[committing->written].first_position);
+    mongodb_find_options(&find, "_id", 1, (int64_t)rest, fields, 1);
     find.local = local;
     mongodb_find_run(committing->store, committing->store->writer, &find);
     const struct status status = find.status;
-    *ret = STANDS_NOTHING;
-    /* The chain is made of the records' own bytes, with their random salts: equal ids might be a client's second try. */
-    if (status.code == STATUS_OK && find.count > 0)
-        *ret = bytes_equal(get_bytes(find.documents[0], "chain"),
-                           bytes_of(&append->chain_after, sizeof append->chain_after))
-                   ? STANDS_OURS
-                   : STANDS_OTHERS;
+    *ret = (struct standing){0};
+    for (; ret->ours < find.count; ret->ours++) {
+        const struct commit_append *append = &batch->appends[committing->written + ret->ours];
+        const bson_t *found = find.documents[ret->ours];
+        /* The chain is made of the records' own bytes, with their random salts: equal ids might be a client's second
+         * try, at another process. */
+        if (get_int(found, "_id") != append->first_position ||
+            !bytes_equal(get_bytes(found, "chain"),
+                         bytes_of(&append->chain_after, sizeof append->chain_after)))
+            break;
+    }
+    ret->others = ret->ours < find.count;
     mongodb_find_done(&find);
     return status;
 }
@@ -85,21 +95,19 @@ static struct status look_at_place(struct committing *committing, bool local, en
 /* A unique key is taken: nearly always the _id. What the majority has not yet may still go away. */
 static enum step look_who_was_first(struct committing *committing)
 {
-    enum standing standing = STANDS_NOTHING;
-    struct status status = look_at_place(committing, false, &standing);
-    if (status.code == STATUS_OK && standing == STANDS_OURS) {
-        committing->written++;
+    struct standing standing = {0};
+    if (look_at_rest(committing, false, &standing).code != STATUS_OK)
         return STEP_AGAIN;
-    }
-    if (status.code == STATUS_OK && standing == STANDS_OTHERS)
+    committing->written += standing.ours;
+    if (standing.others)
         return STEP_OVERTAKEN;
-    if (status.code == STATUS_OK)
-        status = look_at_place(committing, true, &standing);
-    if (status.code != STATUS_OK || standing != STANDS_NOTHING)
+    if (standing.ours > 0)
+        return STEP_AGAIN;
+    if (look_at_rest(committing, true, &standing).code != STATUS_OK || standing.ours > 0 || standing.others)
         return STEP_AGAIN;
     log_warn(committing->store->log, "the database holds an id or a version that was to be free",
              LOG_INT("position", committing->batch->appends[committing->written].first_position));
-    return STEP_OVERTAKEN; /* and decide again, on facts from the server alone */
+    return STEP_OVERTAKEN; /* and decide again, on new facts */
 }
 
 /* ---- one try ---- */
@@ -109,13 +117,17 @@ static enum step understand(struct committing *committing, const bson_t *reply, 
 {
     int64_t code = 0;
     const int64_t refused = first_refused(reply, &code);
+    bson_iter_t unconfirmed;
     *ret_why = mongodb_failed(committing->store, error);
-    if (refused < 0)
-        return mongodb_is_lost(error) ? STEP_AGAIN : STEP_REFUSED;
-    if (bson_has_field(reply, "writeConcernErrors") || mongodb_is_lost(error))
-        return STEP_AGAIN; /* those before it may still go away */
-    committing->written += (size_t)refused;
-    return code == CODE_DUPLICATE_KEY ? look_who_was_first(committing) : STEP_REFUSED;
+    if (get_array(reply, "writeConcernErrors", &unconfirmed) && bson_iter_next(&unconfirmed))
+        return STEP_AGAIN; /* what was written may still go away */
+    if (refused >= 0) {
+        committing->written += (size_t)refused;
+        return code == CODE_DUPLICATE_KEY ? look_who_was_first(committing) : STEP_REFUSED;
+    }
+    /* A plain refusal says nothing about an insert before it, whose answer was lost. */
+    const bool plain = error->domain == MONGOC_ERROR_SERVER && !mongodb_is_lost(error);
+    return plain && !committing->settling ? STEP_REFUSED : STEP_AGAIN;
 }
 
 static enum step insert_rest(struct committing *committing, struct status *ret_why)
@@ -131,9 +143,9 @@ static enum step insert_rest(struct committing *committing, struct status *ret_w
         return STEP_AGAIN;
     bson_t *options = BCON_NEW("ordered", BCON_BOOL(true), "validate", BCON_BOOL(false));
     mongoc_collection_t *collection = mongodb_collection(store, store->writer, "appends");
-    const bool ok = mongoc_collection_insert_many(collection,
-                                                  (const bson_t **)(committing->documents + committing->written),
-                                                  count, options, &reply, &error);
+    const bool ok = mongoc_collection_insert_many(
+        collection, (const bson_t **)(committing->documents + committing->written), count, options, &reply,
+        &error);
     mongoc_collection_destroy(collection);
     bson_destroy(options);
     const enum step step = ok ? STEP_DONE : understand(committing, &reply, &error, ret_why);
@@ -152,7 +164,7 @@ static struct status overtaken(const char *why)
 static void make_way(struct mongodb_store *store)
 {
     const unsigned doubled = store->overtaken_in_a_row < OVERTAKEN_DOUBLED_MOST ? store->overtaken_in_a_row
-                                                                               : OVERTAKEN_DOUBLED_MOST;
+                                                                                : OVERTAKEN_DOUBLED_MOST;
     store->overtaken_in_a_row++;
     mongodb_pause(OVERTAKEN_PAUSE_US << doubled);
 }
@@ -167,9 +179,10 @@ static struct status end(struct committing *committing, enum step step, const st
         return status_ok();
     }
     if (step == STEP_AGAIN)
-        return status_reason(REASON_OUTCOME_UNKNOWN,
-                             "the database server was lost during the commit (%s) and it could not be asked since",
-                             why->message);
+        return status_reason(
+            REASON_OUTCOME_UNKNOWN,
+            "the database server was lost during the commit (%s) and it could not be asked since",
+            why->message);
     if (committing->batch->ret_written != NULL)
         *committing->batch->ret_written = written;
     if (step == STEP_OVERTAKEN) {
@@ -197,10 +210,11 @@ static struct status run(struct committing *committing)
             mongodb_pause(SETTLE_PAUSE_US);
     }
     if (committing->settling && step != STEP_AGAIN)
-        log_info(committing->store->log, "a commit whose answer was lost is settled",
-                 LOG_INT("first_position", committing->batch->appends[0].first_position),
-                 LOG_INT("appends", committing->batch->append_count),
-                 LOG_INT("written", step == STEP_DONE ? committing->batch->append_count : committing->written));
+        log_info(
+            committing->store->log, "a commit whose answer was lost is settled",
+            LOG_INT("first_position", committing->batch->appends[0].first_position),
+            LOG_INT("appends", committing->batch->append_count),
+            LOG_INT("written", step == STEP_DONE ? committing->batch->append_count : committing->written));
     return end(committing, step, &why);
 }
 

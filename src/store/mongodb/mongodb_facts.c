@@ -7,10 +7,12 @@
  * that hold a named id. An append behind H makes the commit fail, since its _id is taken.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mongodb_internal.h"
+#include "store/append.h"
 
 /* More appends than this behind the last look are not followed: all heads are forgotten. */
 #define FOLLOWED_MOST 256
@@ -93,7 +95,7 @@ static void ask_earlier(struct asking *asking)
     (void)bson_append_document_begin(&asking->earlier.filter, "ids", -1, &named);
     (void)bson_append_array_begin(&named, "$in", -1, &list);
     for (size_t i = 0; i < asking->request->event_id_count; i++) {
-        (void)snprintf(place, sizeof place, "%zu", i);
+        (void)snprintf(place, sizeof place, "%" PRIu32, (uint32_t)i);
         put_text(&list, place, asking->request->event_ids[i]);
     }
     (void)bson_append_array_end(&named, &list);
@@ -106,21 +108,8 @@ static void ask_earlier(struct asking *asking)
 
 static void ask_head(struct mongodb_find *find, struct bytes id, int64_t up_to)
 {
-    static const char *const none[] = {"_id"};
-    bson_t child;
-    bson_t entry;
-    bson_t match;
-    mongodb_find_init(find, "appends");
-    put_text(&find->filter, "agg.a", id);
+    mongodb_ask_aggregate(find, id);
     put_bound(&find->filter, "last", "$lte", up_to);
-    mongodb_find_options(find, "last", -1, 1, none, 0);
-    (void)bson_append_document_begin(&find->options, "projection", -1, &child);
-    (void)bson_append_document_begin(&child, "agg", -1, &entry);
-    (void)bson_append_document_begin(&entry, "$elemMatch", -1, &match);
-    put_text(&match, "a", id);
-    (void)bson_append_document_end(&entry, &match);
-    (void)bson_append_document_end(&child, &entry);
-    (void)bson_append_document_end(&find->options, &child);
 }
 
 /* ---- heads that are not known ---- */
@@ -155,7 +144,8 @@ static void unknown_done(struct unknown *unknown)
     free(unknown->names);
 }
 
-static struct status take_unknown(struct mongodb_cache *cache, struct bytes name, const struct mongodb_find *find)
+static struct status take_unknown(struct mongodb_cache *cache, struct bytes name,
+                                  const struct mongodb_find *find)
 {
     bson_iter_t entry;
     STATUS_TRY(find->status);
@@ -212,11 +202,12 @@ static struct status check_seen(const struct mongodb_cache *cache, const struct 
         STATUS_TRY(mongodb_head_of(behind->documents[0], &head));
     if (memcmp(&head.chain, &cache->head.chain, sizeof head.chain) == 0)
         return status_ok();
-    return status_reason(REASON_POSITION_MISSING,
-                         "the append at position %" PRId64
-                         ", which this service has seen stored, is gone or another: the database was set back; "
-                         "restore it, or start the service again to go on with what is there",
-                         cache->newest);
+    return status_reason(
+        REASON_POSITION_MISSING,
+        "the append at position %" PRId64
+        ", which this service has seen stored, is gone or another: the database was set back; "
+        "restore it, or start the service again to go on with what is there",
+        cache->newest);
 }
 
 static struct status follow(struct mongodb_cache *cache, const struct mongodb_find *behind)
@@ -253,7 +244,8 @@ static struct status enter_ids(struct asking *asking)
 
 static struct status copy_records(struct arena *arena, const bson_t *append, struct earlier_append *ret)
 {
-    const size_t room = (size_t)get_int(append, "n");
+    const int64_t events = get_int(append, "last") - get_int(append, "_id") + 1;
+    const size_t room = events > 0 && events <= (int64_t)APPEND_EVENTS_MAX ? (size_t)events : 0;
     struct record *records = arena_array(arena, room + 1, sizeof *records);
     if (records == NULL)
         return mongodb_no_memory();

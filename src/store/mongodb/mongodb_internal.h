@@ -182,6 +182,8 @@ STATUS_MUST_CHECK struct status mongodb_value_read(struct mongodb_store *store, 
 /* --- operations --- */
 STATUS_MUST_CHECK struct status mongodb_head_of(const bson_t *append, struct store_head *ret);
 void mongodb_newest(struct mongodb_find *find); /* asks for the newest append, without its records */
+/* The newest append that moves the aggregate, of which only the aggregate's own entry is asked for. */
+void mongodb_ask_aggregate(struct mongodb_find *find, struct bytes id);
 void mongodb_av_text(struct bytes aggregate_id, int64_t version, char to[AV_TEXT_BYTES]);
 
 struct status mongodb_store_facts(struct event_store *store, const struct facts_request *request,

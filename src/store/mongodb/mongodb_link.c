@@ -72,14 +72,15 @@ struct status mongodb_failed(struct mongodb_store *store, const bson_error_t *er
                             "authSource in database.mongodb.uri",
                             settings->hosts, user == NULL ? "" : user, error->message);
     if (error->domain == MONGOC_ERROR_SERVER && error->code == CODE_UNAUTHORIZED)
-        return status_error(STATUS_PERMISSION_DENIED,
-                            "user \"%s\" lacks a role in the database \"%s\" at %s: %s; grant it the role readWrite there, "
-                            "or name a user in database.mongodb.uri",
-                            user == NULL ? "" : user, settings->database, settings->hosts, error->message);
+        return status_error(
+            STATUS_PERMISSION_DENIED,
+            "user \"%s\" lacks a role in the database \"%s\" at %s: %s; grant it the role readWrite there, "
+            "or name a user in database.mongodb.uri",
+            user == NULL ? "" : user, settings->database, settings->hosts, error->message);
     if (error->domain == MONGOC_ERROR_SERVER_SELECTION || error->domain == MONGOC_ERROR_STREAM) {
-        const struct status status = status_reason(REASON_STORE_UNREACHABLE,
-                                                   "the database server at %s cannot be reached: %s",
-                                                   settings->hosts, error->message);
+        const struct status status =
+            status_reason(REASON_STORE_UNREACHABLE, "the database server at %s cannot be reached: %s",
+                          settings->hosts, error->message);
         if (error->domain == MONGOC_ERROR_SERVER_SELECTION)
             mongodb_reach_failed(store, &status);
         else
@@ -99,7 +100,8 @@ struct status mongodb_client_take(struct mongodb_store *store, mongoc_client_t *
         pthread_cond_wait(&store->pool_free, &store->pool_lock);
     store->pool_taken++;
     pthread_mutex_unlock(&store->pool_lock);
-    mongoc_client_t *client = mongoc_client_pool_pop(store->clients); /* as many are kept, so it does not wait */
+    mongoc_client_t *client =
+        mongoc_client_pool_pop(store->clients); /* as many are kept, so it does not wait */
     const struct status status = mongodb_store_ready(store, client);
     if (status.code == STATUS_OK)
         *ret = client;

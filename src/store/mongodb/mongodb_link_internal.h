@@ -82,9 +82,9 @@ static inline void put_int(bson_t *to, const char *key, int64_t value)
 /* {key: {operator: value}} */
 void put_bound(bson_t *to, const char *key, const char *operator, int64_t value);
 
-int64_t get_int(const bson_t *from, const char *key);         /* 0 = none */
-struct bytes get_bytes(const bson_t *from, const char *key);  /* a text or a binary; borrowed, empty = none */
-struct bytes iter_bytes(const bson_iter_t *at);               /* the same of the element that it stands at */
+int64_t get_int(const bson_t *from, const char *key);        /* 0 = none */
+struct bytes get_bytes(const bson_t *from, const char *key); /* a text or a binary; borrowed, empty = none */
+struct bytes iter_bytes(const bson_iter_t *at);              /* the same of the element that it stands at */
 bool get_array(const bson_t *from, const char *key, bson_iter_t *ret); /* its first element is the next */
 int64_t iter_member_int(const bson_iter_t *at, const char *key);
 struct bytes iter_member_bytes(const bson_iter_t *at, const char *key);

@@ -51,7 +51,8 @@ struct status mongodb_check_server(struct mongodb_store *store, mongoc_client_t 
     bson_t hello;
     bson_t *command = BCON_NEW("hello", BCON_INT32(1));
     const int64_t before_us = clock_now_us(store->clock);
-    const bool ok = mongoc_client_read_command_with_opts(client, "admin", command, NULL, NULL, &hello, &error);
+    const bool ok =
+        mongoc_client_read_command_with_opts(client, "admin", command, NULL, NULL, &hello, &error);
     struct status status = status_ok();
     if (!ok)
         status = mongodb_failed(store, &error);
@@ -78,18 +79,12 @@ static const struct {
     bool unique;
     bool sparse;
 } indexes[] = {
-    {"appends", {"last", NULL}, true, false},
-    {"appends", {"ids", NULL}, true, false},
-    {"appends", {"av", NULL}, true, false},
-    {"appends", {"ts", NULL}, false, false},
-    {"appends", {"agg.a", "last"}, false, false},
-    {"appends", {"types", "last"}, false, false},
-    {"appends", {"atypes", "last"}, false, false},
-    {"appends", {"corr", "last"}, false, true},
-    {"appends", {"tags", "last"}, false, true},
-    {"appends", {"bl", NULL}, false, true},
-    {"appends", {"bts", "bl"}, false, true},
-    {"snapshots", {"t", "_id"}, false, false},
+    {"appends", {"last", NULL}, true, false},      {"appends", {"ids", NULL}, true, false},
+    {"appends", {"av", NULL}, true, false},        {"appends", {"ts", NULL}, false, false},
+    {"appends", {"agg.a", "last"}, false, false},  {"appends", {"types", "last"}, false, false},
+    {"appends", {"atypes", "last"}, false, false}, {"appends", {"corr", "last"}, false, true},
+    {"appends", {"tags", "last"}, false, true},    {"appends", {"bl", NULL}, false, true},
+    {"appends", {"bts", "bl"}, false, true},       {"snapshots", {"t", "_id"}, false, false},
 };
 
 static void write_index(bson_t *list, const char *place, size_t at)
@@ -114,7 +109,8 @@ static void write_index(bson_t *list, const char *place, size_t at)
     (void)bson_append_document_end(list, &index);
 }
 
-static struct status make_indexes(struct mongodb_store *store, mongoc_client_t *client, const char *collection)
+static struct status make_indexes(struct mongodb_store *store, mongoc_client_t *client,
+                                  const char *collection)
 {
     char full[128];
     char place[16];
@@ -132,8 +128,8 @@ static struct status make_indexes(struct mongodb_store *store, mongoc_client_t *
             write_index(&list, place, i);
         }
     (void)bson_append_array_end(&command, &list);
-    const bool ok = mongoc_client_write_command_with_opts(client, store->settings.database, &command, NULL,
-                                                          NULL, &error);
+    const bool ok =
+        mongoc_client_write_command_with_opts(client, store->settings.database, &command, NULL, NULL, &error);
     bson_destroy(&command);
     return ok ? status_ok() : mongodb_failed(store, &error);
 }
@@ -145,10 +141,11 @@ static struct status check_format(struct mongodb_store *store, const bson_t *for
     const int64_t version = get_int(format, "version");
     if (version <= FORMAT_VERSION)
         return status_ok();
-    return status_error(STATUS_FAILED_PRECONDITION,
-                        "the store \"%s\" in the database \"%s\" was written by a later Strata (documents of version "
-                        "%" PRId64 ", this one knows %d); start that one",
-                        store->settings.store_id, store->settings.database, version, FORMAT_VERSION);
+    return status_error(
+        STATUS_FAILED_PRECONDITION,
+        "the store \"%s\" in the database \"%s\" was written by a later Strata (documents of version "
+        "%" PRId64 ", this one knows %d); start that one",
+        store->settings.store_id, store->settings.database, version, FORMAT_VERSION);
 }
 
 static struct status write_format(struct mongodb_store *store, mongoc_client_t *client)

@@ -64,9 +64,9 @@ static struct log *driver_log;
 static void log_for_driver(mongoc_log_level_t level, const char *domain, const char *message, void *context)
 {
     static const enum log_level levels[] = {
-        [MONGOC_LOG_LEVEL_ERROR] = LOG_ERROR,   [MONGOC_LOG_LEVEL_CRITICAL] = LOG_ERROR,
-        [MONGOC_LOG_LEVEL_WARNING] = LOG_WARN,  [MONGOC_LOG_LEVEL_MESSAGE] = LOG_INFO,
-        [MONGOC_LOG_LEVEL_INFO] = LOG_DEBUG,    [MONGOC_LOG_LEVEL_DEBUG] = LOG_DEBUG,
+        [MONGOC_LOG_LEVEL_ERROR] = LOG_ERROR,  [MONGOC_LOG_LEVEL_CRITICAL] = LOG_ERROR,
+        [MONGOC_LOG_LEVEL_WARNING] = LOG_WARN, [MONGOC_LOG_LEVEL_MESSAGE] = LOG_INFO,
+        [MONGOC_LOG_LEVEL_INFO] = LOG_DEBUG,   [MONGOC_LOG_LEVEL_DEBUG] = LOG_DEBUG,
         [MONGOC_LOG_LEVEL_TRACE] = LOG_DEBUG,
     };
     (void)context;
@@ -164,22 +164,24 @@ static bool is_name(const char *text, size_t most)
 static struct status check_options(const struct mongodb_store_options *options)
 {
     if (options->uri == NULL || options->uri[0] == '\0')
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "database.mongodb.uri is empty; give it as mongodb://host:27017/?replicaSet=name");
+        return status_error(
+            STATUS_INVALID_ARGUMENT,
+            "database.mongodb.uri is empty; give it as mongodb://host:27017/?replicaSet=name");
     if (!is_name(options->database, 63))
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "database.mongodb.database is \"%s\"; give a name of 1 to 63 letters, digits, '-' "
-                            "and '_'",
-                            options->database == NULL ? "" : options->database);
+        return status_error(
+            STATUS_INVALID_ARGUMENT,
+            "database.mongodb.database is \"%s\"; give a name of 1 to 63 letters, digits, '-' "
+            "and '_'",
+            options->database == NULL ? "" : options->database);
     if (!is_name(options->store_id, STORE_ID_MOST))
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "database.mongodb.store_id is \"%s\"; give a name of 1 to %u letters, digits, '-' "
-                            "and '_'",
-                            options->store_id == NULL ? "" : options->store_id, STORE_ID_MOST);
+        return status_error(
+            STATUS_INVALID_ARGUMENT,
+            "database.mongodb.store_id is \"%s\"; give a name of 1 to %u letters, digits, '-' "
+            "and '_'",
+            options->store_id == NULL ? "" : options->store_id, STORE_ID_MOST);
     if (options->pool_size > POOL_MAX)
-        return status_error(STATUS_INVALID_ARGUMENT,
-                            "database.mongodb.pool_size is %u; at most %u are used", options->pool_size,
-                            POOL_MAX);
+        return status_error(STATUS_INVALID_ARGUMENT, "database.mongodb.pool_size is %u; at most %u are used",
+                            options->pool_size, POOL_MAX);
     return status_ok();
 }
 
@@ -268,7 +270,8 @@ static struct status make_clients(struct mongodb_store *store)
     bson_error_t error;
     store->clients = mongoc_client_pool_new_with_error(store->settings.uri, &error);
     if (store->clients == NULL)
-        return status_error(STATUS_INVALID_ARGUMENT, "database.mongodb.uri cannot be used: %s", error.message);
+        return status_error(STATUS_INVALID_ARGUMENT, "database.mongodb.uri cannot be used: %s",
+                            error.message);
     (void)mongoc_client_pool_set_error_api(store->clients, MONGOC_ERROR_API_VERSION_2);
     (void)mongoc_client_pool_set_appname(store->clients, "strata");
     mongoc_client_pool_max_size(store->clients, store->settings.pool_size + CREW_THREADS + 1);

@@ -22,8 +22,8 @@ struct log;
 struct mongodb_store_options {
     const char *uri; /* mongodb://…, with user, password, replica set, TLS */
     const char *database;
-    const char *store_id;        /* 1 to 64 letters, digits, '-' and '_': the collections' names begin with it */
-    unsigned pool_size;          /* clients of readers; 0 = 8 */
+    const char *store_id; /* 1 to 64 letters, digits, '-' and '_': the collections' names begin with it */
+    unsigned pool_size;   /* clients of readers; 0 = 8 */
     uint32_t connect_timeout_ms; /* also until a primary is found; 0 = 5,000 */
     uint32_t io_timeout_ms;      /* of one command; 0 = 30,000 */
     uint32_t settle_timeout_ms;  /* how long a commit of unknown fate is looked for; 0 = 15,000 */

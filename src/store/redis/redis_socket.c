@@ -166,15 +166,19 @@ static struct status tls_wait(const struct redis *redis, struct redis_socket *so
     return status_ok();
 }
 
-static struct status no_tls(const struct redis *redis, SSL *ssl)
+static struct status no_tls(const struct redis *redis, const char *why)
 {
-    const long verdict = SSL_get_verify_result(ssl);
-    const char *reason = openssl_reason();
     return status_reason(REASON_STORE_UNREACHABLE,
                          "no encrypted connection to Redis at %s:%u: %s; check that it serves TLS on this "
                          "port, its certificate, and database.redis.tls and tls_ca_file",
-                         redis->settings.host, redis->settings.port,
-                         verdict == X509_V_OK ? reason : X509_verify_cert_error_string(verdict));
+                         redis->settings.host, redis->settings.port, why);
+}
+
+static struct status refused_tls(const struct redis *redis, SSL *ssl)
+{
+    const long verdict = SSL_get_verify_result(ssl);
+    const char *reason = openssl_reason();
+    return no_tls(redis, verdict == X509_V_OK ? reason : X509_verify_cert_error_string(verdict));
 }
 
 /* A certificate names an address or a host. */
@@ -201,9 +205,9 @@ static struct status shake_hands(const struct redis *redis, int64_t deadline_us,
             return status_ok();
         const int error = SSL_get_error(socket->ssl, result);
         if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
-            return no_tls(redis, socket->ssl);
+            return refused_tls(redis, socket->ssl);
         if (!wait_for(redis, socket->fd, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_us))
-            return slow(redis);
+            return no_tls(redis, "it does not answer the handshake");
     }
 }
 

@@ -265,6 +265,44 @@ static void test_a_missing_position_is_waited_for_and_then_reported(void **state
     bench_close(&bench);
 }
 
+/* --- a store that other processes append to --- */
+
+static void test_a_hint_brings_what_was_appended_elsewhere_and_is_not_believed(void **state)
+{
+    (void)state;
+    static struct bench bench;
+    static const struct event_query everything = {NULL, 0};
+    struct bus *other = NULL; /* told of no commit, and its clock stands still: it does not poll again */
+    struct cursor *cursor = NULL;
+    bench_open(&bench);
+    assert_status_ok(bus_new(bench.store, &bench.clock.clock, NULL, &other));
+    assert_status_ok(bus_start(other));
+    const struct cursor_options options = {&everything, 0, note_turn, &bench};
+    assert_status_ok(cursor_new(other, &options, &cursor));
+    cursor_start(cursor);
+    wait_until(&bench, bench.turns >= 1);
+
+    bench_append(&bench, "custom", "a");
+    bus_hint(other, 1);
+    wait_until(&bench, bench.seen_count == 1);
+    bus_hint(other, INT64_MAX); /* somebody lies, or is ahead of what we can read */
+    bench_append(&bench, "custom", "a");
+    bus_hint(other, 2);
+    wait_until(&bench, bench.seen_count == 2);
+    assert_status_ok(bench.failure);
+    assert_int_equal(bus_head(other), 2);
+
+    bus_set_hinted(other, true); /* a lost hint costs the poll */
+    bench_append(&bench, "custom", "a");
+    manual_clock_advance_ms(&bench.clock, 250);
+    bus_wake(other);
+    wait_until(&bench, bench.seen_count == 3);
+    assert_seen(&bench, 1, 3);
+    cursor_end(&bench, cursor);
+    bus_free(other);
+    bench_close(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_the_checkpoint_moves_once_a_second_and_survives),
         cmocka_unit_test(test_a_long_journal_stays_ordered_and_bounded),
         cmocka_unit_test(test_a_missing_position_is_waited_for_and_then_reported),
+        cmocka_unit_test(test_a_hint_brings_what_was_appended_elsewhere_and_is_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

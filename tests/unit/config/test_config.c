@@ -217,9 +217,6 @@ static const struct {
     const char *names; /* part of the message */
     bool embedded_helps;
 } unbuilt[] = {
-    {"a MongoDB section without a choice means MongoDB", "database:\n  mongodb:\n    database: db\n",
-     "--embedded", true},
-    {"MongoDB chosen", "database:\n  event_store: mongodb\n", "database.event_store: mongodb", true},
     {"enforced security", "security:\n  enabled: true\n  jwt_secret: 0123456789abcdef0123456789abcdef\n",
      "security.enabled", false},
     {"Kafka", "message_queue:\n  enabled: true\n  brokers: [\"b:9092\"]\n", "message_queue.enabled", false},

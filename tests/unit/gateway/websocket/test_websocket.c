@@ -546,6 +546,26 @@ static void test_a_slow_reader_holds_the_sender_back_and_gets_all(void **state)
     done(fd, &in);
 }
 
+static void test_what_was_corked_goes_out_at_the_last_uncork(void **state)
+{
+    (void)state;
+    struct buffer in;
+    size_t used = 0;
+    const int fd = open_client(&in);
+    wait_for(&stage.opened, 1);
+    ws_cork(stage.connection);
+    assert_true(ws_send(stage.connection, BYTES_LITERAL("first")));
+    ws_cork(stage.connection);
+    assert_true(ws_send(stage.connection, BYTES_LITERAL("second")));
+    ws_uncork(stage.connection);
+    assert_true(ws_send(stage.connection, BYTES_LITERAL("third")));
+    ws_uncork(stage.connection);
+    assert_text(fd, &in, &used, "first");
+    assert_text(fd, &in, &used, "second");
+    assert_text(fd, &in, &used, "third");
+    done(fd, &in);
+}
+
 static void test_a_sender_that_ignores_back_pressure_is_cut_off(void **state)
 {
     (void)state;
@@ -648,6 +668,7 @@ int main(void)
         WITH_PLAIN(test_the_server_closes_after_what_it_has_sent),
         WITH_PLAIN(test_a_client_that_vanishes_is_noticed),
         WITH_PLAIN(test_a_slow_reader_holds_the_sender_back_and_gets_all),
+        WITH_PLAIN(test_what_was_corked_goes_out_at_the_last_uncork),
         WITH_PLAIN(test_a_sender_that_ignores_back_pressure_is_cut_off),
         WITH_OWN(test_silent_clients_are_pinged_then_dropped),
         WITH_OWN(test_connections_are_bounded),
