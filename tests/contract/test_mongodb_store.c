@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "contract/event_store_suite.h"
@@ -88,6 +89,125 @@ static struct snapshot_store *reopen_snapshots(void *context, struct snapshot_st
     return store;
 }
 
+/* ---- what the suites do not ask ---- */
+
+static struct place *the_place; /* of the tests below: cmocka gives them nothing else */
+
+static void test_the_largest_values_are_kept_in_parts(void **state)
+{
+    (void)state;
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    struct event_store *store = open_events(the_place);
+    uint8_t *large = malloc(STATE_VALUE_MAX_BYTES);
+    assert_non_null(large);
+    for (size_t i = 0; i < STATE_VALUE_MAX_BYTES; i++)
+        large[i] = (uint8_t)(i * 7 >> 10);
+    const size_t sizes[] = {STATE_VALUE_MAX_BYTES, 8U * 1024 * 1024 + 1, 8U * 1024 * 1024, 3,
+                            STATE_VALUE_MAX_BYTES};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct bytes got = BYTES_NONE;
+        large[0] = (uint8_t)i;
+        assert_status_ok(store->ops->state_put(store, BYTES_LITERAL("large"), bytes_of(large, sizes[i])));
+        assert_status_ok(store->ops->state_get(store, BYTES_LITERAL("large"), arena, &got));
+        assert_true(bytes_equal(got, bytes_of(large, sizes[i])));
+        arena_reset(arena);
+    }
+    assert_status_ok(store->ops->state_remove(store, BYTES_LITERAL("large")));
+
+    struct snapshot_store *snapshots = NULL;
+    assert_status_ok(mongodb_store_snapshots(store, &snapshots));
+    const struct snapshot snapshot = {.aggregate_id = BYTES_LITERAL("a"),
+                                      .aggregate_type = BYTES_LITERAL("custom"),
+                                      .version = 1,
+                                      .state = SNAPSHOT_VERIFIED,
+                                      .data = bytes_of(large, 10U * 1024 * 1024),
+                                      .folded = bytes_of(large, 12U * 1024 * 1024)};
+    struct snapshot got;
+    bool found = false;
+    assert_status_ok(snapshots->ops->put(snapshots, &snapshot));
+    assert_status_ok(
+        snapshots->ops->get(snapshots, snapshot.aggregate_id, SNAPSHOT_PICK_BEST, 9, arena, &got, &found));
+    assert_true(found);
+    assert_true(bytes_equal(got.data, snapshot.data));
+    assert_true(bytes_equal(got.folded, snapshot.folded));
+    snapshot_store_close(snapshots);
+    event_store_close(store);
+    free(large);
+}
+
+static int64_t late_now_us(const struct clock *clock)
+{
+    (void)clock;
+    return clock_now_us(&system_clock) - 3000000;
+}
+
+static int64_t late_monotonic_us(const struct clock *clock)
+{
+    (void)clock;
+    return clock_monotonic_us(&system_clock);
+}
+
+static void test_a_clock_that_is_off_is_refused(void **state)
+{
+    (void)state;
+    static const struct clock_ops ops = {late_now_us, late_monotonic_us};
+    const struct clock late = {&ops};
+    char uri[64];
+    struct event_store *store = NULL;
+    (void)snprintf(uri, sizeof uri, "mongodb://127.0.0.1:%u/", (unsigned)the_place->port);
+    const struct mongodb_store_options options = {.uri = uri, .database = "strata_test", .store_id = "late"};
+    const struct status status = mongodb_store_open(&options, &late, the_place->log, &store);
+    assert_int_equal(status.code, STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(status.message, "ms apart"));
+    assert_non_null(strstr(status.message, "NTP"));
+    assert_null(store);
+}
+
+/* Two processes decide at the same head; who comes second writes nothing, and decides again on what the first wrote. */
+static void test_of_two_processes_one_is_first(void **state)
+{
+    (void)state;
+    struct store_driver drivers[2];
+    store_driver_init(&drivers[0], open_events(the_place));
+    store_driver_init(&drivers[1], open_named(the_place));
+    drivers[1].entropy = seeded_entropy_from(2); /* other salts, as of another process */
+    for (int round = 0; round < 5; round++) {
+        struct append_event events[2];
+        struct append appends[2];
+        struct decision decisions[2];
+        for (int i = 0; i < 2; i++) {
+            /* The same ids: a client who was not answered in time asks the other process. */
+            events[i] = numbered_event(&drivers[i], round, "shared", "changed", "custom");
+            appends[i] = sample_append(&events[i], 1);
+            const struct append *one = &appends[i];
+            decisions[i] = store_driver_decide(&drivers[i], &one, 1);
+            assert_int_equal(decisions[i].outcomes[0].kind, APPEND_ACCEPTED);
+        }
+        assert_status_ok(store_driver_commit(&drivers[round % 2], &decisions[round % 2]));
+        assert_status(store_driver_commit(&drivers[1 - round % 2], &decisions[1 - round % 2]),
+                      STATUS_ABORTED);
+        assert_int_equal(store_driver_append(&drivers[1 - round % 2], &appends[1 - round % 2]).kind,
+                         APPEND_REPLAYED);
+        assert_int_equal(store_driver_head(&drivers[0]).position, round + 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct event_store *store = drivers[i].store;
+        store_driver_done(&drivers[i]);
+        event_store_close(store);
+    }
+}
+
+static int run_own_tests(struct place *place)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_largest_values_are_kept_in_parts),
+        cmocka_unit_test(test_a_clock_that_is_off_is_refused),
+        cmocka_unit_test(test_of_two_processes_one_is_first),
+    };
+    the_place = place;
+    return cmocka_run_group_tests_name("mongodb_own", tests, NULL, NULL);
+}
+
 int main(void)
 {
     const char *port = getenv("STRATA_TEST_MONGODB_PORT");
@@ -112,7 +232,8 @@ int main(void)
                                                   .reopen = reopen_snapshots,
                                                   .close = close_snapshots,
                                                   .context = &place};
-    const int failed = event_store_suite_run(&events) + snapshot_store_suite_run(&snapshots);
+    const int failed =
+        event_store_suite_run(&events) + snapshot_store_suite_run(&snapshots) + run_own_tests(&place);
     log_free(place.log);
     return failed;
 }

@@ -19,7 +19,7 @@ import unittest
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
-from support.engines import MariaDb  # noqa: E402
+from support.engines import MariaDb, MongoWire  # noqa: E402
 from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
 
 OPERATIONS = int(os.environ.get("STRATA_TEST_OPERATIONS", scaled(100000, 2000)))
@@ -37,10 +37,12 @@ WORLDS = {
 DATABASE_WORLDS = {
     "mysql": (0.7, "mysql", {}),
     "mysql-limits": (0.3, "mysql", {"limits": True, "auto": True}),
+    "mongodb": (0.7, "mongodb", {}),
+    "mongodb-limits": (0.3, "mongodb", {"limits": True, "auto": True}),
 }
 if os.environ.get("STRATA_TEST_ENGINE"):
     WORLDS = {name: world for name, world in DATABASE_WORLDS.items() if world[1] == os.environ["STRATA_TEST_ENGINE"]}
-DATABASES = {"mysql": MariaDb}
+DATABASES = {"mysql": MariaDb, "mongodb": MongoWire}
 EXTRA_EVENTS = ["order_note", "audit_seen"]
 EXTRA_AGGREGATES = ["ledger"]
 
