@@ -46,6 +46,7 @@ struct running {
     struct stores stores;
     struct domain *domain;
     struct bus *bus;
+    char holder[UUID_TEXT_BYTES]; /* our name where we take leases: new with each start, as they want it */
     struct redis_hints *hints; /* NULL = none */
     struct writer *writer;
     struct service *service;
@@ -181,6 +182,7 @@ static struct status make_service(struct running *running)
         .library_count = library_versions(running->libraries),
         .configuration = buffer_bytes(&running->configuration),
         .store_id = running->stores.store_id,
+        .holder = running->holder,
         .security_mode = security_mode(config),
         .cache_kind = config_caches_in_redis(config) ? "redis" : "memory",
         .limits = limits_of(config),
@@ -302,9 +304,8 @@ static struct status build_core(struct running *running)
     STATUS_TRY(stores_open(running->config, running->options, running->log, &running->stores));
     STATUS_TRY(make_domain(running));
     STATUS_TRY(bus_new(running->stores.events, &system_clock, running->log, &running->bus));
-    char holder[UUID_TEXT_BYTES]; /* new with each start, as leases want it */
-    uuid_v7(clock_now_us(&system_clock), &system_entropy, holder);
-    STATUS_TRY(bus_set_holder(running->bus, bytes_of_text(holder)));
+    uuid_v7(clock_now_us(&system_clock), &system_entropy, running->holder);
+    STATUS_TRY(bus_set_holder(running->bus, bytes_of_text(running->holder)));
     STATUS_TRY(bus_start(running->bus));
     STATUS_TRY(
         stores_start_hints(&running->stores, running->config, running->bus, running->log, &running->hints));

@@ -9,6 +9,7 @@
 #define FOLD_ARENA_MAX_BYTES ((size_t)4 * 1024 * 1024)
 /* A cached state so far below the asked version: perhaps the snapshot store has a better one. */
 #define CACHE_NEAR_EVENTS 256
+#define WARN_EVERY_US     INT64_C(10000000)
 
 struct status status_aggregate_unknown(struct bytes id)
 {
@@ -183,6 +184,17 @@ static struct status find_in(struct service *service, struct snapshot_store *sto
     return status_ok();
 }
 
+/* Each read meets a store that is down: health shows it, the log needs to be told now and then. */
+static void warn_of_snapshots(struct service *service, const struct status *why)
+{
+    const int64_t now_us = clock_monotonic_us(service->parts.clock);
+    int_fast64_t told_us = atomic_load(&service->snapshots_warned_at_us);
+    if ((told_us == 0 || now_us - told_us >= WARN_EVERY_US) &&
+        atomic_compare_exchange_strong(&service->snapshots_warned_at_us, &told_us, now_us))
+        log_warn(service->parts.log, "the snapshot store does not answer, folding from the events",
+                 LOG_TEXT("reason", why->message));
+}
+
 /* A failing snapshot store costs speed, never an answer. */
 static void find_base(struct service *service, const struct load_request *request, int32_t version,
                       struct arena *arena, struct base *ret)
@@ -205,8 +217,7 @@ static void find_base(struct service *service, const struct load_request *reques
         snapshots_used(service, request->id);
     }
     if (!status_is_ok(&status))
-        log_warn(service->parts.log, "the snapshot store did not answer, folding from the events",
-                 LOG_TEXT("reason", status.message));
+        warn_of_snapshots(service, &status);
 }
 
 /* --- loading --- */

@@ -32,6 +32,14 @@ void operation_free(struct operation *operation)
     free(operation);
 }
 
+void operation_replace(struct operation *operation, struct operation *from)
+{
+    free(operation->started_by);
+    free(operation->request);
+    *operation = *from;
+    free(from);
+}
+
 /* --- to the wire --- */
 
 static char *text_of(struct arena *arena, const char *text)

@@ -11,6 +11,7 @@ static struct status reply_operation(struct service *service, struct arena *aren
                                      struct reply *ret)
 {
     Strata__V1__Operation *operation = NULL;
+    STATUS_TRY(operations_refresh(service->operations, id));
     STATUS_TRY(operations_get(service->operations, id, arena, &operation, NULL));
     ret->message = &operation->base;
     return status_ok();
@@ -135,6 +136,7 @@ static struct status list_run(struct service *service, struct call *call, const 
         return no_memory();
     strata__v1__list_operations_response__init(response);
     bool more = false;
+    STATUS_TRY(operations_refresh(service->operations, NULL));
     STATUS_TRY(operations_list(service->operations, before, page_size, arena, &response->operations,
                                &response->n_operations, &more));
     if (more) {

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_PREFIX "operation/"
-#define KEY_BYTES  (sizeof KEY_PREFIX + UUID_TEXT_BYTES)
-
 static struct status no_memory(void)
 {
     return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for an operation");
@@ -97,10 +94,15 @@ struct status operation_insert_locked(struct operations *operations, struct oper
 
 /* --- the records --- */
 
-static struct bytes key_of(const char *id, char memory[KEY_BYTES])
+struct bytes operation_key(const char *prefix, const char *id, char memory[OPERATION_KEY_MAX_BYTES])
 {
-    const int length = snprintf(memory, KEY_BYTES, "%s%s", KEY_PREFIX, id);
+    const int length = snprintf(memory, OPERATION_KEY_MAX_BYTES, "%s%.36s", prefix, id); /* fits */
     return bytes_of(memory, (size_t)length);
+}
+
+static struct bytes key_of(const char *id, char memory[OPERATION_KEY_MAX_BYTES])
+{
+    return operation_key(OPERATION_KEY_PREFIX, id, memory);
 }
 
 struct status operation_save(struct operations *operations, const char *id)
@@ -108,11 +110,11 @@ struct status operation_save(struct operations *operations, const char *id)
     struct event_store *store = operations->service->parts.store;
     struct buffer record = buffer_make(0);
     struct status status = status_ok();
-    char memory[KEY_BYTES];
+    char memory[OPERATION_KEY_MAX_BYTES];
     pthread_mutex_lock(&operations->save_lock);
     pthread_mutex_lock(&operations->lock);
     struct operation *operation = operation_find_locked(operations, id);
-    const bool wanted = operation != NULL && operation->unsaved;
+    const bool wanted = operation != NULL && operation->unsaved && !operation->lost;
     if (wanted) {
         status = operation_encode(operation, &record);
         operation->unsaved = !status_is_ok(&status);
@@ -134,10 +136,12 @@ struct status operation_save(struct operations *operations, const char *id)
 void operation_forget(struct operations *operations, struct operation *operation)
 {
     struct event_store *store = operations->service->parts.store;
-    char memory[KEY_BYTES];
+    char memory[OPERATION_KEY_MAX_BYTES];
     pthread_mutex_lock(&operations->save_lock);
     const struct status status = store->ops->state_remove(store, key_of(operation->id, memory));
     pthread_mutex_unlock(&operations->save_lock);
+    if (operations->shared)
+        operation_mark_remove(operations, operation->id);
     if (!status_is_ok(&status)) /* it comes back with the next start, and goes then */
         log_warn(operations->service->parts.log, "the record of an operation could not be removed",
                  LOG_TEXT("operation", operation->id), LOG_TEXT("reason", status.message));
@@ -156,7 +160,7 @@ static bool take_record(void *context, struct bytes key, struct bytes value)
     if (status_is_ok(&status))
         status = operation_insert_locked(operations, operation, &gone); /* nobody else knows it yet */
     if (!status_is_ok(&status)) {
-        char name[KEY_BYTES];
+        char name[OPERATION_KEY_MAX_BYTES];
         (void)snprintf(name, sizeof name, "%.*s", BYTES_FORMAT(key)); /* only to be shown */
         log_warn(log, "the record of an operation is passed over", LOG_TEXT("key", name),
                  LOG_TEXT("reason", status.message));
@@ -167,20 +171,43 @@ static bool take_record(void *context, struct bytes key, struct bytes value)
     return true;
 }
 
+static void read_records(struct operations *operations)
+{
+    struct event_store *store = operations->service->parts.store;
+    const struct status status = store->ops->state_list(store, BYTES_LITERAL(OPERATION_KEY_PREFIX),
+                                                        BYTES_NONE, take_record, operations);
+    if (!status_is_ok(&status))
+        log_error(operations->service->parts.log,
+                  "operations of earlier runs are not known, and do not go on",
+                  LOG_TEXT("reason", status.message));
+}
+
+static void name_holder(struct operations *operations)
+{
+    const struct service *service = operations->service;
+    if (service->options.holder != NULL)
+        (void)snprintf(operations->holder, sizeof operations->holder, "%s", service->options.holder);
+    else
+        uuid_v7(clock_now_us(service->parts.clock), service->parts.entropy, operations->holder);
+}
+
 struct status operations_new(struct service *service, struct operations **ret)
 {
     struct operations *operations = calloc(1, sizeof *operations);
     if (operations == NULL)
         return no_memory();
     operations->service = service;
+    operations->shared = !service->parts.store->pipelined;
+    name_holder(operations);
     pthread_mutex_init(&operations->save_lock, NULL);
     pthread_mutex_init(&operations->lock, NULL);
-    struct event_store *store = service->parts.store;
-    const struct status status =
-        store->ops->state_list(store, BYTES_LITERAL(KEY_PREFIX), BYTES_NONE, take_record, operations);
-    if (!status_is_ok(&status))
-        log_error(service->parts.log, "operations of earlier runs are not known, and do not go on",
-                  LOG_TEXT("reason", status.message));
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes); /* cannot fail on Linux, nor can the next */
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&operations->keeper_wakes, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    if (!operations->shared) /* else each look asks the store, and the keeper goes on with what was left */
+        read_records(operations);
     *ret = operations;
     return status_ok();
 }
@@ -192,6 +219,7 @@ void operations_free(struct operations *operations)
     operations_stop(operations);
     for (size_t i = 0; i < operations->count; i++)
         operation_free(operations->items[i]);
+    pthread_cond_destroy(&operations->keeper_wakes);
     pthread_mutex_destroy(&operations->lock);
     pthread_mutex_destroy(&operations->save_lock);
     free(operations);
@@ -220,6 +248,30 @@ void operations_expire(struct operations *operations)
 }
 
 /* --- looking --- */
+
+static bool runs_here(struct operations *operations, const char *id)
+{
+    pthread_mutex_lock(&operations->lock);
+    const struct operation *operation = operation_find_locked(operations, id);
+    const bool here = operation != NULL && operation->has_task && !operation->lost;
+    pthread_mutex_unlock(&operations->lock);
+    return here;
+}
+
+bool operations_are_shared(const struct operations *operations)
+{
+    return operations->shared;
+}
+
+struct status operations_refresh(struct operations *operations, const char *id)
+{
+    if (!operations->shared)
+        return status_ok();
+    if (id == NULL)
+        return operations_refresh_shared(operations);
+    const struct status status = operation_refresh_shared(operations, id);
+    return runs_here(operations, id) ? status_ok() : status; /* memory knows better than a store out of reach */
+}
 
 struct status operations_get(struct operations *operations, const char *id, struct arena *arena,
                              Strata__V1__Operation **ret, uint64_t *ret_revision)

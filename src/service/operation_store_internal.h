@@ -8,8 +8,15 @@
 
 #include "service/operations_internal.h"
 
+#include "store/event_store.h"
+
 #define OPERATION_TASKS_MAX                                                                                  \
     4U /* threads; one more than kinds: a cancelled one may still be coming to its end */
+
+/* Of an operation where processes share the store. Of one whose process has died another begins at most so much, and the
+ * interval of the keeper's listings, later. */
+#define OPERATION_LEASE_TTL_MS   INT64_C(30000)
+#define OPERATION_LEASE_RENEW_US INT64_C(10000000)
 
 /* Numbers are those of strata.v1.Operation.State. */
 enum operation_state {
@@ -42,9 +49,12 @@ struct operation {
     uint8_t place[OPERATION_PLACE_MAX_BYTES];
     size_t place_bytes;
 
-    uint64_t revision; /* of memory alone, like the two below */
-    bool unsaved;      /* changed since it was recorded */
-    bool has_task;     /* a thread is inside of it: it must stay */
+    uint64_t revision;    /* of memory alone, like all below */
+    bool unsaved;         /* changed since it was recorded */
+    bool has_task;        /* a thread is inside of it: it must stay */
+    bool lost;            /* another process runs it: that one's records are not written over */
+    uint64_t stored_hash; /* of the record that was read last; 0 = none was, or it is out of date */
+    uint64_t seen;        /* the number of the listing that had it last */
 };
 
 /* A thread that runs an operation. */
@@ -58,7 +68,9 @@ struct operation_task {
     bool started; /* `thread` is one to be joined */
     bool ended;   /* its last act: a join takes no time */
     atomic_bool stop;
-    int64_t saved_at_us; /* the thread's */
+    int64_t saved_at_us;  /* the thread's */
+    int64_t lease_epoch;  /* 0 = none is needed; guarded by lock, like the one below */
+    int64_t lease_due_us; /* monotonic: it is to be renewed */
 };
 
 struct operations {
@@ -70,12 +82,22 @@ struct operations {
     uint64_t revision; /* the last one given */
     bool stopping;
     struct operation_task tasks[OPERATION_TASKS_MAX];
+
+    /* Where several processes share the store; else all is unused. */
+    bool shared;
+    char holder[LEASE_NAME_MAX_BYTES + 1];
+    uint64_t listings; /* guarded by save_lock */
+    pthread_t keeper;
+    bool keeper_started;         /* of the thread that makes and ends the service */
+    pthread_cond_t keeper_wakes; /* the service stops */
 };
 
 /* --- operation_record.c --- */
 STATUS_MUST_CHECK struct status operation_encode(const struct operation *operation, struct buffer *to);
 /* DATA_LOSS when the bytes are not a record of ours. */
 STATUS_MUST_CHECK struct status operation_decode(struct bytes record, struct operation **ret);
+/* The new contents of one that has no task; `from` is used up. */
+void operation_replace(struct operation *operation, struct operation *from);
 /* NULL when out of memory. */
 Strata__V1__Operation *operation_to_proto(struct arena *arena, const struct operation *operation);
 void operation_free(struct operation *operation); /* NULL is fine */
@@ -95,3 +117,34 @@ void operation_take_out_locked(struct operations *operations, struct operation *
 STATUS_MUST_CHECK struct status operation_save(struct operations *operations, const char *id);
 /* Removes the record and frees. */
 void operation_forget(struct operations *operations, struct operation *operation);
+
+#define OPERATION_KEY_PREFIX    "operation/"
+#define OPERATION_KEY_MAX_BYTES 64U /* a prefix of ours and an id */
+struct bytes operation_key(const char *prefix, const char *id, char memory[OPERATION_KEY_MAX_BYTES]);
+
+/* --- operation_tasks.c --- */
+/* Runs one that no thread is inside of. False: it did not start, and the next look at it may try again. */
+bool operation_go_on_locked(struct operations *operations, struct operation *operation, int64_t lease_epoch);
+/* It has ended by a cancel; its thread, if it has one, hears of it. */
+void operation_cancel_locked(struct operations *operations, struct operation *operation, int64_t at_us);
+/* Its thread stops, and what it would record is not. */
+void operation_lose_locked(struct operations *operations, struct operation *operation);
+
+/* --- operation_shared.c: only where several processes share the store --- */
+/* Learns of what others have recorded: of all operations; of one, which is no longer there if its record is not. */
+STATUS_MUST_CHECK struct status operations_refresh_shared(struct operations *operations);
+STATUS_MUST_CHECK struct status operation_refresh_shared(struct operations *operations, const char *id);
+STATUS_MUST_CHECK struct status operation_cancel_shared(struct operations *operations, const char *id);
+/* That this process starts one of a kind; FAILED_PRECONDITION/OPERATION_RUNNING while another one does. */
+STATUS_MUST_CHECK struct status operation_turn_take(struct operations *operations, enum operation_kind kind,
+                                                    int64_t *ret_epoch);
+void operation_turn_end(struct operations *operations, enum operation_kind kind, int64_t epoch);
+/* The lease that an operation runs under. ABORTED: another process has it. */
+STATUS_MUST_CHECK struct status operation_lease_take(struct operations *operations, const char *id,
+                                                     int64_t *ret_epoch);
+void operation_lease_end(struct operations *operations, const char *id, int64_t epoch);
+/* The cancel of it is no longer to be remembered: it is recorded, or there is no operation. */
+void operation_mark_remove(struct operations *operations, const char *id);
+/* The thread that renews leases, hears of cancels, and goes on with what processes that have died left. */
+STATUS_MUST_CHECK struct status operations_keeper_start(struct operations *operations);
+void operations_keeper_stop(struct operations *operations);

@@ -70,6 +70,32 @@ static struct status task_run(struct operation_task *task)
     return status;
 }
 
+static void look_for_cancel(struct operations *operations, const char *id)
+{
+    const struct status status = operation_refresh_shared(operations, id);
+    if (!status_is_ok(&status))
+        log_warn(operations->service->parts.log,
+                 "whether an operation was cancelled at another process is not known at its end",
+                 LOG_TEXT("operation", id), LOG_TEXT("reason", status.message));
+}
+
+/* What stands beside the record goes: the cancel once it is in the record, and the lease. */
+static void settle_shared(struct operation_task *task)
+{
+    struct operations *operations = task->operations;
+    struct operation *operation = task->operation;
+    pthread_mutex_lock(&operations->lock);
+    const bool lost = operation->lost;
+    const bool cancel_recorded = !lost && !operation->unsaved && operation->state == OPERATION_CANCELLED;
+    operation->stored_hash = 0; /* the next look takes what is recorded */
+    const int64_t epoch = task->lease_epoch;
+    pthread_mutex_unlock(&operations->lock);
+    if (cancel_recorded)
+        operation_mark_remove(operations, operation->id);
+    if (!lost)
+        operation_lease_end(operations, operation->id, epoch);
+}
+
 static void *task_main(void *context)
 {
     struct operation_task *task = context;
@@ -80,6 +106,8 @@ static void *task_main(void *context)
              LOG_INT("total", operation->total));
     const struct status status = task_run(task);
     arena_free(task->arena);
+    if (operations->shared) /* a cancel at another process comes before our end */
+        look_for_cancel(operations, operation->id);
     pthread_mutex_lock(&operations->lock);
     /* Cancelled: it has ended already. Stopped otherwise: the service does, and the next start goes on. */
     const bool ends = operation->state == OPERATION_RUNS && status.code != STATUS_CANCELLED;
@@ -89,6 +117,8 @@ static void *task_main(void *context)
     if (ends)
         log_end(operations->service->parts.log, operation->id, operation->kind, &status);
     save_or_warn(operations, operation->id);
+    if (operations->shared)
+        settle_shared(task);
     pthread_mutex_lock(&operations->lock);
     operation->has_task = false;
     task->ended = true;
@@ -108,6 +138,7 @@ static struct operation_task *task_take_locked(struct operations *operations, st
         *task = (struct operation_task){.operations = operations, .operation = operation, .taken = true};
         task->saved_at_us = clock_monotonic_us(operations->service->parts.clock);
         operation->has_task = true;
+        operation->lost = false;
         return task;
     }
     return NULL;
@@ -207,9 +238,24 @@ static void leave(struct operations *operations, struct operation *operation, st
     operation_forget(operations, operation);
 }
 
-struct status operations_start(struct operations *operations, enum operation_kind kind,
-                               const Strata__V1__StartOperationRequest *request,
-                               const struct operation_plan *plan, struct bytes started_by, char *ret_id)
+/* The lease is taken before the record can be seen, so that nobody else goes on with it. */
+static struct status record_started(struct operations *operations, struct operation_task *task,
+                                    const char *id)
+{
+    int64_t epoch = 0;
+    if (operations->shared) {
+        STATUS_TRY(operation_lease_take(operations, id, &epoch));
+        pthread_mutex_lock(&operations->lock);
+        task->lease_epoch = epoch;
+        task->lease_due_us = clock_monotonic_us(operations->service->parts.clock) + OPERATION_LEASE_RENEW_US;
+        pthread_mutex_unlock(&operations->lock);
+    }
+    return operation_save(operations, id); /* who is told of it finds it, also after a restart */
+}
+
+static struct status start(struct operations *operations, enum operation_kind kind,
+                           const Strata__V1__StartOperationRequest *request,
+                           const struct operation_plan *plan, struct bytes started_by, char *ret_id)
 {
     struct operation_task *task = NULL;
     struct operation *operation = calloc(1, sizeof *operation);
@@ -223,7 +269,7 @@ struct status operations_start(struct operations *operations, enum operation_kin
         return status;
     }
     memcpy(ret_id, operation->id, UUID_TEXT_BYTES);
-    status = operation_save(operations, ret_id); /* who is told of it finds it, also after a restart */
+    status = record_started(operations, task, ret_id);
     if (!status_is_ok(&status)) {
         leave(operations, operation, task);
         return status;
@@ -236,45 +282,93 @@ struct status operations_start(struct operations *operations, enum operation_kin
     return status;
 }
 
+struct status operations_start(struct operations *operations, enum operation_kind kind,
+                               const Strata__V1__StartOperationRequest *request,
+                               const struct operation_plan *plan, struct bytes started_by, char *ret_id)
+{
+    int64_t turn = 0;
+    if (!operations->shared)
+        return start(operations, kind, request, plan, started_by, ret_id);
+    STATUS_TRY(operation_turn_take(operations, kind, &turn));
+    struct status status = operations_refresh_shared(operations); /* one of that kind may run elsewhere */
+    if (status_is_ok(&status))
+        status = start(operations, kind, request, plan, started_by, ret_id);
+    operation_turn_end(operations, kind, turn);
+    return status;
+}
+
+static struct status go_on_locked(struct operations *operations, struct operation *operation,
+                                  int64_t lease_epoch)
+{
+    struct operation_task *task = task_take_locked(operations, operation);
+    if (task == NULL) /* more than are ever started: the next look or start of the program comes to it */
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "all threads of operations are taken");
+    task->lease_epoch = lease_epoch;
+    task->lease_due_us = clock_monotonic_us(operations->service->parts.clock) + OPERATION_LEASE_RENEW_US;
+    (void)snprintf(operation->message, sizeof operation->message, "went on at %lld of %lld after a restart",
+                   (long long)operation->done, (long long)operation->total); /* always fits */
+    operation_touch_locked(operations, operation);
+    const struct status status = task_start_locked(operations, task);
+    if (!status_is_ok(&status))
+        task_give_back_locked(task);
+    return status;
+}
+
+bool operation_go_on_locked(struct operations *operations, struct operation *operation, int64_t lease_epoch)
+{
+    const struct status status = go_on_locked(operations, operation, lease_epoch);
+    if (!status_is_ok(&status))
+        log_warn(operations->service->parts.log, "an operation does not go on yet",
+                 LOG_TEXT("operation", operation->id), LOG_TEXT("reason", status.message));
+    return status_is_ok(&status) && operation->has_task;
+}
+
 struct status operations_resume(struct operations *operations)
 {
-    struct status status = status_ok();
+    if (operations->shared)
+        return operations_keeper_start(operations);
     pthread_mutex_lock(&operations->lock);
-    for (size_t i = 0; i < operations->count && status_is_ok(&status); i++) {
-        struct operation *operation = operations->items[i];
-        if (operation->state != OPERATION_RUNS)
-            continue;
-        struct operation_task *task = task_take_locked(operations, operation);
-        if (task == NULL) /* more than are ever started: the next start of the program comes to it */
+    for (size_t i = 0; i < operations->count; i++)
+        if (operations->items[i]->state == OPERATION_RUNS &&
+            !operation_go_on_locked(operations, operations->items[i], 0))
             break;
-        (void)snprintf(operation->message, sizeof operation->message,
-                       "went on at %lld of %lld after a restart", (long long)operation->done,
-                       (long long)operation->total); /* always fits */
-        operation_touch_locked(operations, operation);
-        status = task_start_locked(operations, task);
-        if (!status_is_ok(&status))
-            task_give_back_locked(task);
-    }
     pthread_mutex_unlock(&operations->lock);
-    return status;
+    return status_ok();
 }
 
 /* --- ending --- */
 
+static void stop_task_locked(struct operations *operations, const struct operation *operation)
+{
+    for (size_t i = 0; i < OPERATION_TASKS_MAX; i++)
+        if (operations->tasks[i].taken && operations->tasks[i].operation == operation)
+            atomic_store(&operations->tasks[i].stop, true);
+}
+
+void operation_cancel_locked(struct operations *operations, struct operation *operation, int64_t at_us)
+{
+    operation->state = OPERATION_CANCELLED;
+    operation->ended_at_us = at_us;
+    operation_touch_locked(operations, operation);
+    stop_task_locked(operations, operation);
+}
+
+void operation_lose_locked(struct operations *operations, struct operation *operation)
+{
+    operation->lost = true;
+    stop_task_locked(operations, operation);
+}
+
 struct status operations_cancel(struct operations *operations, const char *id)
 {
+    if (operations->shared)
+        return operation_cancel_shared(operations, id);
     pthread_mutex_lock(&operations->lock);
     struct operation *operation = operation_find_locked(operations, id);
     const bool known = operation != NULL;
     const bool runs = known && operation->state == OPERATION_RUNS;
-    if (runs) {
-        operation->state = OPERATION_CANCELLED;
-        operation->ended_at_us = clock_now_us(operations->service->parts.clock);
-        operation_touch_locked(operations, operation);
-        for (size_t i = 0; i < OPERATION_TASKS_MAX; i++)
-            if (operations->tasks[i].taken && operations->tasks[i].operation == operation)
-                atomic_store(&operations->tasks[i].stop, true);
-    }
+    if (runs)
+        operation_cancel_locked(operations, operation, clock_now_us(operations->service->parts.clock));
     pthread_mutex_unlock(&operations->lock);
     if (runs)
         log_info(operations->service->parts.log, "an operation was cancelled", LOG_TEXT("operation", id));
@@ -288,6 +382,7 @@ void operations_stop(struct operations *operations)
     for (size_t i = 0; i < OPERATION_TASKS_MAX; i++)
         atomic_store(&operations->tasks[i].stop, true);
     pthread_mutex_unlock(&operations->lock);
+    operations_keeper_stop(operations);
     for (size_t i = 0; i < OPERATION_TASKS_MAX; i++) { /* from here on no thread is made */
         struct operation_task *task = &operations->tasks[i];
         pthread_mutex_lock(&operations->lock);

@@ -1,16 +1,22 @@
 /*
  * WatchOperation: a look on the bus's thread four times a second. What has changed since the last look is sent once, so a
  * watch costs the same however fast an operation moves. A client that cannot take more gets the newest state when it can.
+ * Where several processes share the store, each fourth look also reads what others have recorded. That may wait for the
+ * store, so it is on the pool.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "service/operations_internal.h"
+#include "service/pool_internal.h"
 
-#define LOOK_EVERY_US INT64_C(250000)
+#define LOOK_EVERY_US   INT64_C(250000)
+#define LOOKS_A_REFRESH 4U
 
 struct watch {
     struct bus_waiter waiter; /* first: found from it */
+    struct pool_task task;
+    unsigned looks;
     struct service *service;
     struct call *call;
     uint64_t sent_revision; /* 0 = none was sent */
@@ -47,10 +53,8 @@ static struct status watch_look(struct watch *watch, bool *ret_over)
     return status_ok();
 }
 
-static void watch_fired(struct bus_waiter *waiter, bool reached)
+static void watch_go_on(struct watch *watch)
 {
-    (void)reached;
-    struct watch *watch = (struct watch *)waiter;
     struct service *service = watch->service;
     bool over = false;
     struct status status;
@@ -66,6 +70,28 @@ static void watch_fired(struct bus_waiter *waiter, bool reached)
     }
     watch->waiter.deadline_us = clock_monotonic_us(service->parts.clock) + LOOK_EVERY_US;
     bus_wait(service->parts.bus, &watch->waiter);
+}
+
+static void watch_refresh(struct pool_task *task)
+{
+    struct watch *watch = (struct watch *)((uint8_t *)task - offsetof(struct watch, task));
+    const struct status status = operations_refresh(watch->service->operations, watch->id);
+    if (!status_is_ok(&status) && watch->sent_revision == 0) {
+        watch_end(watch, &status);
+        return;
+    }
+    watch_go_on(watch); /* a store out of reach shows nothing new */
+}
+
+static void watch_fired(struct bus_waiter *waiter, bool reached)
+{
+    (void)reached;
+    struct watch *watch = (struct watch *)waiter;
+    struct service *service = watch->service;
+    if (operations_are_shared(service->operations) && watch->looks++ % LOOKS_A_REFRESH == 0)
+        pool_resubmit(service->pool, &watch->task);
+    else
+        watch_go_on(watch);
 }
 
 static void watch_writable(void *context)
@@ -92,6 +118,7 @@ static void watch_operation_start(void *context, struct call *call, const Protob
     watch->waiter.position = INT64_MAX; /* never reached: only the deadline counts */
     watch->waiter.deadline_us = clock_monotonic_us(service->parts.clock);
     watch->waiter.done = watch_fired;
+    watch->task.run = watch_refresh;
     call_on_writable(call, watch_writable, watch);
     bus_wait(service->parts.bus, &watch->waiter); /* may end it: nothing is touched afterwards */
 }

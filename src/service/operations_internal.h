@@ -2,11 +2,12 @@
  * The long-running operations of a service: which there are, running them, keeping them over a restart.
  *
  * Each is a value in the event store's state, key "operation/" and its id; the format stands in operation_record.c. All
- * are in memory too, so that a look at one costs no I/O.
+ * are in memory too, so that a look at one costs no I/O. Where several processes share the store (operation_shared.c)
+ * memory is out of date for those that others run: operations_refresh before a look.
  *
- * Threads   Any, but operations_resume and operations_free.
- * Blocking  operations_start, _cancel and _expire write to the store's state; _stop waits for the threads; looking never
- *           blocks.
+ * Threads   Any, but operations_resume, _stop and _free.
+ * Blocking  operations_start, _cancel, _expire and _refresh use the store's state; _stop waits for the threads; looking
+ *           never blocks.
  */
 #pragma once
 
@@ -17,9 +18,10 @@
 
 struct operations;
 
-/* Reads what earlier runs of the program recorded. What cannot be read is logged and left alone: no reason not to serve. */
+/* Reads what earlier runs of the program recorded, of a store that is ours alone. What cannot be read is logged and left alone: no reason not to serve. */
 STATUS_MUST_CHECK struct status operations_new(struct service *service, struct operations **ret);
-/* Goes on with those that were running. */
+/* Goes on with those that were running; where processes share the store, from here on with those of processes that have
+ * died, also when the store can be reached only later. */
 STATUS_MUST_CHECK struct status operations_resume(struct operations *operations);
 /* Pauses those that run, so that the next start goes on with them, and waits for it. More than once is fine. */
 void operations_stop(struct operations *operations);
@@ -34,6 +36,11 @@ STATUS_MUST_CHECK struct status operations_start(struct operations *operations, 
 /* OK also for one that has ended. NOT_FOUND/OPERATION_UNKNOWN. A failure of the store's: cancelled, but perhaps not after
  * a restart; to be repeated. */
 STATUS_MUST_CHECK struct status operations_cancel(struct operations *operations, const char *id);
+
+/* Learns of what other processes have recorded, of one operation or (NULL) all; nothing to do where the store is ours
+ * alone. */
+STATUS_MUST_CHECK struct status operations_refresh(struct operations *operations, const char *id);
+bool operations_are_shared(const struct operations *operations);
 
 /* From the arena. *ret_revision (may be NULL) is another one after each change. NOT_FOUND/OPERATION_UNKNOWN. */
 STATUS_MUST_CHECK struct status operations_get(struct operations *operations, const char *id,

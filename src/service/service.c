@@ -12,6 +12,7 @@
 
 #define POOL_THREADS_DEFAULT   2U
 #define POOL_QUEUE_MAX_DEFAULT 4096U
+#define OPERATION_LOOK_US      INT64_C(1000000)
 
 /* --- life --- */
 
@@ -30,6 +31,8 @@ struct status service_new(const struct service_parts *parts, const struct servic
         service->options.reducer_version = DOMAIN_REDUCER_VERSION;
     if (service->options.min_position_wait_us == 0)
         service->options.min_position_wait_us = MIN_POSITION_WAIT_US;
+    if (service->options.operation_look_us == 0)
+        service->options.operation_look_us = OPERATION_LOOK_US;
     pthread_mutex_init(&service->origin_lock, NULL);
     streams_init(&service->streams);
     service->started_at_us = clock_now_us(parts->clock);

@@ -51,6 +51,8 @@ struct service_options {
     struct bytes configuration; /* JSON of the effective configuration, secrets removed; empty = not shown */
     const char *security_mode;  /* for GetHealth: "development", "enforced" */
     const char *cache_kind;     /* "memory", "redis"; without a cache "none" is shown */
+    /* The name of this process where it takes leases: new with each start. NULL = one is made. */
+    const char *holder;
 
     struct append_limits limits;  /* the writer's; event_data_max_bytes 0 = EVENT_DATA_MAX */
     int64_t snapshots_max;        /* 0 = unlimited */
@@ -60,6 +62,7 @@ struct service_options {
     int64_t cleanup_interval_us;  /* what is superseded, expired or has ended goes; 0 = never */
     int64_t cache_ttl_us;         /* age at which a cached state may go; 0 = never */
     int64_t min_position_wait_us; /* 0 = 5 s */
+    int64_t operation_look_us;    /* how often operations of other processes are looked at; 0 = 1 s */
     size_t pool_threads;          /* 0 = 2 */
     size_t pool_queue_max;        /* 0 = 4,096 */
 };

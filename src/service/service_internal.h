@@ -67,6 +67,8 @@ struct service {
 
     atomic_int_fast64_t cache_hits;
     atomic_int_fast64_t cache_misses;
+    atomic_int_fast64_t
+        snapshots_warned_at_us; /* monotonic: when the log was told last that they do not answer */
 
     pthread_mutex_t origin_lock; /* a leaf; guards the two below */
     bool origin_known;

@@ -266,14 +266,30 @@ static struct status interval_check(const Google__Protobuf__Duration *given, int
     return status_ok();
 }
 
+/* Other processes may append to the store: while nobody waits for events the bus may not know what they did last. */
+static struct status newest_head(struct service *service, int64_t *ret)
+{
+    struct event_store *store = service->parts.store;
+    if (!store->pipelined) {
+        struct store_head head;
+        STATUS_TRY(store->ops->head(store, &head));
+        bus_committed(service->parts.bus, &head);
+    }
+    *ret = bus_head(service->parts.bus);
+    return status_ok();
+}
+
 /* The position after which it begins, and the time. `from_end` is the head as it is now: what is committed from here
  * on comes. */
 static struct status start_of(struct service *service, const Strata__V1__SubscribeRequest *request,
                               int64_t *ret_after, int64_t *ret_from_us)
 {
-    const int64_t head = bus_head(service->parts.bus);
-    *ret_after = head;
+    int64_t head = bus_head(service->parts.bus);
     *ret_from_us = INT64_MIN;
+    if (request->start_case != STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION ||
+        request->after_position > head)
+        STATUS_TRY(newest_head(service, &head));
+    *ret_after = head;
     switch (request->start_case) {
     case STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION:
         *ret_after = request->after_position;

@@ -207,15 +207,14 @@ static Strata__V1__Subscription *make(struct subscriptions_listing *listing, con
 
 static bool is_before_page(const struct subscriptions_listing *listing, enum part part, int64_t number)
 {
-    return part < listing->after_part ||
-           (part == listing->after_part && number <= listing->after_number);
+    return part < listing->after_part || (part == listing->after_part && number <= listing->after_number);
 }
 
 static void put_on_page(struct subscriptions_listing *listing, enum part part,
                         const struct subscription_view *view)
 {
-    listing->more = listing->more || listing->count == listing->page_size ||
-                    listing->size_bytes > PAGE_BYTES_MAX;
+    listing->more =
+        listing->more || listing->count == listing->page_size || listing->size_bytes > PAGE_BYTES_MAX;
     if (listing->more || listing->out_of_memory)
         return;
     Strata__V1__Subscription *item =

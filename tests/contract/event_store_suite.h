@@ -12,6 +12,7 @@ struct event_store_kind {
     struct event_store *(*reopen)(void *context, struct event_store *store);
     void (*close)(void *context, struct event_store *store); /* and removes it */
     void (*pass_time)(void *context, int64_t ms);            /* by the clock that says when a lease ends */
+    bool append_by_append; /* the appends of a batch become visible one by one, in order; else all at once */
     void *context;
 };
 

@@ -134,8 +134,12 @@ static int run_suites(size_t way, bool in_memory)
         .clock = manual_clock_at_us(STORE_DRIVER_START_US),
         .options = ways[way].options,
     };
-    const struct event_store_kind events = {"embedded",   open_events, reopen_events,
-                                            close_events, pass_time,   &place};
+    const struct event_store_kind events = {.name = "embedded",
+                                            .open = open_events,
+                                            .reopen = reopen_events,
+                                            .close = close_events,
+                                            .pass_time = pass_time,
+                                            .context = &place};
     const struct snapshot_store_kind snapshots = {"embedded_snapshots", open_snapshots, reopen_snapshots,
                                                   close_snapshots, &place};
     fprintf(stderr, "%s, %s:\n", ways[way].why, in_memory ? "in memory" : "on the disk");

@@ -226,6 +226,7 @@ int main(void)
                                             .reopen = reopen_events,
                                             .close = close_events,
                                             .pass_time = pass_time,
+                                            .append_by_append = true,
                                             .context = &place};
     const struct snapshot_store_kind snapshots = {.name = "mongodb_snapshots",
                                                   .open = open_snapshots,

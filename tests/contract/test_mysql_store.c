@@ -91,6 +91,35 @@ static struct snapshot_store *reopen_snapshots(void *context, struct snapshot_st
     return store;
 }
 
+/*
+ * A holder of the head is silent until the server ends his connection. Meanwhile somebody sends the first of his batch's
+ * appends to another process, under the same id, which gets the same position. That the id stands there does not mean
+ * that his batch was committed.
+ */
+static void test_another_process_wrote_the_same_id(void **state)
+{
+    struct place *place = *state;
+    struct store_driver held_up;
+    struct store_driver other;
+    place->opened++;
+    store_driver_init(&held_up, open_named(place));
+    store_driver_init(&other, open_named(place));
+    const struct append_event events[] = {sample_event("first", "a", "custom", "custom"),
+                                          sample_event("second", "b", "custom", "custom")};
+    const struct append appends[] = {sample_append(&events[0], 1), sample_append(&events[1], 1)};
+    const struct append *both[] = {&appends[0], &appends[1]};
+    struct decision decision = store_driver_decide(&held_up, both, 2);
+    other.entropy = seeded_entropy_from(2);
+    assert_int_equal(store_driver_append(&other, &appends[0]).kind, APPEND_ACCEPTED);
+    const struct status status = store_driver_commit(&held_up, &decision);
+    assert_int_equal(status.code, STATUS_ABORTED);
+    assert_int_equal(store_driver_head(&other).position, 1);
+    event_store_close(held_up.store);
+    event_store_close(other.store);
+    store_driver_done(&held_up);
+    store_driver_done(&other);
+}
+
 int main(void)
 {
     const char *port = getenv("STRATA_TEST_MYSQL_PORT");
@@ -115,7 +144,11 @@ int main(void)
                                                   .reopen = reopen_snapshots,
                                                   .close = close_snapshots,
                                                   .context = &place};
-    const int failed = event_store_suite_run(&events) + snapshot_store_suite_run(&snapshots);
+    const struct CMUnitTest own[] = {
+        cmocka_unit_test_prestate(test_another_process_wrote_the_same_id, &place),
+    };
+    const int failed = cmocka_run_group_tests_name("mysql_only", own, NULL, NULL) +
+                       event_store_suite_run(&events) + snapshot_store_suite_run(&snapshots);
     log_free(place.log);
     return failed;
 }

@@ -73,6 +73,26 @@ class Refusals(unittest.TestCase):
     def test_a_missing_privilege_is_named(self):
         self.expect(["\"reader\" lacks a privilege", "GRANT ALL"], username="reader", password="right")
 
+    def test_a_missing_privilege_is_named_when_the_tables_are_there_too(self):
+        with Service(config=settings(self.database, store_id="granted")):
+            self.expect(["\"reader\" lacks a privilege", "GRANT ALL"], username="reader", password="right", store_id="granted")
+
+    def test_localhost_means_the_port_that_is_named(self):
+        with Service(config=settings(self.database, host="localhost", store_id="localhost")) as service:
+            self.assertEqual(publish(service, "a")[0], 201)
+
+    def test_a_password_that_changes_while_it_runs_is_no_fault_of_its_clients(self):
+        self.database.sql("CREATE USER w@127.0.0.1 IDENTIFIED BY 'right'; GRANT ALL ON strata_test.* TO w@127.0.0.1")
+        with Service(config=settings(self.database, username="w", password="right", store_id="changed")) as service:
+            self.assertEqual(publish(service, "a")[0], 201)
+            self.database.sql("ALTER USER w@127.0.0.1 IDENTIFIED BY 'other'; KILL USER w@127.0.0.1")
+            for ask in (lambda: publish(service, "a"), lambda: service.request("GET", "/api/v1/events")):
+                wait_until(lambda: "database.mysql.password" in ask()[2].get("detail", ""))
+                status, _, problem = ask()
+                self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"))
+            self.database.sql("ALTER USER w@127.0.0.1 IDENTIFIED BY 'right'")
+            wait_until(lambda: publish(service, "a")[0] == 201)
+
     def test_a_password_file_is_read(self):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "password"
@@ -183,6 +203,22 @@ class Unknown(unittest.TestCase):
                     wait_until(lambda: publish(service, "a", "meanwhile")[0] == 201)
                     events = service.request("GET", "/api/v1/events/aggregate/a")[2]["events"]
                     self.assertEqual([event["id"] for event in events], ["before", "lost", "meanwhile"])
+
+
+class Packets(unittest.TestCase):
+    def test_the_largest_append_fits_however_much_of_it_is_escaped(self):
+        """Names, tags and data of quotes become twice as long, in packets of 16 MiB at most."""
+        with MariaDb("--max-allowed-packet=16M") as database:
+            config = dict(database.settings(), STRATA_VALIDATION_RULES_MAX_EVENT_DATA_SIZE="3145728")
+            with Service(config=config) as service, Client(service) as client:
+                for count, size in ((850, 3145000), (999, 1000)):
+                    events = [event_pb2.NewEvent(
+                        type="custom", aggregate_id="%d-%d" % (size, n) + "'" * 240, aggregate_type="custom", data=b"{}",
+                        correlation_id="'" * 255, tags=["%02d" % tag + "'" * 250 for tag in range(16)]) for n in range(count)]
+                    events.append(event_pb2.NewEvent(type="custom", aggregate_id="last", aggregate_type="custom",
+                                                     data=b'{"filler":"%s"}' % (b"'" * size)))
+                    reply = client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=events))
+                    self.assertEqual(len(reply.heads), count + 1)
 
 
 class RoundTrips(unittest.TestCase):

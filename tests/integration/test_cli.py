@@ -182,7 +182,7 @@ class CheckConfig(unittest.TestCase):
         path, _ = self.check(EVERY_KEY)
         done = strata("serve", "--config", path)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("--embedded", done.stderr)
+        self.assertIn(" is configured and not part of this build; ", done.stderr)
 
     def test_each_kind_of_bad_file_is_refused_with_place_key_and_remedy(self):
         cases = [

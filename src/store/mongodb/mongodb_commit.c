@@ -125,9 +125,9 @@ static enum step understand(struct committing *committing, const bson_t *reply, 
         committing->written += (size_t)refused;
         return code == CODE_DUPLICATE_KEY ? look_who_was_first(committing) : STEP_REFUSED;
     }
-    /* A plain refusal says nothing about an insert before it, whose answer was lost. */
-    const bool plain = error->domain == MONGOC_ERROR_SERVER && !mongodb_is_lost(error);
-    return plain && !committing->settling ? STEP_REFUSED : STEP_AGAIN;
+    /* A plain refusal, or that nobody was there to be sent to, says nothing about an insert before it whose answer was
+     * lost. (When the driver's own second try finds nobody it answers with what became of the first.) */
+    return mongodb_is_refusal(error) && !committing->settling ? STEP_REFUSED : STEP_AGAIN;
 }
 
 static enum step insert_rest(struct committing *committing, struct status *ret_why)
@@ -140,7 +140,7 @@ static enum step insert_rest(struct committing *committing, struct status *ret_w
         return STEP_DONE;
     *ret_why = mongodb_reach_may_try(store);
     if (ret_why->code != STATUS_OK)
-        return STEP_AGAIN;
+        return committing->settling ? STEP_AGAIN : STEP_REFUSED; /* nothing was sent */
     bson_t *options = BCON_NEW("ordered", BCON_BOOL(true), "validate", BCON_BOOL(false));
     mongoc_collection_t *collection = mongodb_collection(store, store->writer, "appends");
     const bool ok = mongoc_collection_insert_many(

@@ -62,6 +62,12 @@ static bool is_refused_user(const bson_error_t *error)
            (error->domain == MONGOC_ERROR_SERVER && error->code == CODE_AUTHENTICATION_FAILED);
 }
 
+bool mongodb_is_refusal(const bson_error_t *error)
+{
+    return (error->domain == MONGOC_ERROR_SERVER && !mongodb_is_lost(error)) ||
+           error->domain == MONGOC_ERROR_SERVER_SELECTION || is_refused_user(error);
+}
+
 struct status mongodb_failed(struct mongodb_store *store, const bson_error_t *error)
 {
     const struct mongodb_settings *settings = &store->settings;

@@ -56,6 +56,8 @@ mongoc_collection_t *mongodb_collection(struct mongodb_store *store, mongoc_clie
 /* ---- what went wrong ---- */
 
 STATUS_MUST_CHECK struct status mongodb_failed(struct mongodb_store *store, const bson_error_t *error);
+/* Nothing was executed, nor will be: the server said so, or it was not spoken to. */
+bool mongodb_is_refusal(const bson_error_t *error);
 /* The server may or may not have executed the command, or will take it when it is sent again. */
 bool mongodb_is_lost(const bson_error_t *error);
 

@@ -4,8 +4,15 @@
 #include "mysql_internal.h"
 #include "store/hash_table.h"
 
-/* With the largest event behind it (3 MiB, each byte perhaps two) a packet stays below max_allowed_packet's 16 MiB. */
-#define PACKET_FULL_BYTES ((size_t)8 * 1024 * 1024)
+/* A packet stays below max_allowed_packet, whose least mysql_schema.c knows, whatever the escaping makes of the bytes. */
+#define PACKET_MOST_BYTES (MYSQL_PACKET_MIN_BYTES - 64 * 1024)
+/* Of one row, beside a record: numbers, commas, and names of 255 bytes at most, each byte of which may become two. */
+#define EVENT_ROW_BYTES     ((size_t)3072)
+#define TERM_ROW_BYTES      ((size_t)640)
+#define AGGREGATE_ROW_BYTES ((size_t)1280)
+#define TYPE_ROW_BYTES      ((size_t)640)
+/* Of the statements behind the rows. */
+#define HEAD_BYTES ((size_t)4096)
 
 /* What a batch does to one aggregate, and how many events of one type it has. */
 struct moved_aggregate {
@@ -94,27 +101,45 @@ static void write_event(struct mysql_link *link, const struct commit_append *app
     sql_text(link, ")");
 }
 
-/* Sends what was written when one more event might not fit into a packet; the rest begins a new statement. */
-static struct status send_if_full(struct mysql_link *link)
+/* The text that is being written. */
+struct packet {
+    struct mysql_link *link;
+    unsigned statements; /* that it has; 0 = the next row must begin one */
+};
+
+/* Sends what was written when `bytes` more might not fit. */
+static struct status make_room(struct packet *packet, size_t bytes)
 {
-    if (link->sql.size_bytes <= PACKET_FULL_BYTES)
+    struct mysql_link *link = packet->link;
+    if (link->sql.size_bytes + bytes <= PACKET_MOST_BYTES)
         return status_ok();
     atomic_fetch_add(&link->store->writer_round_trips, 1);
     STATUS_TRY(mysql_link_run(link, NULL, NULL, NULL));
     buffer_clear(&link->sql);
+    packet->statements = 0;
     return status_ok();
 }
 
-static struct status write_events(struct mysql_link *link, const struct commit_batch *batch)
+static void begin_statement(struct packet *packet, const char *text)
+{
+    if (packet->statements++ > 0)
+        sql_text(packet->link, ";");
+    sql_text(packet->link, text);
+}
+
+static struct status write_events(struct packet *packet, const struct commit_batch *batch)
 {
     static const char insert[] =
         "INSERT INTO strata_events (store, position, event_id, aggregate_id, version, type, aggregate_type, "
         "timestamp_us, append_first, append_count, header_bytes, record) VALUES ";
     for (size_t i = 0; i < batch->append_count; i++)
         for (size_t j = 0; j < batch->appends[i].count; j++) {
-            STATUS_TRY(send_if_full(link));
-            sql_text(link, link->sql.size_bytes == 0 ? insert : ",");
-            write_event(link, &batch->appends[i], j);
+            STATUS_TRY(make_room(packet, EVENT_ROW_BYTES + 2 * batch->appends[i].records[j].bytes.size_bytes));
+            if (packet->statements == 0)
+                begin_statement(packet, insert);
+            else
+                sql_text(packet->link, ",");
+            write_event(packet->link, &batch->appends[i], j);
         }
     return status_ok();
 }
@@ -127,79 +152,91 @@ static bool is_repeated(const struct event_fields *fields, size_t at)
     return false;
 }
 
-static void write_term(struct mysql_link *link, bool *first, enum mysql_term kind, struct bytes term,
-                       int64_t position)
+static struct status write_term(struct packet *packet, bool *first, enum mysql_term kind, struct bytes term,
+                                int64_t position)
 {
-    sql_text(link, *first ? ";INSERT INTO strata_terms (store, kind, term, position) VALUES " : ",");
+    STATUS_TRY(make_room(packet, TERM_ROW_BYTES));
+    if (*first || packet->statements == 0)
+        begin_statement(packet, "INSERT INTO strata_terms (store, kind, term, position) VALUES ");
+    else
+        sql_text(packet->link, ",");
     *first = false;
-    sql_printf(link, "(%" PRId64 ",%d", link->store->number, (int)kind);
-    write_name(link, term);
-    sql_printf(link, ",%" PRId64 ")", position);
+    sql_printf(packet->link, "(%" PRId64 ",%d", packet->link->store->number, (int)kind);
+    write_name(packet->link, term);
+    sql_printf(packet->link, ",%" PRId64 ")", position);
+    return status_ok();
 }
 
-/* Returns how many statements it wrote. */
-static unsigned write_terms(struct mysql_link *link, const struct commit_batch *batch)
+static struct status write_terms(struct packet *packet, const struct commit_batch *batch)
 {
     bool first = true;
     for (size_t i = 0; i < batch->append_count; i++)
         for (size_t j = 0; j < batch->appends[i].count; j++) {
             const struct event_fields *fields = &batch->appends[i].fields[j];
             if (fields->correlation_id.size_bytes > 0)
-                write_term(link, &first, MYSQL_TERM_CORRELATION, fields->correlation_id, fields->position);
+                STATUS_TRY(write_term(packet, &first, MYSQL_TERM_CORRELATION, fields->correlation_id,
+                                      fields->position));
             for (size_t tag = 0; tag < fields->tag_count; tag++)
                 if (!is_repeated(fields, tag))
-                    write_term(link, &first, MYSQL_TERM_TAG, fields->tags[tag], fields->position);
+                    STATUS_TRY(
+                        write_term(packet, &first, MYSQL_TERM_TAG, fields->tags[tag], fields->position));
         }
-    return first ? 0 : 1;
+    return status_ok();
 }
 
-static void write_aggregates(struct mysql_link *link, const struct moves *moves)
+static void write_aggregates(struct packet *packet, const struct moves *moves)
 {
-    const char *before =
-        ";INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, version, first_position, "
-        "position, event_count) VALUES ";
+    struct mysql_link *link = packet->link;
+    begin_statement(packet,
+                    "INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, version, "
+                    "first_position, position, event_count) VALUES ");
     for (size_t i = 0; i < moves->aggregate_count; i++) {
         const struct moved_aggregate *moved = &moves->aggregates[i];
-        sql_text(link, before);
-        sql_printf(link, "(%" PRId64, link->store->number);
+        sql_printf(link, "%s(%" PRId64, i == 0 ? "" : ",", link->store->number);
         write_name(link, moved->first->aggregate_id);
         write_name(link, moved->first->aggregate_type);
         sql_printf(link, ",%" PRId32 ",%" PRId64 ",%" PRId64 ",%" PRId32 ")", moved->last->version,
                    moved->first->position, moved->last->position, moved->events);
-        before = ",";
     }
     sql_text(link, " ON DUPLICATE KEY UPDATE version=VALUES(version), position=VALUES(position), "
                    "event_count=event_count+VALUES(event_count)");
 }
 
-static void write_types(struct mysql_link *link, const struct moves *moves)
+static void write_types(struct packet *packet, const struct moves *moves)
 {
-    const char *before = ";INSERT INTO strata_type_counts (store, type, events) VALUES ";
+    struct mysql_link *link = packet->link;
+    begin_statement(packet, "INSERT INTO strata_type_counts (store, type, events) VALUES ");
     for (size_t i = 0; i < moves->type_count; i++) {
-        sql_text(link, before);
-        sql_printf(link, "(%" PRId64, link->store->number);
+        sql_printf(link, "%s(%" PRId64, i == 0 ? "" : ",", link->store->number);
         write_name(link, moves->types[i].type);
         sql_printf(link, ",%" PRId64 ")", moves->types[i].events);
-        before = ",";
     }
     sql_text(link, " ON DUPLICATE KEY UPDATE events=events+VALUES(events)");
+}
+
+static void write_head(struct packet *packet, const struct store_head *after)
+{
+    struct mysql_link *link = packet->link;
+    begin_statement(packet, "UPDATE strata_stores SET ");
+    sql_printf(link, "position=%" PRId64 ", timestamp_us=%" PRId64 ", aggregate_count=%" PRId64 ", chain=",
+               after->position, after->timestamp_us, after->aggregate_count);
+    sql_bytes(link, bytes_of(&after->chain, sizeof after->chain));
+    sql_printf(link, " WHERE store=%" PRId64, link->store->number);
 }
 
 static struct status write_packets(struct mysql_link *link, const struct commit_batch *batch,
                                    const struct moves *moves, unsigned *ret_commit_statement)
 {
-    STATUS_TRY(write_events(link, batch));
-    const unsigned terms = write_terms(link, batch);
-    write_aggregates(link, moves);
-    write_types(link, moves);
-    sql_printf(link,
-               ";UPDATE strata_stores SET position=%" PRId64 ", timestamp_us=%" PRId64
-               ", aggregate_count=%" PRId64 ", chain=",
-               batch->after.position, batch->after.timestamp_us, batch->after.aggregate_count);
-    sql_bytes(link, bytes_of(&batch->after.chain, sizeof batch->after.chain));
-    sql_printf(link, " WHERE store=%" PRId64 ";COMMIT", link->store->number);
-    *ret_commit_statement =
-        4 + terms; /* the numbers begin with 0: events, terms if any, aggregates, types, head, COMMIT */
+    struct packet packet = {.link = link};
+    STATUS_TRY(write_events(&packet, batch));
+    STATUS_TRY(write_terms(&packet, batch));
+    STATUS_TRY(make_room(&packet, moves->aggregate_count * AGGREGATE_ROW_BYTES +
+                                      moves->type_count * TYPE_ROW_BYTES + HEAD_BYTES));
+    write_aggregates(&packet, moves);
+    write_types(&packet, moves);
+    write_head(&packet, &batch->after);
+    *ret_commit_statement = packet.statements;
+    begin_statement(&packet, "COMMIT");
     return buffer_status(&link->sql);
 }
 

@@ -1,5 +1,6 @@
 /* Commits, and what became of those whose answer was lost. */
 #include <inttypes.h>
+#include <mysqld_error.h>
 #include <string.h>
 #include <time.h>
 
@@ -23,11 +24,14 @@ static struct status overtaken(const char *why)
 
 struct fate {
     bool known;   /* the head's row was locked: no older transaction is under way any more */
-    bool present; /* the first event of the batch stands where it was to stand */
+    bool present; /* the last record of the batch stands where it was to stand */
 };
 
+/* Its id alone would not do: who sent the batch's append may have sent it to another process too, which wrote it there.
+ * Records differ in their salts. */
 struct fate_question {
-    const struct event_fields *first;
+    int64_t position;
+    struct bytes record;
     struct fate fate;
 };
 
@@ -37,7 +41,7 @@ static struct status take_fate(void *context, unsigned statement, const struct s
     if (statement == 1)
         question->fate.known = true;
     if (statement == 2)
-        question->fate.present = bytes_equal(sql_column(row, 0), question->first->id);
+        question->fate.present = bytes_equal(sql_column(row, 0), question->record);
     return status_ok();
 }
 
@@ -50,8 +54,8 @@ static struct status ask_fate(struct mysql_store *store, struct fate_question *q
                "START TRANSACTION;SELECT position FROM strata_stores WHERE store=%" PRId64 " FOR UPDATE;",
                store->number);
     sql_printf(link,
-               "SELECT event_id FROM strata_events WHERE store=%" PRId64 " AND position=%" PRId64 ";ROLLBACK",
-               store->number, question->first->position);
+               "SELECT record FROM strata_events WHERE store=%" PRId64 " AND position=%" PRId64 ";ROLLBACK",
+               store->number, question->position);
     atomic_fetch_add(&store->writer_round_trips, 1);
     return mysql_link_run(link, take_fate, question, NULL);
 }
@@ -65,7 +69,9 @@ static void pause_briefly(void)
 static struct status settle(struct mysql_store *store, const struct commit_batch *batch,
                             const struct status *why)
 {
-    struct fate_question question = {.first = &batch->appends[0].fields[0]};
+    const struct commit_append *last = &batch->appends[batch->append_count - 1];
+    struct fate_question question = {.position = batch->after.position,
+                                     .record = last->records[last->count - 1].bytes};
     const int64_t until_us =
         clock_monotonic_us(store->clock) + (int64_t)store->settings.settle_timeout_ms * 1000;
     struct status status = *why;
@@ -75,7 +81,7 @@ static struct status settle(struct mysql_store *store, const struct commit_batch
         status = ask_fate(store, &question);
         if (status.code == STATUS_OK && question.fate.known) {
             log_info(store->log, "a commit whose answer was lost is settled",
-                     LOG_INT("first_position", question.first->position),
+                     LOG_INT("last_position", question.position),
                      LOG_TEXT("fate", question.fate.present ? "committed" : "not committed"));
             return question.fate.present ? status_ok() : overtaken("its transaction was lost");
         }
@@ -100,8 +106,9 @@ static struct status commit(struct mysql_store *store, const struct commit_batch
     store->hold.held = false;
     struct status status = mysql_write_batch(link, batch, &commit_statement);
     if (status.code != STATUS_OK) {
+        const bool lost = link->handle == NULL;
         mysql_link_drop(link); /* COMMIT was not sent: whatever was ends with the connection */
-        return status.code == STATUS_UNAVAILABLE
+        return lost
                    ? overtaken(status.message)
                    : status_reason(REASON_STORE_UNREACHABLE, "nothing of this request was recorded: %s",
                                    status.message);
@@ -115,6 +122,8 @@ static struct status commit(struct mysql_store *store, const struct commit_batch
     mysql_link_drop(link); /* a transaction that was refused ends with it */
     if (failure.lost || failure.statement >= commit_statement)
         return settle(store, batch, &status);
+    if (failure.number == ER_LOCK_DEADLOCK) /* with who appends to another store in the same tables */
+        return overtaken(status.message);
     log_warn(store->log, "the database server refused a batch", LOG_TEXT("reason", status.message));
     return status_reason(REASON_STORE_UNREACHABLE, "nothing of this request was recorded: %s",
                          status.message);

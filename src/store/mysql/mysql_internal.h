@@ -9,6 +9,8 @@
 #include "store/mysql/mysql_store.h"
 
 #define POOL_MAX 64U
+/* The least max_allowed_packet of the server that is accepted. */
+#define MYSQL_PACKET_MIN_BYTES ((size_t)16 * 1024 * 1024)
 
 /* Kinds of strata_terms. */
 enum mysql_term { MYSQL_TERM_CORRELATION = 1, MYSQL_TERM_TAG = 2 };
@@ -43,6 +45,7 @@ struct mysql_store {
     const struct clock *clock;
     struct log *log;
     uint64_t seed; /* of hash tables over names from outside */
+    bool opened;   /* written before there are other threads */
 
     struct mysql_link writer; /* the writer's thread only, as all to the next blank line */
     struct mysql_hold hold;

@@ -36,15 +36,17 @@ void mysql_link_done(struct mysql_link *link)
 
 /* ---- what went wrong ---- */
 
+/* The library's own errors: whatever they are, nobody knows what the server did with the packet. */
+static bool is_librarys(unsigned number)
+{
+    return (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) || number >= CER_MIN_ERROR;
+}
+
 static bool is_lost(unsigned number)
 {
+    if (is_librarys(number))
+        return true;
     switch (number) {
-    case CR_SERVER_GONE_ERROR:
-    case CR_SERVER_LOST:
-    case CR_SERVER_LOST_EXTENDED:
-    case CR_COMMANDS_OUT_OF_SYNC:
-    case CR_MALFORMED_PACKET:
-    case CR_NET_PACKET_TOO_LARGE:
     case ER_SERVER_SHUTDOWN:
     case ER_CONNECTION_KILLED:
     case ER_NET_READ_ERROR:
@@ -112,6 +114,16 @@ static struct status failed(const struct mysql_link *link, unsigned number, cons
     }
 }
 
+/* A client of the service did nothing wrong and may come again, whatever a person must mend. */
+struct status mysql_link_fault(const struct mysql_link *link, struct status status)
+{
+    const bool for_people = status.code == STATUS_PERMISSION_DENIED || status.code == STATUS_NOT_FOUND ||
+                            status.code == STATUS_FAILED_PRECONDITION;
+    return link->store->opened && for_people
+               ? status_reason(REASON_STORE_UNREACHABLE, "%s", status.message)
+               : status;
+}
+
 /* ---- connecting ---- */
 
 static void set_options(MYSQL *handle, const struct mysql_settings *settings)
@@ -119,11 +131,15 @@ static void set_options(MYSQL *handle, const struct mysql_settings *settings)
     const unsigned connect_s = (settings->connect_timeout_ms + 999) / 1000;
     const unsigned io_s = (settings->io_timeout_ms + 999) / 1000;
     const my_bool yes = 1;
+    const unsigned by_tcp = MYSQL_PROTOCOL_TCP;
+    const unsigned no_files = 0;
     (void)mysql_options(handle, MYSQL_OPT_CONNECT_TIMEOUT,
                         &connect_s); /* these fail for unknown options only */
     (void)mysql_options(handle, MYSQL_OPT_READ_TIMEOUT, &io_s);
     (void)mysql_options(handle, MYSQL_OPT_WRITE_TIMEOUT, &io_s);
     (void)mysql_options(handle, MYSQL_SET_CHARSET_NAME, "binary");
+    (void)mysql_options(handle, MYSQL_OPT_PROTOCOL, &by_tcp); /* "localhost" would be a socket, whatever the port */
+    (void)mysql_options(handle, MYSQL_OPT_LOCAL_INFILE, &no_files);
     if (settings->tls == MYSQL_TLS_OFF)
         return;
     (void)mysql_options(handle, MYSQL_OPT_SSL_ENFORCE, &yes);
@@ -141,7 +157,8 @@ static struct status set_session(struct mysql_link *link)
                    "SET SESSION sql_mode='STRICT_ALL_TABLES', time_zone='+00:00', autocommit=1");
     sql_printf(link, ", innodb_lock_wait_timeout=%d", LOCK_WAIT_S);
     if (link->writes)
-        sql_printf(link, ", wait_timeout=%d", HOLDER_SILENT_S);
+        sql_printf(link, ", wait_timeout=%d, net_read_timeout=%d, net_write_timeout=%d", HOLDER_SILENT_S,
+                   HOLDER_SILENT_S, HOLDER_SILENT_S);
     return mysql_link_run(link, NULL, NULL, NULL);
 }
 
@@ -170,7 +187,7 @@ struct status mysql_link_connect(struct mysql_link *link)
     atomic_fetch_add(&link->store->connects, 1);
     if (mysql_real_connect(handle, settings->host, settings->username, settings->password, settings->database,
                            settings->port, NULL, CLIENT_MULTI_STATEMENTS) == NULL) {
-        const struct status status = cannot_connect(link, handle);
+        const struct status status = mysql_link_fault(link, cannot_connect(link, handle));
         mysql_close(handle);
         mysql_reach_failed(link->store, &status);
         return status;
@@ -218,7 +235,7 @@ static struct status report(struct mysql_link *link, unsigned statement, struct 
 {
     const unsigned number = mysql_errno(link->handle);
     const bool lost = is_lost(number);
-    const struct status status = failed(link, number, mysql_error(link->handle));
+    const struct status status = mysql_link_fault(link, failed(link, number, mysql_error(link->handle)));
     if (ret != NULL)
         *ret = (struct sql_failure){statement, lost, number};
     if (lost) {

@@ -4,8 +4,8 @@
  *
  * Threads   One at a time.
  * Blocking  As long as the time-outs allow.
- * Errors    What a person must mend (password, database, privilege, setting) has its own code and names the remedy; all
- *           else is UNAVAILABLE/STORE_UNREACHABLE.
+ * Errors    While the store is opened what a person must mend (password, database, privilege, setting) has its own code;
+ *           all else, and afterwards everything, is UNAVAILABLE/STORE_UNREACHABLE. Either way it names the remedy.
  */
 #pragma once
 
@@ -48,6 +48,8 @@ void mysql_link_drop(struct mysql_link *link); /* connects again at its next use
 STATUS_MUST_CHECK struct status mysql_link_begin(struct mysql_link *link);
 /* Without the store's tables being there; for who makes them. */
 STATUS_MUST_CHECK struct status mysql_link_connect(struct mysql_link *link);
+/* What a caller gets to see of a fault: once the store is open everything is STORE_UNREACHABLE. */
+struct status mysql_link_fault(const struct mysql_link *link, struct status status);
 /* Sends the text, reads all answers. `take` and `failure` may be NULL. */
 STATUS_MUST_CHECK struct status mysql_link_run(struct mysql_link *link, sql_take take, void *context,
                                                struct sql_failure *ret_failure);

@@ -1,4 +1,6 @@
 /* The connections of those who read and who keep state: each is used by one thread at a time. */
+#include <mysqld_error.h>
+
 #include "base/clock.h"
 #include "mysql_internal.h"
 
@@ -52,7 +54,7 @@ struct status mysql_call_run(struct mysql_store *store, const struct mysql_call 
     struct mysql_link *link = mysql_pool_take(store);
     struct sql_failure failure;
     struct status status = run_once(link, call, &failure);
-    if (status.code != STATUS_OK && failure.lost)
+    if (status.code != STATUS_OK && (failure.lost || failure.number == ER_LOCK_DEADLOCK))
         status = run_once(link, call, &failure);
     mysql_pool_give(store, link);
     return status;

@@ -19,13 +19,6 @@ struct status mysql_reach_may_try(struct mysql_store *store)
     return status;
 }
 
-static bool note(struct mysql_store *store, const struct status *why)
-{
-    const bool first = store->failure.code == STATUS_OK;
-    store->failure = *why;
-    return first;
-}
-
 static void tell(struct mysql_store *store, bool first, const struct status *why)
 {
     if (first)
@@ -37,7 +30,8 @@ static void tell(struct mysql_store *store, bool first, const struct status *why
 void mysql_reach_failed(struct mysql_store *store, const struct status *why)
 {
     pthread_mutex_lock(&store->reach_lock);
-    const bool first = note(store, why);
+    const bool first = store->failure.code == STATUS_OK;
+    store->failure = *why;
     store->backoff_us = store->backoff_us == 0 ? BACKOFF_FIRST_US : store->backoff_us * 2;
     if (store->backoff_us > BACKOFF_MOST_US)
         store->backoff_us = BACKOFF_MOST_US;
@@ -49,7 +43,9 @@ void mysql_reach_failed(struct mysql_store *store, const struct status *why)
 void mysql_reach_lost(struct mysql_store *store, const struct status *why)
 {
     pthread_mutex_lock(&store->reach_lock);
-    const bool first = note(store, why);
+    const bool first = store->failure.code == STATUS_OK;
+    if (first) /* why nobody can connect says more */
+        store->failure = *why;
     pthread_mutex_unlock(&store->reach_lock);
     if (first)
         log_info(store->log, "a connection to the database server was lost",

@@ -12,11 +12,14 @@
 
 struct page_entry {
     int64_t position;
+    int32_t version;
     struct record record;
 };
 
 struct page {
     const struct read_query *query;
+    int64_t from_version; /* READ_BY_AGGREGATE; what is left of the query's */
+    int64_t to_version;
     int64_t after; /* exclusive, in the direction of the read */
     int64_t to;
     int limit;
@@ -52,8 +55,9 @@ static bool by_term(const struct read_query *query)
     return query->by == READ_BY_CORRELATION || query->by == READ_BY_TAG;
 }
 
-static void write_from(struct mysql_link *link, const struct read_query *query)
+static void write_from(struct mysql_link *link, const struct page *page)
 {
+    const struct read_query *query = page->query;
     const int64_t number = link->store->number;
     if (by_term(query)) {
         sql_printf(
@@ -70,8 +74,8 @@ static void write_from(struct mysql_link *link, const struct read_query *query)
     sql_printf(link, " AND e.%s=", key_column(query->by));
     sql_bytes(link, query->key);
     if (query->by == READ_BY_AGGREGATE)
-        sql_printf(link, " AND e.version BETWEEN %" PRId32 " AND %" PRId32, query->from_version,
-                   query->to_version);
+        sql_printf(link, " AND e.version BETWEEN %" PRId64 " AND %" PRId64, page->from_version,
+                   page->to_version);
 }
 
 static void write_page(void *context, struct mysql_link *link)
@@ -79,8 +83,8 @@ static void write_page(void *context, struct mysql_link *link)
     const struct page *page = context;
     const bool backward = page->query->backward;
     const char *alias = by_term(page->query) ? "t" : "e";
-    sql_text(link, "SELECT e.position, e.header_bytes, e.record");
-    write_from(link, page->query);
+    sql_text(link, "SELECT e.position, e.header_bytes, e.record, e.version");
+    write_from(link, page);
     sql_printf(link, " AND %s.position>%" PRId64 " AND %s.position<%" PRId64, alias,
                backward ? page->query->after_position : page->after, alias,
                backward ? page->after : page->to + 1);
@@ -118,7 +122,7 @@ static struct status take_page_row(void *context, unsigned statement, const stru
     const struct bytes copy = arena_bytes(page->arena, stored);
     if (copy.data == NULL)
         return mysql_no_memory();
-    page->entries[page->count++] = (struct page_entry){sql_int(row, 0), {copy, header_bytes}};
+    page->entries[page->count++] = (struct page_entry){sql_int(row, 0), (int32_t)sql_int(row, 3), {copy, header_bytes}};
     page->bytes += stored.size_bytes;
     return status_ok();
 }
@@ -133,6 +137,16 @@ static int next_limit(const struct page *page)
     return limit > PAGE_ROWS_MOST ? PAGE_ROWS_MOST : (int)limit;
 }
 
+/* By the version too, since no key of an aggregate finds a position without all events before it. */
+static void go_on_behind(struct page *page, const struct page_entry *last)
+{
+    page->after = last->position;
+    if (page->query->backward)
+        page->to_version = (int64_t)last->version - 1;
+    else
+        page->from_version = (int64_t)last->version + 1;
+}
+
 static struct status read_pages(struct mysql_store *store, struct page *page, record_sink sink, void *context)
 {
     const struct mysql_call call = {write_page, take_page_row, restart_page, page};
@@ -144,7 +158,7 @@ static struct status read_pages(struct mysql_store *store, struct page *page, re
                 return status_ok();
         if (last)
             return status_ok();
-        page->after = page->entries[page->count - 1].position;
+        go_on_behind(page, &page->entries[page->count - 1]);
         page->limit = next_limit(page);
     }
 }
@@ -162,6 +176,8 @@ struct status mysql_store_read(struct event_store *base, const struct read_query
     if (page == NULL)
         return mysql_no_memory();
     page->query = query;
+    page->from_version = query->from_version;
+    page->to_version = query->to_version;
     page->arena = arena;
     page->to = to;
     page->after = query->backward ? to + 1 : query->after_position;

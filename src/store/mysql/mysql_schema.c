@@ -8,7 +8,8 @@
 
 #define SCHEMA_VERSION   1
 #define SCHEMA_WAIT_S    30
-#define PACKET_MIN_BYTES (INT64_C(16) * 1024 * 1024)
+/* MySQL takes names of locks of 64 bytes, which is what a database's name may have alone. */
+#define SCHEMA_LOCK      "CONCAT('strata_schema.', MD5(DATABASE()))"
 
 /*
  * Every key begins with the store's number. Names are bytes: VARBINARY, never text with a collation, under which "A" and
@@ -140,7 +141,7 @@ static struct status migrate(struct mysql_link *link)
     STATUS_TRY(stored_version(link, &version));
     if (version == SCHEMA_VERSION)
         return status_ok();
-    (void)snprintf(statement, sizeof statement, "SELECT GET_LOCK(CONCAT('strata_schema.', DATABASE()), %d)",
+    (void)snprintf(statement, sizeof statement, "SELECT GET_LOCK(" SCHEMA_LOCK ", %d)",
                    SCHEMA_WAIT_S);
     STATUS_TRY(ask_number(link, statement, &locked));
     if (locked != 1)
@@ -149,7 +150,7 @@ static struct status migrate(struct mysql_link *link)
                              link->store->settings.database, SCHEMA_WAIT_S);
     const struct status status = migrate_locked(link);
     if (link->handle != NULL)
-        STATUS_TRY(ask_number(link, "SELECT RELEASE_LOCK(CONCAT('strata_schema.', DATABASE()))", &locked));
+        STATUS_TRY(ask_number(link, "SELECT RELEASE_LOCK(" SCHEMA_LOCK ")", &locked));
     return status;
 }
 
@@ -209,11 +210,11 @@ static struct status check_settings(struct mysql_link *link)
     sql_text(link, "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.log_bin, @@GLOBAL.sync_binlog, "
                    "@@GLOBAL.max_allowed_packet");
     STATUS_TRY(mysql_link_run(link, take_settings, &row, NULL));
-    if (row.packet_max_bytes < PACKET_MIN_BYTES)
+    if (row.packet_max_bytes < (int64_t)MYSQL_PACKET_MIN_BYTES)
         return status_error(STATUS_FAILED_PRECONDITION,
                             "the database server runs with max_allowed_packet = %" PRId64
                             ", which the largest append exceeds; set it to at least %" PRId64,
-                            row.packet_max_bytes, PACKET_MIN_BYTES);
+                            row.packet_max_bytes, (int64_t)MYSQL_PACKET_MIN_BYTES);
     if (link->store->settings.allow_weak_durability)
         return status_ok();
     if (row.flush_at_commit != 1)
@@ -225,12 +226,33 @@ static struct status check_settings(struct mysql_link *link)
     return status_ok();
 }
 
+/* Asks for each privilege that appends, state and snapshots need, of every table, without touching a row. */
+static struct status check_privileges(struct mysql_link *link)
+{
+    static const char *const written[] = {"events", "terms", "aggregates", "type_counts", "state",
+                                          "leases", "checkpoints", "snapshots"};
+    static const char *const changed[] = {"stores", "aggregates", "type_counts", "state", "leases",
+                                          "checkpoints"};
+    static const char *const removed[] = {"state", "checkpoints", "snapshots"};
+    buffer_clear(&link->sql);
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+        sql_printf(link, "INSERT INTO strata_%s SELECT * FROM strata_%s WHERE FALSE;", written[i],
+                   written[i]);
+    for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
+        sql_printf(link, "UPDATE strata_%s SET store=store WHERE FALSE;", changed[i]);
+    for (size_t i = 0; i < sizeof removed / sizeof *removed; i++)
+        sql_printf(link, "DELETE FROM strata_%s WHERE FALSE;", removed[i]);
+    sql_text(link, "DO 0");
+    return mysql_link_run(link, NULL, NULL, NULL);
+}
+
 /* ---- the whole ---- */
 
 static struct status make_ready(struct mysql_store *store, struct mysql_link *link)
 {
     STATUS_TRY(migrate(link));
     STATUS_TRY(find_number(link));
+    STATUS_TRY(check_privileges(link));
     atomic_store(&store->ready, true);
     return status_ok();
 }
@@ -249,5 +271,5 @@ struct status mysql_store_ready(struct mysql_store *store, struct mysql_link *li
     }
     if (status.code != STATUS_OK)
         mysql_link_drop(link);
-    return status;
+    return mysql_link_fault(link, status);
 }

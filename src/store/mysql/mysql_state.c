@@ -166,16 +166,23 @@ static struct status change_row_once(struct mysql_link *link, const struct row_c
     STATUS_TRY(mysql_link_begin(link));
     change->restart(change->context);
     change->read(change->context, link);
-    STATUS_TRY(mysql_link_run(link, change->take, change->context, failure));
-    const struct status status = change->decide(change->context, &write);
+    struct status status = mysql_link_run(link, change->take, change->context, failure);
+    if (status.code != STATUS_OK) {
+        mysql_link_drop(link); /* with it goes what the transaction holds */
+        return status;
+    }
+    status = change->decide(change->context, &write);
     buffer_clear(&link->sql);
     if (write) {
         change->write(change->context, link);
         sql_text(link, ";");
     }
     sql_text(link, write ? "COMMIT" : "ROLLBACK");
-    STATUS_TRY(mysql_link_run(link, NULL, NULL, failure));
-    return status;
+    const struct status ended = mysql_link_run(link, NULL, NULL, failure);
+    if (ended.code == STATUS_OK)
+        return status;
+    mysql_link_drop(link);
+    return ended;
 }
 
 /*
@@ -191,7 +198,6 @@ static struct status change_row(struct mysql_store *store, const struct row_chan
         status = change_row_once(link, change, &failure);
         if (failure.number == 0)
             break;
-        mysql_link_drop(link); /* with it goes what the transaction holds */
     }
     mysql_pool_give(store, link);
     return status;

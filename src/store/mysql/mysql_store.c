@@ -36,6 +36,7 @@ static struct status mysql_store_health(struct event_store *base)
     if (now_us - atomic_load(&store->healthy_at_us) < HEALTH_FRESH_US)
         return mysql_reach_status(store);
     STATUS_TRY(mysql_call_run(store, &call));
+    mysql_reach_succeeded(store); /* a connection that was lost since may not have been needed again */
     atomic_store(&store->healthy_at_us, now_us);
     return status_ok();
 }
@@ -175,6 +176,7 @@ struct status mysql_store_open(const struct mysql_store_options *options, const 
         mysql_store_close(&store->store);
         return status;
     }
+    store->opened = true;
     *ret = &store->store;
     return status_ok();
 }

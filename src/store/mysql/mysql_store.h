@@ -4,7 +4,7 @@
  * The tables: README.md of this room.
  *
  * A server that cannot be reached is no failure of opening: the store is there, its calls answer STORE_UNREACHABLE, and
- * it goes on by itself. A commit whose answer was lost is settled by event ids before it is answered.
+ * it goes on by itself. A commit whose answer was lost is settled by its records before it is answered.
  *
  * Ownership  Texts of the options are copied. Clock and log are borrowed and outlive the store.
  * Threads    As event_store.h says; readers share a pool of connections and wait for one.

@@ -134,7 +134,8 @@ static struct status change(struct redis_snapshots *snapshots, const char *scrip
                               buffer_bytes(&key),
                               name,
                               buffer_bytes(&snapshots->types)};
-    memcpy(words + 9, more, more_count * sizeof *more);
+    for (size_t i = 0; i < more_count; i++)
+        words[9 + i] = more[i];
     CLEANUP(redis_reply_free_at) redisReply *reply = NULL;
     return redis_run_one(snapshots->redis, REDIS_WRITES, words, 9 + more_count, &reply);
 }
@@ -201,6 +202,8 @@ static struct status snapshots_get(struct snapshot_store *store, struct bytes ag
     struct redis_snapshots *snapshots = of(store);
     CLEANUP(redis_reply_free_at) redisReply *reply = NULL;
     *ret_found = false;
+    if (aggregate_id.size_bytes > ID_MAX_BYTES)
+        return status_ok(); /* nothing has such an id */
     if (pick == SNAPSHOT_PICK_EXACT)
         STATUS_TRY(get_exact(snapshots, aggregate_id, version, &reply));
     else
@@ -292,6 +295,8 @@ static struct status snapshots_list(struct snapshot_store *store, struct bytes a
     struct member after;
     struct member last;
     struct listing listing = {aggregate_id, BYTES_NONE, BYTES_LITERAL("-"), BYTES_LITERAL("+")};
+    if (aggregate_id.size_bytes > ID_MAX_BYTES || after_id.size_bytes > ID_MAX_BYTES)
+        return status_ok();
     if (aggregate_id.size_bytes > 0) {
         listing.least = member_of(&first, "[", aggregate_id, INT32_MIN);
         listing.most = member_of(&last, "[", aggregate_id, INT32_MAX);

@@ -137,7 +137,7 @@ static struct status connect_to(const struct redis *redis, const struct addrinfo
 
 static struct status connect_any(const struct redis *redis, int64_t deadline_us, struct redis_socket *ret)
 {
-    const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *addresses = NULL;
     char port[8];
     (void)snprintf(port, sizeof port, "%u", redis->settings.port); /* fits */

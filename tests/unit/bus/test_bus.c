@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "store/memory/memory_store.h"
+
 /* --- a cursor that notes what it gets --- */
 
 struct turn {
@@ -267,6 +269,14 @@ static void test_a_missing_position_is_waited_for_and_then_reported(void **state
 
 /* --- a store that other processes append to --- */
 
+static struct status open_shared(const struct clock *clock, struct event_store **ret)
+{
+    const struct status status = memory_store_open(clock, ret);
+    if (status_is_ok(&status))
+        (*ret)->pipelined = false;
+    return status;
+}
+
 static void test_a_hint_brings_what_was_appended_elsewhere_and_is_not_believed(void **state)
 {
     (void)state;
@@ -274,7 +284,7 @@ static void test_a_hint_brings_what_was_appended_elsewhere_and_is_not_believed(v
     static const struct event_query everything = {NULL, 0};
     struct bus *other = NULL; /* told of no commit, and its clock stands still: it does not poll again */
     struct cursor *cursor = NULL;
-    bench_open(&bench);
+    bench_open_over(&bench, open_shared);
     assert_status_ok(bus_new(bench.store, &bench.clock.clock, NULL, &other));
     assert_status_ok(bus_start(other));
     const struct cursor_options options = {&everything, 0, note_turn, &bench};

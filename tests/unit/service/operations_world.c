@@ -107,6 +107,7 @@ static struct {
     _Atomic(__typeof__(((struct event_store_ops *)NULL)->read)) read;
     _Atomic(__typeof__(((struct event_store_ops *)NULL)->find_id)) find_id;
     _Atomic(__typeof__(((struct event_store_ops *)NULL)->state_put)) state_put;
+    _Atomic(__typeof__(((struct event_store_ops *)NULL)->state_list)) state_list;
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     bool closed;
@@ -133,6 +134,13 @@ static struct status gated_state_put(struct event_store *store, struct bytes key
     return (hook != NULL ? hook : gate.inner->state_put)(store, key, value);
 }
 
+static struct status gated_state_list(struct event_store *store, struct bytes prefix, struct bytes after_key,
+                                      state_sink sink, void *context)
+{
+    __typeof__(gate.inner->state_list) hook = atomic_load(&gate.state_list);
+    return (hook != NULL ? hook : gate.inner->state_list)(store, prefix, after_key, sink, context);
+}
+
 static struct status gated_find_id(struct event_store *store, struct bytes event_id, int64_t *ret_position)
 {
     pthread_mutex_lock(&gate.lock);
@@ -148,7 +156,8 @@ static struct status gated_find_id(struct event_store *store, struct bytes event
     return (hook != NULL ? hook : gate.inner->find_id)(store, event_id, ret_position);
 }
 
-void gated_world_open(struct world *world, const struct clock *clock)
+static void open_gated(struct world *world, const struct service_options *options,
+                       const struct clock *clock, bool shared)
 {
     struct world_stores stores;
     assert_status_ok(memory_store_open(clock, &stores.store));
@@ -157,14 +166,29 @@ void gated_world_open(struct world *world, const struct clock *clock)
     gate_read_by(NULL);
     gate_find_id_by(NULL);
     gate_state_put_by(NULL);
+    gate_state_list_by(NULL);
     gate_open();
     gate.inner = stores.store->ops;
     gate.ops = *gate.inner;
     gate.ops.read = gated_read;
     gate.ops.find_id = gated_find_id;
     gate.ops.state_put = gated_state_put;
+    gate.ops.state_list = gated_state_list;
     stores.store->ops = &gate.ops;
-    world_open_over(world, NULL, clock, &stores);
+    if (shared)
+        stores.store->pipelined = false;
+    world_open_over(world, options, clock, &stores);
+}
+
+void gated_world_open(struct world *world, const struct clock *clock)
+{
+    open_gated(world, NULL, clock, false);
+}
+
+void gated_world_open_shared(struct world *world, const struct service_options *options,
+                             const struct clock *clock)
+{
+    open_gated(world, options, clock, true);
 }
 
 void gate_read_by(__typeof__(gate.inner->read) hook)
@@ -180,6 +204,34 @@ void gate_find_id_by(__typeof__(gate.inner->find_id) hook)
 void gate_state_put_by(__typeof__(gate.inner->state_put) hook)
 {
     atomic_store(&gate.state_put, hook);
+}
+
+void gate_state_list_by(__typeof__(gate.inner->state_list) hook)
+{
+    atomic_store(&gate.state_list, hook);
+}
+
+struct stopper {
+    struct world *world;
+    pthread_t thread;
+};
+
+static void *stop_main(void *context)
+{
+    service_stop(((struct stopper *)context)->world->service);
+    return NULL;
+}
+
+void world_stop_at_gate(struct world *world, const char *id)
+{
+    struct stopper stopper = {.world = world};
+    gate_wait_reached(1);
+    assert_int_equal(pthread_create(&stopper.thread, NULL, stop_main, &stopper), 0);
+    struct status status = status_ok();
+    while (status.code != STATUS_UNAVAILABLE)
+        test_message_free(get_operation(world, id, &status));
+    gate_open();
+    pthread_join(stopper.thread, NULL);
 }
 
 void gate_close(int64_t pass)

@@ -30,6 +30,9 @@ void append_thousands(struct world *world, int count);
 /* --- a world with a gate; one at a time --- */
 
 void gated_world_open(struct world *world, const struct clock *clock);
+/* Over a store that several processes share, as it says. */
+void gated_world_open_shared(struct world *world, const struct service_options *options,
+                             const struct clock *clock);
 /* The engine's own entries, for hooks to call. */
 const struct event_store_ops *gate_inner(void);
 /* From here on the store answers so; NULL = as the engine does. */
@@ -39,6 +42,10 @@ void gate_find_id_by(struct status (*hook)(struct event_store *store, struct byt
                                            int64_t *ret_position));
 void gate_state_put_by(struct status (*hook)(struct event_store *store, struct bytes key,
                                              struct bytes value));
+void gate_state_list_by(struct status (*hook)(struct event_store *store, struct bytes prefix,
+                                              struct bytes after_key, state_sink sink, void *context));
+/* Begins to stop the service while its operation `id` waits at the gate, then opens that: what runs must pause. */
+void world_stop_at_gate(struct world *world, const char *id);
 
 /* find_id, which a verification calls for each event, waits from its call number `pass` + 1 on. Who waits already goes on,
  * and is not counted again. */

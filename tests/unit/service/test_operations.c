@@ -225,37 +225,13 @@ static void test_another_starts_while_a_cancelled_one_comes_to_its_end(void **st
 
 /* --- a restart --- */
 
-struct stopper {
-    struct world *world;
-    pthread_t thread;
-};
-
-static void *stop_main(void *context)
-{
-    service_stop(((struct stopper *)context)->world->service);
-    return NULL;
-}
-
-/* Begins to stop the service while an operation waits at the gate, then opens it: what runs must pause. */
-static void stop_at_gate(struct world *world, const char *id)
-{
-    struct stopper stopper = {.world = world};
-    gate_wait_reached(1);
-    assert_int_equal(pthread_create(&stopper.thread, NULL, stop_main, &stopper), 0);
-    struct status status = status_ok();
-    while (status.code != STATUS_UNAVAILABLE)
-        test_message_free(get_operation(world, id, &status));
-    gate_open();
-    pthread_join(stopper.thread, NULL);
-}
-
 static void test_a_running_one_goes_on_after_a_restart_from_where_it_was(void **state)
 {
     struct world *world = *state;
     append_thousands(world, 5);
     gate_close(3000); /* in the second slice: two appends of the first are whole */
     Strata__V1__Operation *started = start_verify(world, 0, none);
-    stop_at_gate(world, started->id);
+    world_stop_at_gate(world, started->id);
     gate_close(INT64_MAX);
     world_restart(world, NULL, &system_clock);
     Strata__V1__Operation *ended = wait_operation(world, started);
@@ -558,7 +534,7 @@ static void test_a_watch_is_told_when_the_service_stops(void **state)
     Strata__V1__Operation *started = start_verify(world, 0, none);
     struct test_stream *stream = watch(world, started->id);
     assert_int_equal(watch_read(stream), RUNNING);
-    stop_at_gate(world, started->id);
+    world_stop_at_gate(world, started->id);
     while (watch_read(stream) != 0)
         continue;
     assert_status(test_stream_close(stream), STATUS_UNAVAILABLE);

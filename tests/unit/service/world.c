@@ -74,6 +74,11 @@ void world_restart(struct world *world, const struct service_options *options, c
     world_open_over(world, options, clock, &stores);
 }
 
+void world_leave(struct world *world)
+{
+    stop_all_but_stores(world);
+}
+
 void world_close(struct world *world)
 {
     stop_all_but_stores(world);

@@ -46,6 +46,8 @@ void world_open_over(struct world *world, const struct service_options *options,
 /* Another service over the same stores. */
 void world_restart(struct world *world, const struct service_options *options, const struct clock *clock);
 void world_close(struct world *world);
+/* But its stores, which another world goes on with. */
+void world_leave(struct world *world);
 
 /* --- requests --- */
 #define REQUEST(Type, name) (Strata__V1__##Type) STRATA__V1__##name##__INIT

@@ -1,0 +1,217 @@
+"""A MongoDB-wire server that refuses, is gone, is cut off, or was set back; and names that a database might take for equal.
+
+Through a proxy the driver must not look for the members of the replica set by itself: directConnection.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
+from support.cutting_proxy import CuttingProxy  # noqa: E402
+from support.engines import MariaDb, MongoWire  # noqa: E402
+from support.replicas import Replicas  # noqa: E402
+from support.strata_rpc import Client, event_pb2, event_service_pb2  # noqa: E402
+from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
+
+SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
+READY_SECONDS = 60
+
+
+def settings(server, **other):
+    return {**server.settings(), **{"STRATA_DATABASE_MONGODB_" + name.upper(): value for name, value in other.items()}}
+
+
+def message_of_start(config):
+    """What `strata serve` says when it does not start."""
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run([str(BINARY), "serve"], cwd=folder, capture_output=True, text=True, timeout=60,
+                               env=environment({"STRATA_SERVER_HTTP_PORT": "0", "STRATA_SERVER_GRPC_PORT": "0",
+                                                "STRATA_WEBSOCKET_PORT": "0", **config}))
+    assert ended.returncode == 1, (ended.returncode, ended.stderr)
+    return ended.stderr
+
+
+def publish(service, aggregate, event_id=None, **members):
+    return service.request("POST", "/api/v1/events/publish", {
+        "aggregate_id": aggregate, "aggregate_type": "custom", "type": "custom", "data": {}, **members,
+        **({"id": event_id} if event_id else {})})
+
+
+def wait_until(what, seconds=READY_SECONDS):
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, "waited %d s" % seconds
+        time.sleep(0.05)
+
+
+class Refusals(unittest.TestCase):
+    def expect(self, parts, config):
+        message = message_of_start(config)
+        for part in parts:
+            self.assertIn(part, message)
+        self.assertNotIn("right", message)  # the password
+
+    def test_what_is_wrong_with_a_user_is_named_with_the_key(self):
+        database = MongoWire()
+        self.addCleanup(database.__exit__, None, None, None)
+        database.prepare()
+        database.start()
+        with database.client() as client:
+            client.strata_test.command("createUser", "u", pwd="right", roles=["readWrite"])
+            client.strata_test.command("createUser", "reader", pwd="right", roles=["read"])
+        database.stop()
+        database.options = ("--auth",)
+        database.start()
+        uri = "mongodb://%%s127.0.0.1:%d/strata_test?replicaSet=secantus" % database.port
+        self.expect(["refuses user \"u\"", "database.mongodb.uri"], settings(database, uri=uri % "u:wrong@"))
+        self.expect(["refuses user \"nobody\"", "database.mongodb.uri"], settings(database, uri=uri % "nobody:right@"))
+        self.expect(["\"reader\" lacks a role", "\"strata_test\"", "readWrite"], settings(database, uri=uri % "reader:right@"))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "uri"
+            file.write_text(uri % "u:right@" + "\n")
+            with Service(config=settings(database, uri_file=str(file), store_id="by-file")) as service:
+                self.assertEqual(publish(service, "a")[0], 201)
+                self.assertNotIn("right", service.log())
+            self.expect(["uri_file", "No such file"], settings(database, uri_file=str(file) + "-none"))
+
+    def test_a_standalone_server_is_refused(self):
+        with MongoWire("--standalone") as database:
+            self.expect(["standalone", "replica set", "database.mongodb.uri"],
+                        settings(database, uri="mongodb://127.0.0.1:%d/" % database.port))
+
+    def test_a_name_that_cannot_be_one_is_refused(self):
+        nowhere = MongoWire()
+        self.addCleanup(nowhere.__exit__, None, None, None)
+        self.expect(["database.mongodb.uri is not one"], settings(nowhere, uri="http://127.0.0.1:1/"))
+        self.expect(["database.mongodb.database is \"a.b\""], settings(nowhere, database="a.b"))
+        self.expect(["database.mongodb.store_id is \"a$b\""], settings(nowhere, store_id="a$b"))
+
+
+class Pair(unittest.TestCase):
+    def test_with_both_sections_events_are_in_mysql_and_snapshots_in_mongodb(self):
+        with MariaDb() as mysql, MongoWire() as mongodb, Service(config={**mysql.settings(), **mongodb.settings()}) as service:
+            self.assertEqual(publish(service, "a")[0], 201)
+            self.assertEqual(service.request("POST", "/api/v1/snapshots", {"aggregate_id": "a"})[0], 201)
+            self.assertEqual(mysql.sql("SELECT COUNT(*) FROM strata_events", database="strata_test").strip(), "1")
+            self.assertEqual(mysql.sql("SELECT COUNT(*) FROM strata_snapshots", database="strata_test").strip(), "0")
+            with mongodb.client() as client:
+                self.assertEqual(client.strata_test["main.snapshots"].count_documents({}), 1)
+                self.assertEqual(client.strata_test["main.appends"].count_documents({}), 0)
+
+
+class Gone(unittest.TestCase):
+    def test_a_service_waits_for_its_database_and_goes_on_by_itself(self):
+        database = MongoWire()
+        self.addCleanup(database.__exit__, None, None, None)
+        database.prepare()
+        with Service(config=settings(database, connect_timeout="1s")) as service:  # nothing listens yet
+            self.assertEqual(service.request("GET", "/livez")[0], 200)
+            self.assertEqual(service.request("GET", "/readyz")[0], 503)
+            status, _, problem = publish(service, "a", "first")
+            self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"))
+            self.assertIn("127.0.0.1:%d" % database.port, problem["detail"])
+            self.assertIn("cannot be reached", str(service.request("GET", "/health")[2]))
+            for _ in range(2):
+                database.start()
+                wait_until(lambda: service.request("GET", "/readyz")[0] == 200)
+                self.assertIn(publish(service, "a", "first")[0], (200, 201))
+                self.assertEqual(service.request("GET", "/api/v1/aggregates/a")[0], 200)
+                database.stop()
+                wait_until(lambda: publish(service, "a", "second")[0] in (500, 503))
+            database.start()
+            wait_until(lambda: publish(service, "a", "second")[0] in (200, 201))
+            events = service.request("GET", "/api/v1/events/aggregate/a")[2]["events"]
+            self.assertEqual([event["id"] for event in events], ["first", "second"])
+
+
+class SetBack(unittest.TestCase):
+    def test_nothing_is_written_or_read_over_a_gap(self):
+        with MongoWire() as database, Service(config=database.settings()) as service:
+            for number in range(4):
+                self.assertEqual(publish(service, "a%d" % number)[0], 201)
+            with database.client() as client:
+                appends = client.strata_test["main.appends"]
+                kept = appends.find_one_and_delete({"_id": 4})
+                status, _, problem = publish(service, "b")
+                self.assertEqual((status, problem["reason"]), (500, "POSITION_MISSING"))
+                self.assertIn("position 4", problem["detail"])
+                appends.insert_one(kept)
+                self.assertEqual(publish(service, "b")[0], 201)
+                appends.delete_one({"_id": 2})
+            answer = service.request("GET", "/api/v1/events?after_position=0")
+            self.assertIn("POSITION_MISSING", str(answer))
+            self.assertIn("position 2", str(answer))
+
+
+class CutOff(unittest.TestCase):
+    """Commits whose connections are cut at any byte, reset, delayed: none lost, none doubled, and no restart is needed."""
+
+    def test_no_cut_loses_or_doubles_an_event(self):
+        print("STRATA_TEST_SEED=%s" % SEED, flush=True)
+        appends = int(os.environ.get("STRATA_TEST_APPENDS", scaled(200, 60)))
+        with MongoWire() as database, CuttingProxy(database.port, SEED) as proxy:
+            through = settings(database, uri="mongodb://127.0.0.1:%d/?directConnection=true" % proxy.port)
+            database.settings = lambda: through
+            with Replicas(database, 2, SEED) as replicas:
+                proxy.cut_share, proxy.delay_s = 0.01, 0.001
+                history = replicas.run(6, appends, [], calm=lambda: setattr(proxy, "cut_share", 0.0))
+            self.assertEqual(database.newest()["chain"], history.chain)
+            self.assertGreater(proxy.cuts, appends / 100)
+            print("%d appends, %d connections cut, %d sends repeated (%s)" % (
+                appends, proxy.cuts, replicas.repeated, replicas.refusals))
+
+
+class RoundTrips(unittest.TestCase):
+    DELAY_S = 0.15  # each way; far more than the server takes
+
+    def test_a_batch_is_two_round_trips(self):
+        """All that a batch asks is asked at the same time, then it is written: by a line so slow that they can be told."""
+        with MongoWire() as database, CuttingProxy(database.port) as proxy:
+            config = settings(database, uri="mongodb://127.0.0.1:%d/?directConnection=true" % proxy.port)
+            with Service(config=config) as service, Client(service) as client:
+                def append(number):
+                    begin = time.monotonic()
+                    client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[event_pb2.NewEvent(
+                        id="e%d/%d" % (number, n), type="custom", aggregate_id="a%d/%d" % (number, n),
+                        aggregate_type="custom", data=b"{}") for n in range(3)]))
+                    return (time.monotonic() - begin) / (2 * self.DELAY_S)
+                for number in range(3):
+                    append(number)
+                proxy.delay_s = self.DELAY_S
+                trips = min(append(number) for number in range(3, 9))
+                proxy.delay_s = 0.0
+                self.assertGreaterEqual(trips, 1.9)
+                self.assertLess(trips, 2.9)
+
+
+class Names(unittest.TestCase):
+    """What a database might take for one name, or for an operator, is stored as it is."""
+
+    HOSTILE = ["a", "A", "á", "à", "a\u0301", "ß", "ss", "ı", "i", "I", "İ", "'", "\"", "\\", "%", "_", "`", "NULL", "x$where",
+               "a.b", "a.$b", ".a", "a.", "a$", "{\"$gt\":\"\"}", "{$ne:1}", "__proto__", "\U0001F600", "\U0001F601", "e\u0301",
+               "é", "*3\\r\\n", "a\u200bb", "ab", "ﬁ", "fi", "\u03a9", "\u2126", "1", "01", "1.0", "true", "x" * 255, "ä" * 127]
+
+    def test_hostile_names_are_distinct_and_come_back(self):
+        with MongoWire() as database, Service(config=database.settings()) as service, Client(service) as client:
+            for n, name in enumerate(self.HOSTILE):
+                reply = client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=[event_pb2.NewEvent(
+                    id=name, type="custom", aggregate_id=name, aggregate_type="custom", correlation_id=name, tags=[name],
+                    data=('{"v":"%d","$where":"sleep(1)","a.b":{"$ne":null}}' % n).encode())]))
+                self.assertFalse(reply.replayed, name)
+                self.assertEqual(reply.heads[0].version, 1, name)
+            for n, name in enumerate(self.HOSTILE):
+                for query in ({"aggregate_id": name}, {"correlation_id": name}, {"tags": [name]}):
+                    events = client.events.ListEvents(event_service_pb2.ListEventsRequest(**query)).events
+                    self.assertEqual([event.id for event in events], [name], query)
+                    self.assertIn(b'"v":"%d"' % n, events[0].data)
+                self.assertEqual(client.events.GetEvent(event_service_pb2.GetEventRequest(event_id=name)).position, n + 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
