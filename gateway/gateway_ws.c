@@ -45,6 +45,7 @@ struct subscription {
     bool stopping;    /* unsubscribe was asked for */
     bool told_end;    /* "closing" was sent: nothing follows it */
     int64_t position; /* of the last frame sent; -1: none was */
+    bool announced;   /* the client need not be told, or was told, that it is subscribed */
 };
 
 struct socket {
@@ -166,10 +167,21 @@ static void send_closing(struct subscription *subscription)
 
 /* --- a subscription's call, on any thread --- */
 
+/* With the service's first word: only then what is appended from now on will come. */
+static void announce(struct subscription *subscription)
+{
+    pthread_mutex_lock(&subscription->socket->lock);
+    if (!subscription->announced && !subscription->told_end)
+        send_simple(subscription->socket, "subscribed", subscription->id);
+    subscription->announced = true;
+    pthread_mutex_unlock(&subscription->socket->lock);
+}
+
 static bool on_message(void *context, struct bytes message)
 {
-    const struct subscription *subscription = context;
+    struct subscription *subscription = context;
     ws_cork(subscription->socket->connection); /* one frame for each event, but not one write */
+    announce(subscription);
     const bool room = stream_items(message, send_item, context);
     ws_uncork(subscription->socket->connection);
     return room;
@@ -223,7 +235,7 @@ static struct subscription *find(const struct socket *socket, const char *id)
 }
 
 /* Enters the subscription, unless its name is taken or there are too many. */
-static struct status enter(struct socket *socket, struct subscription *subscription, bool announce)
+static struct status enter(struct socket *socket, struct subscription *subscription)
 {
     struct status status = status_ok();
     pthread_mutex_lock(&socket->lock);
@@ -241,8 +253,6 @@ static struct status enter(struct socket *socket, struct subscription *subscript
         subscription->next = socket->subscriptions;
         socket->subscriptions = subscription;
         socket->subscription_count++;
-        if (announce)
-            send_simple(socket, "subscribed", subscription->id);
     }
     pthread_mutex_unlock(&socket->lock);
     return status;
@@ -262,7 +272,7 @@ static struct upstream_call *call_make(const struct socket *socket, struct subsc
 }
 
 /* `filter` is a packed SubscribeRequest. */
-static struct status subscribe(struct socket *socket, struct bytes id, struct bytes filter, bool announce)
+static struct status subscribe(struct socket *socket, struct bytes id, struct bytes filter, bool named)
 {
     if (id.size_bytes == 0 || id.size_bytes > SUBSCRIPTION_ID_MAX)
         return status_reason(REASON_INVALID_FIELD,
@@ -274,10 +284,11 @@ static struct status subscribe(struct socket *socket, struct bytes id, struct by
     memcpy(subscription->id, id.data, id.size_bytes);
     subscription->socket = socket;
     subscription->position = -1;
+    subscription->announced = !named;
     subscription->call = call_make(socket, subscription);
     struct status status = subscription->call == NULL
                                ? status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for another subscription")
-                               : enter(socket, subscription, announce);
+                               : enter(socket, subscription);
     if (status.code != STATUS_OK) {
         upstream_release(subscription->call);
         free(subscription);

@@ -122,12 +122,24 @@ void grpc_lookup_again(struct grpc_link *link)
         free(lookup);
 }
 
+static bool same_addresses(const struct grpc_addresses *a, const struct grpc_addresses *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct bytes one = bytes_of(&a->items[i].address, a->items[i].size_bytes);
+        if (!bytes_equal(one, bytes_of(&b->items[i].address, b->items[i].size_bytes)))
+            return false;
+    }
+    return true;
+}
+
 void grpc_lookup_take(struct grpc_link *link)
 {
     struct grpc_lookup *lookup = link->lookup;
     if (lookup == NULL || !atomic_load(&lookup->done))
         return;
-    if (lookup->error == 0 && memcmp(&lookup->found, &link->addresses, sizeof lookup->found) != 0) {
+    if (lookup->error == 0 && !same_addresses(&lookup->found, &link->addresses)) {
         link->addresses = lookup->found;
         link->address_at = 0;
     }

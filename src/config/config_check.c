@@ -118,22 +118,11 @@ bool config_has_redis(const struct config *config)
            strcmp(config_snapshot_store(config), "redis") == 0;
 }
 
-static struct status check_engine(const char *key, const char *engine)
-{
-    static const char *const built[] = {"embedded", "memory", "mysql", "mongodb", "redis"};
-    for (size_t i = 0; i < sizeof built / sizeof *built; i++)
-        if (strcmp(engine, built[i]) == 0)
-            return status_ok();
-    char what[64] = {0};
-    strncat(what, key, sizeof what - strlen(what) - 1);
-    strncat(what, ": ", sizeof what - strlen(what) - 1);
-    strncat(what, engine, sizeof what - strlen(what) - 1);
-    return not_built(what, "start with `strata serve --embedded` or take the section out");
-}
-
 /* Snapshots live in the events' files, or on a server. */
-static struct status check_pair(const char *events, const char *snapshots)
+static struct status check_engines(const struct config *config)
 {
+    const char *events = config_event_store(config);
+    const char *snapshots = config_snapshot_store(config);
     if (strcmp(snapshots, "memory") == 0 || strcmp(snapshots, events) == 0)
         return status_ok();
     if (strcmp(snapshots, "embedded") != 0 || strcmp(events, "memory") == 0) /* on a server */
@@ -143,15 +132,6 @@ static struct status check_pair(const char *events, const char *snapshots)
         "database.snapshot_store is \"embedded\" and the events are in \"%s\"; choose \"%s\" or "
         "\"memory\" for the snapshots",
         events, events);
-}
-
-static struct status check_engines(const struct config *config)
-{
-    const char *events = config_event_store(config);
-    const char *snapshots = config_snapshot_store(config);
-    STATUS_TRY(check_engine("database.event_store", events));
-    STATUS_TRY(check_engine("database.snapshot_store", snapshots));
-    return check_pair(events, snapshots);
 }
 
 struct status config_check_built(const struct config *config, bool embedded)

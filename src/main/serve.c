@@ -36,6 +36,10 @@
 #define MALLOC_KEEPS_BYTES     (8 * 1024 * 1024)
 #define MALLOC_MAPS_FROM_BYTES (32 * 1024 * 1024)
 
+/* Of a store behind a network the service's threads wait for answers: as many as it has connections, unless told
+ * otherwise. */
+#define WAITING_THREADS 8U
+
 /* Everything that runs; a member is NULL until it was built. */
 struct running {
     const struct config *config;
@@ -47,7 +51,7 @@ struct running {
     struct domain *domain;
     struct bus *bus;
     char holder[UUID_TEXT_BYTES]; /* our name where we take leases: new with each start, as they want it */
-    struct redis_hints *hints; /* NULL = none */
+    struct redis_hints *hints;    /* NULL = none */
     struct writer *writer;
     struct service *service;
     struct rpc_table *table;
@@ -186,6 +190,7 @@ static struct status make_service(struct running *running)
         .security_mode = security_mode(config),
         .cache_kind = config_caches_in_redis(config) ? "redis" : "memory",
         .limits = limits_of(config),
+        .pool_threads = parts.store->pipelined ? 0 : WAITING_THREADS,
         .snapshots_max = config_int(config, CONFIG_MAX_SNAPSHOTS),
         .snapshot_events = (int32_t)config_int(config, CONFIG_SNAPSHOT_EVENTS),
         .snapshot_interval_us = config_duration_us(config, CONFIG_SNAPSHOT_INTERVAL),

@@ -97,6 +97,8 @@ static struct status judge(struct service *service, struct append_job *job)
             .aggregate_id = lane->id,
             .validated_at = lane->state.exists ? lane->state.version : STATUS_VERSION_NONE,
             .status = trials[i].verdict,
+            .broken = &ticket->round->broken,
+            .stands_on_none = ticket->first_of_round,
         };
     }
     for (size_t i = 0; i < ticket->link_count && ticket->predicted_change; i++) {
@@ -175,6 +177,7 @@ static void note_prediction(struct round *round, bool as_predicted)
 {
     if (as_predicted)
         return;
+    atomic_store(&round->broken, true);
     pthread_mutex_lock(&round->lanes->lock);
     round->mispredicted = true;
     pthread_mutex_unlock(&round->lanes->lock);
@@ -246,6 +249,7 @@ void round_run(struct pool_task *task)
             lane_state_forget(&lane->state);
     round->mispredicted = false;
     pthread_mutex_unlock(&round->lanes->lock);
+    atomic_store(&round->broken, false);
     const struct status prepared = prepare_lanes(round->lanes->service, round);
 
     bool first = true;

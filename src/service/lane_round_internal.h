@@ -14,6 +14,7 @@ struct round {
     struct lane_ticket *last;
     bool mispredicted;         /* guarded by lanes->lock, as `retry` */
     struct lane_ticket *retry; /* by arrival */
+    atomic_bool broken;        /* one was not recorded as its successors were judged */
     atomic_size_t pending;     /* submitted and not answered, and one for the submitter */
 };
 

@@ -270,7 +270,8 @@ struct status operations_refresh(struct operations *operations, const char *id)
     if (id == NULL)
         return operations_refresh_shared(operations);
     const struct status status = operation_refresh_shared(operations, id);
-    return runs_here(operations, id) ? status_ok() : status; /* memory knows better than a store out of reach */
+    return runs_here(operations, id) ? status_ok()
+                                     : status; /* memory knows better than a store out of reach */
 }
 
 struct status operations_get(struct operations *operations, const char *id, struct arena *arena,

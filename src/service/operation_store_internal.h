@@ -15,8 +15,8 @@
 
 /* Of an operation where processes share the store. Of one whose process has died another begins at most so much, and the
  * interval of the keeper's listings, later. */
-#define OPERATION_LEASE_TTL_MS   INT64_C(30000)
-#define OPERATION_LEASE_RENEW_US INT64_C(10000000)
+#define OPERATION_LEASE_TTL_MS   INT64_C(10000)
+#define OPERATION_LEASE_RENEW_US INT64_C(3000000)
 
 /* Numbers are those of strata.v1.Operation.State. */
 enum operation_state {
@@ -145,6 +145,7 @@ STATUS_MUST_CHECK struct status operation_lease_take(struct operations *operatio
 void operation_lease_end(struct operations *operations, const char *id, int64_t epoch);
 /* The cancel of it is no longer to be remembered: it is recorded, or there is no operation. */
 void operation_mark_remove(struct operations *operations, const char *id);
-/* The thread that renews leases, hears of cancels, and goes on with what processes that have died left. */
+
+/* --- operation_keeper.c --- */
 STATUS_MUST_CHECK struct status operations_keeper_start(struct operations *operations);
 void operations_keeper_stop(struct operations *operations);

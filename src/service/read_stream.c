@@ -24,6 +24,8 @@ struct reading {
     struct event_query filter;
     struct read_query read; /* the interval that is left */
     int64_t left;           /* events until the limit */
+    int64_t asked_to;       /* exclusive; 0 = the head, which the first step asks for */
+    bool begun;             /* the first step was there */
     bool begun_empty;       /* the interval holds nothing */
 
     pthread_mutex_t lock; /* guards the two below */
@@ -95,11 +97,27 @@ static bool take_record(void *context, int64_t position, struct record record)
     return !reading->stopped;
 }
 
+/* Not when the call arrives: the store may be slow to answer, and its thread serves other calls. */
+static struct status reading_begin(struct reading *reading)
+{
+    struct event_store *store = reading->service->parts.store;
+    struct store_head head;
+    STATUS_TRY(store->ops->head(store, &head));
+    reading->read.to_position = head.position;
+    if (reading->asked_to > 0 && reading->asked_to - 1 < head.position)
+        reading->read.to_position = reading->asked_to - 1;
+    reading->begun_empty = reading->read.to_position <= reading->read.after_position;
+    reading->begun = true;
+    return status_ok();
+}
+
 /* Reads one batch into the buffer; *ret_end = the interval or the limit is exhausted. */
 static struct status read_batch(struct reading *reading, bool *ret_end)
 {
     struct event_store *store = reading->service->parts.store;
     struct read_query *read = &reading->read;
+    if (!reading->begun)
+        STATUS_TRY(reading_begin(reading));
     buffer_clear(&reading->batch);
     reading->count = 0;
     reading->looked_at = 0;
@@ -233,7 +251,6 @@ static void reading_stop(struct stream_link *link)
 
 static struct status reading_build(struct reading *reading, const Strata__V1__ReadEventsRequest *request)
 {
-    struct service *service = reading->service;
     struct faults faults;
     faults_init(&faults, call_arena(reading->call));
     event_query_build(&faults, "query", request->query, true, &reading->filter);
@@ -251,14 +268,9 @@ static struct status reading_build(struct reading *reading, const Strata__V1__Re
                    status_reason(REASON_INVALID_FIELD, "limit is %lld; give 1 or more, or 0 for all",
                                  (long long)request->limit));
     STATUS_TRY(faults_status(&faults));
-    struct store_head head;
-    STATUS_TRY(service->parts.store->ops->head(service->parts.store, &head));
     read_plan_query(&reading->filter, &reading->read);
     reading->read.after_position = request->after_position;
-    reading->read.to_position = head.position;
-    if (request->to_position > 0 && request->to_position - 1 < head.position)
-        reading->read.to_position = request->to_position - 1;
-    reading->begun_empty = reading->read.to_position <= reading->read.after_position;
+    reading->asked_to = request->to_position;
     reading->read.to_version = INT32_MAX;
     reading->read.backward = request->direction == STRATA__V1__DIRECTION__BACKWARD;
     reading->left = request->limit > 0 ? request->limit : INT64_MAX;

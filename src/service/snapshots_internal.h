@@ -27,6 +27,9 @@ void snapshots_appended(struct service *service, const struct append_outcome *ou
 /* Compares the PENDING snapshots that the head has reached; those far from any snapshot by a job. Failures are
  * only logged: the next read tries again. */
 void snapshots_settle(struct service *service, struct arena *arena, struct bytes id, int32_t head_version);
+/* The same for whoever shows snapshots: also those that another process has put since this one looked. */
+void snapshots_settle_shown(struct service *service, struct arena *arena, struct bytes id,
+                            int32_t head_version);
 
 /*
  * The cleanup: superseded snapshots and expired cache entries go, never an event. Blocks on the stores, for long

@@ -174,3 +174,11 @@ void snapshots_settle(struct service *service, struct arena *arena, struct bytes
         log_warn(service->parts.log, "pending snapshots could not be compared, the next read tries again",
                  LOG_TEXT("reason", status.message));
 }
+
+void snapshots_settle_shown(struct service *service, struct arena *arena, struct bytes id,
+                            int32_t head_version)
+{
+    if (!service->parts.store->pipelined)
+        pending_forget(service->snapshots, id);
+    snapshots_settle(service, arena, id, head_version);
+}

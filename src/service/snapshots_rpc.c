@@ -232,7 +232,7 @@ static struct status begin_read(struct service *service, struct arena *arena, st
     STATUS_TRY(service->parts.store->ops->aggregate(service->parts.store, id, arena, &head));
     if (!head.exists)
         return status_aggregate_unknown(id);
-    snapshots_settle(service, arena, id, head.version);
+    snapshots_settle_shown(service, arena, id, head.version);
     return status_ok();
 }
 
@@ -402,7 +402,7 @@ static struct status list_settle(struct service *service, const struct snapshot_
         STATUS_TRY(service->parts.store->ops->aggregate(service->parts.store, id, scratch, &head));
         if (!head.exists || head.version < item->version)
             continue; /* the lowest of it is still ahead */
-        snapshots_settle(service, scratch, id, head.version);
+        snapshots_settle_shown(service, scratch, id, head.version);
         settled = id;
         *ret_settled = true;
     }

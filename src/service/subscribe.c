@@ -266,7 +266,8 @@ static struct status interval_check(const Google__Protobuf__Duration *given, int
     return status_ok();
 }
 
-/* Other processes may append to the store: while nobody waits for events the bus may not know what they did last. */
+/* Other processes may append to the store: while nobody waits for events the bus may not know what they did last, and a
+ * subscriber that comes from another process does. */
 static struct status newest_head(struct service *service, int64_t *ret)
 {
     struct event_store *store = service->parts.store;
@@ -286,7 +287,7 @@ static struct status start_of(struct service *service, const Strata__V1__Subscri
 {
     int64_t head = bus_head(service->parts.bus);
     *ret_from_us = INT64_MIN;
-    if (request->start_case != STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION ||
+    if (request->start_case == STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION &&
         request->after_position > head)
         STATUS_TRY(newest_head(service, &head));
     *ret_after = head;

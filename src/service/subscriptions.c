@@ -1,4 +1,5 @@
 /* ListSubscriptions: handlers in the process, by their registry in the bus, then the streams of Subscribe. */
+#include <assert.h>
 #include <string.h>
 
 #include "bus/subscribers.h"
@@ -75,6 +76,7 @@ static void add_type(struct subscriptions_listing *listing, struct bytes type)
     listing->out_of_memory = copy.data == NULL;
     if (listing->out_of_memory)
         return;
+    assert(listing->types != NULL); /* its maker gave it room */
     memmove(listing->types + at + 1, listing->types + at,
             (listing->type_count - at) * sizeof *listing->types);
     listing->types[at] = copy;

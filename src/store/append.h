@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,11 +66,17 @@ struct append_condition {
  * The domain check's word about one aggregate, given before the append was queued: it holds only if the
  * aggregate is at `validated_at` when the append is decided, else decide says REVALIDATE. Appends of a lane that nothing
  * checks carry one too (OK): it keeps them behind their predecessors.
+ *
+ * `broken` is shared by appends that were validated one on top of the other; NULL = it stands on none. A version alone
+ * does not say whether the event there is the predecessor's: another process may have taken it. So once one of them is
+ * sent back, all that are decided later are; service says so too of one that was not recorded for another reason.
  */
 struct append_verdict {
     struct bytes aggregate_id;
     int32_t validated_at; /* STATUS_VERSION_NONE (-1) = validated as an unknown aggregate */
     struct status status; /* OK, or the refusal (TRANSITION_REFUSED, …) */
+    atomic_bool *broken;
+    bool stands_on_none; /* the first of them: sent back for its own version only */
 };
 
 /* Limits of the store; 0 = none. */

@@ -295,8 +295,14 @@ static struct status check_condition(const struct deciding *deciding, const stru
 
 /* --- 6: the domain check's verdict --- */
 
-/* Whether a verdict is about another version. That is asked before any other rule: what was to come first in the
- * aggregate's lane has not come yet, and a refusal now would be about a state that the append was not meant for. */
+static bool is_broken(const struct append_verdict *verdict)
+{
+    return verdict->broken != NULL && !verdict->stands_on_none && atomic_load(verdict->broken);
+}
+
+/* Whether a verdict is about another version, or about another event there. That is asked before any other rule: what was
+ * to come first in the aggregate's lane has not come yet, and a refusal now would be about a state that the append was not
+ * meant for. */
 static struct status check_validated(struct deciding *deciding, const struct append *append,
                                      bool *ret_revalidate)
 {
@@ -309,7 +315,9 @@ static struct status check_validated(struct deciding *deciding, const struct app
         if (head == NULL)
             return decide_no_memory();
         const int32_t version = head->now.exists ? head->now.version : STATUS_VERSION_NONE;
-        if (version != verdict->validated_at) {
+        if (version != verdict->validated_at || is_broken(verdict)) {
+            if (verdict->broken != NULL)
+                atomic_store(verdict->broken, true);
             *ret_revalidate = true;
             return status_ok();
         }

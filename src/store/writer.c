@@ -16,7 +16,7 @@
 #define QUEUE_BYTES_MAX   (64U * 1024U * 1024U)
 #define RATE_SECONDS      60
 #define SECOND_US         INT64_C(1000000)
-/* Others may be first so often: far more than chance allows among the processes that share a store. */
+/* Others may be first, or the store be lost, so often: far more than chance allows. */
 #define ROUNDS_MAX 64U
 
 /*
@@ -490,8 +490,8 @@ static void run_among_others(struct writer *writer, struct batch *batch)
     }
     const struct status status = status_reason(
         REASON_STORE_UNREACHABLE,
-        "other services that append to the same store were first %u times in a row; nothing of this "
-        "request was recorded; send it again",
+        "%u times in a row other services that append to the same store were first, or the store was lost; "
+        "nothing of this request was recorded; send it again",
         ROUNDS_MAX);
     refuse_all(batch, &status);
 }

@@ -144,7 +144,8 @@ int main(int argc, char **argv)
         "CREATE TABLE plain_events (position BIGINT AUTO_INCREMENT PRIMARY KEY, event_id VARBINARY(255) NOT NULL "
         "UNIQUE, aggregate_id VARBINARY(255) NOT NULL, version INT NOT NULL, type VARBINARY(255) NOT NULL, data "
         "LONGBLOB NOT NULL, UNIQUE KEY (aggregate_id, version)) ENGINE=InnoDB");
-    for (int i = 0; i < options.connections; i++) /* without gap locks, under which two new versions deadlock */
+    for (int i = 0; i < options.connections;
+         i++) /* without gap locks, under which two new versions deadlock */
         run(handles[i], "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
     const double begun_s = now_s();
     for (int i = 0; i < options.connections; i++)

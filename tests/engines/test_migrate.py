@@ -16,7 +16,7 @@ import time
 import unittest
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
-from support.engines import MariaDb  # noqa: E402
+from support.engines import MariaDb, MongoWire  # noqa: E402
 from support.strata_records import read_history  # noqa: E402
 from support.strata_rpc import Client, event_pb2, event_service_pb2  # noqa: E402
 from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
@@ -74,6 +74,7 @@ class Moves(unittest.TestCase):
         cls.folder = tempfile.mkdtemp(prefix="strata-migrate-")
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.mariadb = cls.enterClassContext(MariaDb())
+        cls.mongodb_server = cls.enterClassContext(MongoWire())
 
     def embedded(self, name):
         return Place(self.folder, name, {"STRATA_DATABASE_EVENT_STORE": "embedded", "STRATA_DATABASE_SNAPSHOT_STORE": "embedded",
@@ -81,6 +82,9 @@ class Moves(unittest.TestCase):
 
     def mysql(self, name):
         return Place(self.folder, name, {**self.mariadb.settings(), "STRATA_DATABASE_MYSQL_STORE_ID": name})
+
+    def mongodb(self, name):
+        return Place(self.folder, name, {**self.mongodb_server.settings(), "STRATA_DATABASE_MONGODB_STORE_ID": name})
 
     def fill(self, client, events, prefix="f"):
         written = 0
@@ -119,7 +123,7 @@ class Moves(unittest.TestCase):
             yield path, status, headers.get("ETag"), body
 
     def test_there_and_back_with_equal_chains_and_answers(self):
-        places = [self.embedded("first"), self.mysql("second"), self.embedded("third")]
+        places = [self.embedded("first"), self.mysql("second"), self.mongodb("third"), self.embedded("fourth")]
         with places[0].service() as service, Client(service) as client:
             self.fill(client, EVENTS)
             expected = list(self.answers(service))

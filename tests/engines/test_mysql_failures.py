@@ -124,6 +124,10 @@ class WeakSettings(unittest.TestCase):
         with MariaDb("--log-bin", "--server-id=1", "--sync-binlog=0") as database:
             self.assertIn("sync_binlog = 0", message_of_start(settings(database)))
 
+    def test_a_binary_log_of_statements_is_refused(self):
+        with MariaDb("--log-bin", "--server-id=1", "--sync-binlog=1", "--binlog-format=STATEMENT") as database:
+            self.assertIn("binlog_format = STATEMENT", message_of_start(settings(database)))
+
     def test_a_packet_that_is_too_small_is_refused(self):
         with MariaDb("--max-allowed-packet=1M") as database:
             self.assertIn("max_allowed_packet = 1048576", message_of_start(settings(database)))
@@ -185,6 +189,18 @@ class CutOff(unittest.TestCase):
                 appends, proxy.cuts, replicas.repeated, replicas.refusals))
 
 
+    def test_an_answer_that_ends_within_the_description_of_its_columns_is_no_answer(self):
+        """The library says the same there as when no more results come."""
+        with MariaDb() as database, CuttingProxy(database.port) as proxy:
+            with Service(config=settings(database, port=str(proxy.port))) as service, Client(service) as client:
+                self.assertEqual(publish(service, "a")[0], 201)
+                proxy.cut_before = b"\x0eaggregate_type"  # of the aggregates' heads, behind the store's head
+                client.events.AppendEvents(event_service_pb2.AppendEventsRequest(
+                    events=[event_pb2.NewEvent(type="custom", aggregate_id="a", data=b"{}")],
+                    expectations=[event_pb2.Expectation(aggregate_id="a", be_at_version=1)]))
+                self.assertEqual(proxy.cuts, 1)
+
+
 class Unknown(unittest.TestCase):
     def test_a_commit_that_cannot_be_asked_for_is_unknown_and_settled_by_its_ids(self):
         """The network is silent behind a COMMIT, for longer than the service asks."""
@@ -219,6 +235,21 @@ class Packets(unittest.TestCase):
                                                      data=b'{"filler":"%s"}' % (b"'" * size)))
                     reply = client.events.AppendEvents(event_service_pb2.AppendEventsRequest(events=events))
                     self.assertEqual(len(reply.heads), count + 1)
+
+
+class Silence(unittest.TestCase):
+    def test_calls_that_need_no_database_are_answered_while_it_is_silent(self):
+        with MariaDb() as database, CuttingProxy(database.port) as proxy:
+            config = settings(database, port=str(proxy.port), io_timeout="6s")
+            with Service(config=config) as service, Client(service) as reader, Client(service) as other:
+                self.assertEqual(publish(service, "a")[0], 201)
+                proxy.silent_after = b"SELECT"
+                reads = [reader.events.ReadEvents(event_service_pb2.ReadEventsRequest(), timeout=60) for _ in range(3)]
+                time.sleep(0.5)  # so that the reads have come; too short a pause can only let the test pass
+                alive = other.channel.unary_unary("/grpc.health.v1.Health/Check")
+                self.assertTrue(alive(b"", timeout=3))
+                for read in reads:
+                    read.cancel()
 
 
 class RoundTrips(unittest.TestCase):

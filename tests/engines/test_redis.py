@@ -13,6 +13,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
+from support.cutting_proxy import CuttingProxy  # noqa: E402
 from support.engines import MariaDb, Redis, make_certificates  # noqa: E402
 from support.strata_aio import AioClient  # noqa: E402
 from support.strata_rpc import (Client, aggregate_service_pb2, event_pb2, event_service_pb2,  # noqa: E402
@@ -92,11 +93,26 @@ class Pairs:
         asyncio.run(all_of_them())
 
 
+def setUpModule():
+    global database
+    database = MariaDb()
+    unittest.addModuleCleanup(database.__exit__, None, None, None)
+    database.__enter__()
+
+
+def on_database(store, *others):
+    """A store of its own on the one database of this run."""
+    settings = {**database.settings(), "STRATA_DATABASE_MYSQL_STORE_ID": store}
+    for other in others:
+        settings.update(other)
+    return settings
+
+
 class NeverStale(unittest.TestCase):
     def test_a_read_after_a_write_on_another_replica_shows_it(self):
         print("STRATA_TEST_SEED=%s STRATA_TEST_PAIRS=%d" % (SEED, PAIRS), flush=True)
-        with MariaDb() as database, Redis() as redis:
-            config = {**database.settings(), **redis.settings(), **CACHED}
+        with Redis() as redis:
+            config = on_database("stale", redis.settings(), CACHED)
             with Service(config=config) as one, Service(config=config) as two:
                 pairs = Pairs([one, two], SEED)
                 begin = time.monotonic()
@@ -139,8 +155,8 @@ class InTheWay(unittest.TestCase):
         time.sleep(0.3)  # so that reads go on without it for a while
 
     def test_a_redis_in_trouble_costs_only_speed(self):
-        with MariaDb() as database, Redis() as redis:
-            config = {**database.settings(), **redis.settings(), **CACHED}
+        with Redis() as redis:
+            config = on_database("trouble", redis.settings(), CACHED)
             with Service(config=config) as one, Service(config=config) as two:
                 self.services = [one, two]
                 pairs = Pairs(self.services, SEED)
@@ -169,6 +185,21 @@ class InTheWay(unittest.TestCase):
                 print("%d pairs, %d reads over 150 ms" % (pairs.done, pairs.slow))
                 warnings = sum('"Redis fails' in line for line in one.log().splitlines())
                 self.assertLess(warnings, 20, "one line a trouble and purpose, not one a read")
+
+
+    def test_connections_that_are_cut_anywhere_cost_only_speed(self):
+        with Redis() as redis, CuttingProxy(redis.port, SEED) as proxy:
+            config = on_database("cut", redis.settings(port=str(proxy.port)), CACHED)
+            with Service(config=config) as one, Service(config=config) as two:
+                pairs = Pairs([one, two], SEED)
+                pairs.run(4, 40)
+                proxy.cut_share = 0.1
+                pairs.run(4, PAIRS // 4)
+                proxy.cut_share = 0.0
+                for service in (one, two):
+                    wait_until(lambda: component(service, "cache")[0] == "HEALTHY")
+                print("%d pairs, %d connections to Redis cut" % (pairs.done, proxy.cuts))
+                self.assertGreater(proxy.cuts, 5)
 
 
 class Named(unittest.TestCase):
@@ -227,30 +258,36 @@ class Named(unittest.TestCase):
 
 class Snapshots(unittest.TestCase):
     def test_snapshots_stand_in_redis_and_a_redis_that_is_down_takes_nothing_else_with_it(self):
-        with Redis() as redis, Service(config={**redis.settings(), "STRATA_DATABASE_SNAPSHOT_STORE": "redis",
-                                               "STRATA_SNAPSHOT_EVENTS": "2"}) as service:
-            for name in ("a*", "$5".replace("$", "x$"), "*3\\r\\n"):
-                for number in range(5):
-                    publish(service, name, number)
-                path = "/api/v1/snapshots"
-                status, _, made = service.request("POST", path, {"aggregate_id": name, "version": 5})
-                self.assertEqual((status, made["state"]), (201, "VERIFIED"), made)
-            info = service.request("GET", "/api/v1/info")[2]
-            self.assertEqual(info["snapshot_store"], "redis")
-            redis.kill()
-            status, _, problem = service.request("POST", path, {"aggregate_id": "a*", "version": 4})
-            self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"), problem)
-            publish(service, "a*", 6)
+        for events in ({}, on_database("snapshots")):
+            with self.subTest(events=events), Redis() as redis, Service(config={
+                    **events, **redis.settings(), "STRATA_DATABASE_SNAPSHOT_STORE": "redis",
+                    "STRATA_SNAPSHOT_EVENTS": "2", "STRATA_CACHING_ENABLED": "false"}) as service:
+                self._story(redis, service)
+
+    def _story(self, redis, service):
+        path = "/api/v1/snapshots"
+        for name in ("a*", "x$5", "*3\\r\\n"):
+            for number in range(5):
+                publish(service, name, number)
+            status, _, made = service.request("POST", path, {"aggregate_id": name, "version": 5})
+            self.assertEqual((status, made["state"]), (201, "VERIFIED"), made)
+        self.assertEqual(service.request("GET", "/api/v1/info")[2]["snapshot_store"], "redis")
+        redis.kill()
+        status, _, problem = service.request("POST", path, {"aggregate_id": "a*", "version": 4})
+        self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"), problem)
+        publish(service, "a*", 6)
+        for _ in range(20):
             self.assertEqual(service.request("GET", "/api/v1/aggregates/a*")[2]["state"], {"n": 6})
-            self.assertEqual(component(service, "snapshot_store")[0], "DEGRADED")
-            redis.start()
-            wait_until(lambda: component(service, "snapshot_store")[0] == "HEALTHY")
-            listed = service.request("GET", path + "?aggregate_id=a*")[2]
-            self.assertIn(5, [snapshot["version"] for snapshot in listed["snapshots"]])
+        self.assertEqual(component(service, "snapshot_store")[0], "DEGRADED")
+        self.assertEqual(service.log().count("folding from the events"), 1, "told once, not for each read")
+        redis.start()
+        wait_until(lambda: component(service, "snapshot_store")[0] == "HEALTHY")
+        listed = service.request("GET", path + "?aggregate_id=a*")[2]
+        self.assertIn(5, [snapshot["version"] for snapshot in listed["snapshots"]])
 
 
 class Hints(unittest.TestCase):
-    EVENTS = int(os.environ.get("STRATA_TEST_HINTS", scaled(100, 20)))
+    EVENTS = int(os.environ.get("STRATA_TEST_HINTS", scaled(50, 20)))
 
     def _latencies(self, config):
         """From the answer to an append on one replica to its event at a subscriber of another, in ms."""
@@ -276,27 +313,26 @@ class Hints(unittest.TestCase):
             return sorted(1000 * (arrived[position] - at) for position, at in answered)
 
     def test_commits_are_told_to_other_replicas(self):
-        with MariaDb() as database, Redis() as redis:
-            told = self._latencies({**database.settings(), **redis.settings()})
+        with Redis() as redis:
+            told = self._latencies(on_database("told", redis.settings()))
             published = redis.cli("info", "commandstats")
             self.assertIn("cmdstat_publish", published)
             self.assertIn("cmdstat_subscribe:calls=2", published)
-            polled = self._latencies({**database.settings(), **redis.settings(hints="false", key_prefix="other"),
-                                      "STRATA_DATABASE_MYSQL_STORE_ID": "polled"})
+            polled = self._latencies(on_database("polled", redis.settings(hints="false")))
             for name, latencies in (("hints", told), ("polling", polled)):
                 print("%s: %d events, p50 %.1f ms, p99 %.1f ms, most %.1f ms" % (
                     name, len(latencies), statistics.median(latencies), latencies[len(latencies) * 99 // 100], latencies[-1]))
 
     def test_lost_hints_cost_a_poll_and_no_event(self):
-        with MariaDb() as database, Redis() as redis:
-            config = {**database.settings(), **redis.settings()}
+        with Redis() as redis:
+            config = on_database("lost", redis.settings())
             with Service(config=config) as one, Service(config=config) as two, Client(two) as reader:
                 stream = reader.subscriptions.Subscribe(
                     subscription_service_pb2.SubscribeRequest(after_position=0), timeout=60)
                 positions = (one_event.position for message in stream for one_event in message.batch.events)
                 for number, trouble in enumerate((lambda: None, redis.kill, redis.start, lambda: redis.cli(
-                        "publish", "strata:main:head", "9223372036854775807"), lambda: redis.cli(
-                            "publish", "strata:main:head", "no number"))):
+                        "publish", "strata:lost:head", "9223372036854775807"), lambda: redis.cli(
+                            "publish", "strata:lost:head", "no number"))):
                     trouble()
                     publish(one, "a", number)
                     self.assertEqual(next(positions), number + 1)

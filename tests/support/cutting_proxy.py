@@ -10,7 +10,8 @@ import time
 class CuttingProxy:
     """`with CuttingProxy(port, seed) as p:` listens on p.port. `cut_share` of the pieces that pass end their connection:
     half of them before they are handed on and half behind, some by RST and some by FIN; `delay_s` holds each back; behind
-    `silent_after` no answer comes through, as from a host that is cut off."""
+    `silent_after` no answer comes through, as from a host that is cut off; `cut_before` ends a connection once, where an
+    answer has these bytes."""
 
     def __init__(self, port, seed=0):
         self.target = port
@@ -19,6 +20,7 @@ class CuttingProxy:
         self.delay_s = 0.0
         self.silent_after = None  # bytes of a client that are handed on, and behind which nobody hears anything more
         self.silent = threading.Event()
+        self.cut_before = None
         self.cuts = 0
         self.commands = []  # the first bytes of each command of a MySQL client
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -84,6 +86,11 @@ class CuttingProxy:
                     self.commands.append(piece[5:40])
                 if not from_client and self.silent.is_set():
                     continue
+                if not from_client and self.cut_before and self.cut_before in piece:
+                    target.sendall(piece[:piece.index(self.cut_before)])
+                    self.cut_before = None
+                    self.cuts += 1
+                    break
                 if from_client and self.silent_after and self.silent_after in piece:
                     self.silent.set()
                 if self.delay_s:

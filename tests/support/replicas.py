@@ -160,9 +160,21 @@ class Replicas:
 
     # --- what must be so ---
 
+    @staticmethod
+    def _history(service):
+        """All records; a service that has just lost its database may say so for a moment."""
+        until = time.monotonic() + ANSWER_WITHIN_SECONDS
+        while True:
+            try:
+                with Client(service) as client:
+                    return read_history(client.channel)
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE or time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
     def _check(self, subscribers):
-        with Client(self.services[0]) as client:
-            history = read_history(client.channel)
+        history = self._history(self.services[0])
         for append, reply in self.answered:
             assert reply.last_position - reply.first_position + 1 == len(append.events)
             for place, (event, event_id) in enumerate(zip(append.events, reply.event_ids)):
@@ -179,6 +191,5 @@ class Replicas:
             assert subscriber.wrong is None, subscriber.wrong
             assert subscriber.seen == [record.id for record in history.records], "a subscriber saw another order"
         for service in self.services[1:]:
-            with Client(service) as client:
-                assert read_history(client.channel).chain == history.chain
+            assert self._history(service).chain == history.chain
         return history

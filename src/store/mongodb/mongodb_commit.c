@@ -71,8 +71,8 @@ static struct status look_at_rest(struct committing *committing, bool local, str
     const size_t rest = batch->append_count - committing->written;
     struct mongodb_find find;
     mongodb_find_init(&find, "appends");
-    put_bound(&find.filter, "_id", "$gte", batch->appends[committing->written].first_position);
-    mongodb_find_options(&find, "_id", 1, (int64_t)rest, fields, 1);
+    put_bound(&find.filter, "last", "$gte", batch->appends[committing->written].first_position);
+    mongodb_find_options(&find, "last", 1, (int64_t)rest, fields, 1);
     find.local = local;
     mongodb_find_run(committing->store, committing->store->writer, &find);
     const struct status status = find.status;
@@ -138,7 +138,7 @@ static enum step insert_rest(struct committing *committing, struct status *ret_w
     bson_t reply;
     if (count == 0)
         return STEP_DONE;
-    *ret_why = mongodb_reach_may_try(store);
+    *ret_why = mongodb_reach_may_try(store, store->writer);
     if (ret_why->code != STATUS_OK)
         return committing->settling ? STEP_AGAIN : STEP_REFUSED; /* nothing was sent */
     bson_t *options = BCON_NEW("ordered", BCON_BOOL(true), "validate", BCON_BOOL(false));

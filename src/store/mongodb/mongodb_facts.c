@@ -41,10 +41,12 @@ struct status mongodb_head_of(const bson_t *append, struct store_head *ret)
     return status_ok();
 }
 
-void mongodb_newest(struct mongodb_find *find)
+void mongodb_newest(struct mongodb_find *find, int64_t known_head)
 {
     mongodb_find_init(find, "appends");
-    mongodb_find_options(find, "_id", -1, 1, append_fields, 4);
+    if (known_head > 0)
+        put_bound(&find->filter, "last", "$gte", known_head);
+    mongodb_find_options(find, "last", -1, 1, append_fields, 4);
 }
 
 /* The first look, and after more was written than is followed. */
@@ -52,7 +54,7 @@ static struct status look_at_newest(struct mongodb_store *store)
 {
     struct mongodb_find find;
     struct store_head head = {0};
-    mongodb_newest(&find);
+    mongodb_newest(&find, 0);
     mongodb_find_run(store, store->writer, &find);
     struct status status = find.status;
     if (status.code == STATUS_OK && find.count > 0)
@@ -81,8 +83,8 @@ struct asking {
 static void ask_behind(struct asking *asking)
 {
     mongodb_find_init(&asking->behind, "appends");
-    put_bound(&asking->behind.filter, "_id", "$gte", asking->store->cache.newest);
-    mongodb_find_options(&asking->behind, "_id", 1, FOLLOWED_MOST + 1, append_fields,
+    put_bound(&asking->behind.filter, "last", "$gte", asking->store->cache.head.position);
+    mongodb_find_options(&asking->behind, "last", 1, FOLLOWED_MOST + 1, append_fields,
                          sizeof append_fields / sizeof *append_fields);
 }
 

@@ -7,17 +7,26 @@
 #define LIST_FIRST 8
 #define LIST_MOST  64
 
+static struct status find_head(struct mongodb_store *store, int64_t known_head, struct store_head *ret)
+{
+    struct mongodb_find find;
+    mongodb_newest(&find, known_head);
+    struct status status = mongodb_ask(store, &find);
+    *ret = (struct store_head){0};
+    if (status.code == STATUS_OK && find.count > 0)
+        status = mongodb_head_of(find.documents[0], ret);
+    mongodb_find_done(&find);
+    return status;
+}
+
 struct status mongodb_store_head(struct event_store *base, struct store_head *ret)
 {
     struct mongodb_store *store = mongodb_of(base);
-    struct store_head head = {0};
-    struct mongodb_find find;
-    mongodb_newest(&find);
-    struct status status = mongodb_ask(store, &find);
-    if (status.code == STATUS_OK && find.count > 0)
-        status = mongodb_head_of(find.documents[0], &head);
-    mongodb_find_done(&find);
-    STATUS_TRY(status);
+    const int64_t known_head = atomic_load(&store->known_head);
+    struct store_head head;
+    STATUS_TRY(find_head(store, known_head, &head));
+    if (head.position < known_head) /* the database was set back */
+        STATUS_TRY(find_head(store, 0, &head));
     mongodb_know_head(store, head.position);
     *ret = head;
     return status_ok();

@@ -115,8 +115,7 @@ struct mongodb_store {
 
     pthread_mutex_t reach_lock; /* guards all to the next blank line; a leaf */
     struct status failure;      /* OK, or why the server could not be reached last time */
-    int64_t try_again_us;       /* monotonic: no attempt before; 0 = at once */
-    int64_t backoff_us;
+    bool unreachable;           /* no primary was found then */
 
     pthread_mutex_t ready_lock; /* held while indexes are made; guards the next one */
     atomic_bool ready;
@@ -144,8 +143,8 @@ void mongodb_know_head(struct mongodb_store *store, int64_t position);
 void mongodb_pause(int64_t most_us); /* for a random part of it */
 
 /* --- whether the server can be reached (mongodb_reach.c) --- */
-/* OK = try; else the last failure, until it is time to try again. */
-STATUS_MUST_CHECK struct status mongodb_reach_may_try(struct mongodb_store *store);
+/* OK = try; else the last failure, until the driver knows of a primary again. */
+STATUS_MUST_CHECK struct status mongodb_reach_may_try(struct mongodb_store *store, mongoc_client_t *client);
 void mongodb_reach_failed(struct mongodb_store *store, const struct status *why); /* no primary was found */
 void mongodb_reach_lost(struct mongodb_store *store, const struct status *why);   /* a connection was */
 void mongodb_reach_succeeded(struct mongodb_store *store);
@@ -181,7 +180,8 @@ STATUS_MUST_CHECK struct status mongodb_value_read(struct mongodb_store *store, 
 
 /* --- operations --- */
 STATUS_MUST_CHECK struct status mongodb_head_of(const bson_t *append, struct store_head *ret);
-void mongodb_newest(struct mongodb_find *find); /* asks for the newest append, without its records */
+/* Asks for the newest append, without its records; not below a head that is known (0 = none is). */
+void mongodb_newest(struct mongodb_find *find, int64_t known_head);
 /* The newest append that moves the aggregate, of which only the aggregate's own entry is asked for. */
 void mongodb_ask_aggregate(struct mongodb_find *find, struct bytes id);
 void mongodb_av_text(struct bytes aggregate_id, int64_t version, char to[AV_TEXT_BYTES]);

@@ -225,7 +225,7 @@ static void read_locally(mongoc_collection_t *collection)
 void mongodb_find_run(struct mongodb_store *store, mongoc_client_t *client, struct mongodb_find *find)
 {
     forget_documents(find);
-    find->status = mongodb_reach_may_try(store);
+    find->status = mongodb_reach_may_try(store, client);
     if (find->status.code != STATUS_OK)
         return;
     mongoc_collection_t *collection = mongodb_collection(store, client, find->collection);

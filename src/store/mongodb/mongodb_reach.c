@@ -1,59 +1,59 @@
-/* Whether the server can be reached: one failed attempt spares all others theirs, for a while that doubles. */
+/*
+ * Whether the server can be reached. The driver looks for a primary for as long as connect_timeout_ms, so an attempt that
+ * failed spares all others theirs, until the driver's own monitors, which look each second, have found one.
+ */
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "mongodb_internal.h"
 
-#define BACKOFF_FIRST_US INT64_C(50000)
-#define BACKOFF_MOST_US  INT64_C(2000000)
-
-struct status mongodb_reach_may_try(struct mongodb_store *store)
+/* What the driver's monitors know; asks nobody. */
+static bool sees_primary(mongoc_client_t *client)
 {
-    const int64_t now_us = clock_monotonic_us(store->clock);
-    struct status status = status_ok();
+    static const char *const usable[] = {"RSPrimary", "Mongos", "Standalone", "LoadBalancer"};
+    size_t count = 0;
+    bool found = false;
+    mongoc_server_description_t **servers = mongoc_client_get_server_descriptions(client, &count);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < sizeof usable / sizeof *usable; j++)
+            found = found || strcmp(mongoc_server_description_type(servers[i]), usable[j]) == 0;
+    mongoc_server_descriptions_destroy_all(servers, count);
+    return found;
+}
+
+struct status mongodb_reach_may_try(struct mongodb_store *store, mongoc_client_t *client)
+{
     pthread_mutex_lock(&store->reach_lock);
-    if (store->try_again_us > now_us)
-        status = store->failure;
+    const struct status status = store->unreachable ? store->failure : status_ok();
     pthread_mutex_unlock(&store->reach_lock);
-    return status;
+    return status.code == STATUS_OK || sees_primary(client) ? status_ok() : status;
 }
 
-static bool note(struct mongodb_store *store, const struct status *why)
+static void note(struct mongodb_store *store, const struct status *why, bool unreachable)
 {
-    const bool first = store->failure.code == STATUS_OK;
+    pthread_mutex_lock(&store->reach_lock);
+    const bool first = unreachable ? !store->unreachable : store->failure.code == STATUS_OK;
     store->failure = *why;
-    return first;
-}
-
-static void tell(struct mongodb_store *store, bool first, const struct status *why)
-{
-    if (first)
+    store->unreachable = store->unreachable || unreachable;
+    pthread_mutex_unlock(&store->reach_lock);
+    if (first && unreachable)
         log_warn(store->log,
                  "the database server is out of reach; appends and reads are refused until it is back",
+                 LOG_TEXT("reason", why->message));
+    else if (first)
+        log_info(store->log, "a connection to the database server was lost",
                  LOG_TEXT("reason", why->message));
 }
 
 void mongodb_reach_failed(struct mongodb_store *store, const struct status *why)
 {
-    pthread_mutex_lock(&store->reach_lock);
-    const bool first = note(store, why);
-    store->backoff_us = store->backoff_us == 0 ? BACKOFF_FIRST_US : store->backoff_us * 2;
-    if (store->backoff_us > BACKOFF_MOST_US)
-        store->backoff_us = BACKOFF_MOST_US;
-    store->try_again_us = clock_monotonic_us(store->clock) + store->backoff_us;
-    pthread_mutex_unlock(&store->reach_lock);
-    tell(store, first, why);
+    note(store, why, true);
 }
 
 void mongodb_reach_lost(struct mongodb_store *store, const struct status *why)
 {
-    pthread_mutex_lock(&store->reach_lock);
-    const bool first = note(store, why);
-    pthread_mutex_unlock(&store->reach_lock);
-    if (first)
-        log_info(store->log, "a connection to the database server was lost",
-                 LOG_TEXT("reason", why->message));
+    note(store, why, false);
 }
 
 void mongodb_reach_succeeded(struct mongodb_store *store)
@@ -61,8 +61,7 @@ void mongodb_reach_succeeded(struct mongodb_store *store)
     pthread_mutex_lock(&store->reach_lock);
     const bool back = store->failure.code != STATUS_OK;
     store->failure = status_ok();
-    store->try_again_us = 0;
-    store->backoff_us = 0;
+    store->unreachable = false;
     pthread_mutex_unlock(&store->reach_lock);
     if (back)
         log_info(store->log, "the database server is reached again");

@@ -15,6 +15,7 @@ struct walk {
     int64_t after; /* exclusive, in the order of positions, whatever the direction */
     int64_t to;    /* inclusive */
     int64_t limit;
+    int64_t window; /* READ_BY_POSITION: only appends that end in so many positions */
     struct mongodb_find find;
     struct record records[APPEND_EVENTS_MAX];
     bool stopped; /* by the sink, or nothing more can come */
@@ -120,24 +121,44 @@ static const char *key_field(enum read_by by)
     return NULL;
 }
 
+/* The bounds are narrow, though a limit is given too: not every server stops reading where it could. */
+static int64_t window_after(const struct walk *walk)
+{
+    const bool narrow = walk->query->by == READ_BY_POSITION && walk->query->backward;
+    return narrow && walk->to - walk->window > walk->after ? walk->to - walk->window : walk->after;
+}
+
+static int64_t window_to(const struct walk *walk)
+{
+    const bool narrow = walk->query->by == READ_BY_POSITION && !walk->query->backward;
+    const int64_t most =
+        walk->to + (int64_t)APPEND_EVENTS_MAX - 1; /* the append that holds `to` ends here at last */
+    return narrow && walk->after + walk->window < most ? walk->after + walk->window : most;
+}
+
 static void ask_page(struct walk *walk)
 {
     static const char *const fields[] = {"last", "recs", "hb"};
     bson_t bounds;
     bson_t *filter = &walk->find.filter;
-    const int64_t missing = walk->to - walk->after; /* appends are not more than events */
+    const int64_t events = walk->to - walk->after; /* appends are not more */
     bson_reinit(filter);
     if (walk->query->by != READ_BY_POSITION)
         put_text(filter, key_field(walk->query->by), walk->query->key);
     (void)bson_append_document_begin(filter, "last", -1, &bounds);
-    put_int(&bounds, "$gt", walk->after);
-    put_int(&bounds, "$lt",
-            walk->to + (int64_t)APPEND_EVENTS_MAX); /* the one that holds `to` ends before that */
+    put_int(&bounds, "$gt", window_after(walk));
+    put_int(&bounds, "$lte", window_to(walk));
     (void)bson_append_document_end(filter, &bounds);
     put_bound(filter, "_id", "$lte", walk->to);
     mongodb_find_options(&walk->find, "last", walk->query->backward ? -1 : 1,
-                         walk->limit < missing ? walk->limit : missing, fields, 3);
+                         walk->limit < events ? walk->limit : events, fields, 3);
     walk->find.bytes_most = PAGE_BYTES_MOST;
+}
+
+static struct status missing(int64_t position)
+{
+    return status_reason(REASON_POSITION_MISSING, "the event at position %" PRId64 " is not in the database",
+                         position);
 }
 
 /* A reader never steps over a missing position. */
@@ -147,11 +168,8 @@ static struct status check_gapless(const struct walk *walk, const bson_t *append
     const int64_t last = get_int(append, "last");
     if (walk->query->by != READ_BY_POSITION)
         return status_ok();
-    const int64_t missing = walk->query->backward ? walk->to : walk->after + 1;
-    if (first <= missing && missing <= last)
-        return status_ok();
-    return status_reason(REASON_POSITION_MISSING, "the event at position %" PRId64 " is not in the database",
-                         missing);
+    const int64_t next = walk->query->backward ? walk->to : walk->after + 1;
+    return first <= next && next <= last ? status_ok() : missing(next);
 }
 
 static struct status deliver_page(struct walk *walk, record_sink sink, void *context)
@@ -168,6 +186,16 @@ static struct status deliver_page(struct walk *walk, record_sink sink, void *con
     return status_ok();
 }
 
+/* No append ends in a window that is smaller than it: then one that none is larger than. */
+static struct status next_window(struct walk *walk)
+{
+    const bool empty = walk->find.count == 0;
+    if (empty && walk->window >= (int64_t)APPEND_EVENTS_MAX)
+        return missing(walk->query->backward ? walk->to : walk->after + 1);
+    walk->window = empty ? (int64_t)APPEND_EVENTS_MAX : PAGE_APPENDS_MOST;
+    return status_ok();
+}
+
 static struct status walk_pages(struct mongodb_store *store, struct walk *walk, record_sink sink,
                                 void *context)
 {
@@ -176,11 +204,10 @@ static struct status walk_pages(struct mongodb_store *store, struct walk *walk, 
         STATUS_TRY(mongodb_ask(store, &walk->find));
         const bool last = !walk->find.cut && (int64_t)walk->find.count < walk->limit;
         STATUS_TRY(deliver_page(walk, sink, context));
-        if (last && !walk->stopped && walk->query->by == READ_BY_POSITION && walk->after < walk->to)
-            return status_reason(REASON_POSITION_MISSING,
-                                 "the event at position %" PRId64 " is not in the database",
-                                 walk->query->backward ? walk->to : walk->after + 1);
-        walk->stopped = walk->stopped || last;
+        if (walk->query->by == READ_BY_POSITION)
+            STATUS_TRY(next_window(walk));
+        else
+            walk->stopped = walk->stopped || last;
         walk->limit = walk->limit * 2 > PAGE_APPENDS_MOST ? PAGE_APPENDS_MOST : walk->limit * 2;
     }
     return status_ok();
@@ -276,6 +303,7 @@ struct status mongodb_store_read(struct event_store *base, const struct read_que
     walk->query = query;
     walk->after = query->after_position;
     walk->limit = PAGE_APPENDS_FIRST;
+    walk->window = PAGE_APPENDS_MOST;
     mongodb_find_init(&walk->find, "appends");
     struct status status = find_end(store, query->to_position, &walk->to);
     if (status.code == STATUS_OK && walk->after < walk->to && query->by == READ_BY_AGGREGATE)

@@ -182,12 +182,12 @@ static struct status make_ready(struct mongodb_store *store, mongoc_client_t *cl
 
 struct status mongodb_store_ready(struct mongodb_store *store, mongoc_client_t *client)
 {
-    STATUS_TRY(mongodb_reach_may_try(store));
+    STATUS_TRY(mongodb_reach_may_try(store, client));
     if (atomic_load(&store->ready))
         return status_ok();
     struct status status = status_ok();
     pthread_mutex_lock(&store->ready_lock);
-    status = mongodb_reach_may_try(store); /* who held the lock may have found out */
+    status = mongodb_reach_may_try(store, client); /* who held the lock may have found out */
     if (status.code == STATUS_OK && !atomic_load(&store->ready))
         status = make_ready(store, client);
     pthread_mutex_unlock(&store->ready_lock);

@@ -13,7 +13,9 @@
 #define CONNECT_DEFAULT_MS 5000U
 #define IO_DEFAULT_MS      30000U
 #define SETTLE_DEFAULT_MS  15000U
-#define STORE_ID_MOST      64U
+/* So often the driver looks for a primary that it has lost. */
+#define HEARTBEAT_MS  1000
+#define STORE_ID_MOST 64U
 /* A health that was seen so lately is not asked for again. */
 #define HEALTH_FRESH_US INT64_C(1000000)
 
@@ -57,16 +59,19 @@ static struct status mongodb_store_health(struct event_store *base)
 
 /* ---- the driver's log ---- */
 
-/* One for all stores of the process, as the driver has it: the log of the store that was opened last. */
+/*
+ * One for all stores of the process, as the driver has it: the log of the store that was opened last. Its warnings are
+ * about connections, which this room reports itself, once.
+ */
 static pthread_mutex_t driver_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the next one; held for one line */
 static struct log *driver_log;
 
 static void log_for_driver(mongoc_log_level_t level, const char *domain, const char *message, void *context)
 {
     static const enum log_level levels[] = {
-        [MONGOC_LOG_LEVEL_ERROR] = LOG_ERROR,  [MONGOC_LOG_LEVEL_CRITICAL] = LOG_ERROR,
-        [MONGOC_LOG_LEVEL_WARNING] = LOG_WARN, [MONGOC_LOG_LEVEL_MESSAGE] = LOG_INFO,
-        [MONGOC_LOG_LEVEL_INFO] = LOG_DEBUG,   [MONGOC_LOG_LEVEL_DEBUG] = LOG_DEBUG,
+        [MONGOC_LOG_LEVEL_ERROR] = LOG_WARN,    [MONGOC_LOG_LEVEL_CRITICAL] = LOG_WARN,
+        [MONGOC_LOG_LEVEL_WARNING] = LOG_DEBUG, [MONGOC_LOG_LEVEL_MESSAGE] = LOG_DEBUG,
+        [MONGOC_LOG_LEVEL_INFO] = LOG_DEBUG,    [MONGOC_LOG_LEVEL_DEBUG] = LOG_DEBUG,
         [MONGOC_LOG_LEVEL_TRACE] = LOG_DEBUG,
     };
     (void)context;
@@ -223,6 +228,7 @@ static void set_timeouts(const struct mongodb_settings *settings)
     /* These fail for unknown options only. */
     (void)mongoc_uri_set_option_as_int32(settings->uri, MONGOC_URI_CONNECTTIMEOUTMS, connect_ms);
     (void)mongoc_uri_set_option_as_int32(settings->uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, connect_ms);
+    (void)mongoc_uri_set_option_as_int32(settings->uri, MONGOC_URI_HEARTBEATFREQUENCYMS, HEARTBEAT_MS);
     (void)mongoc_uri_set_option_as_int32(settings->uri, MONGOC_URI_SOCKETTIMEOUTMS,
                                          (int32_t)settings->io_timeout_ms);
 }

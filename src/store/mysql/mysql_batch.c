@@ -134,7 +134,8 @@ static struct status write_events(struct packet *packet, const struct commit_bat
         "timestamp_us, append_first, append_count, header_bytes, record) VALUES ";
     for (size_t i = 0; i < batch->append_count; i++)
         for (size_t j = 0; j < batch->appends[i].count; j++) {
-            STATUS_TRY(make_room(packet, EVENT_ROW_BYTES + 2 * batch->appends[i].records[j].bytes.size_bytes));
+            STATUS_TRY(
+                make_room(packet, EVENT_ROW_BYTES + 2 * batch->appends[i].records[j].bytes.size_bytes));
             if (packet->statements == 0)
                 begin_statement(packet, insert);
             else
@@ -187,9 +188,8 @@ static struct status write_terms(struct packet *packet, const struct commit_batc
 static void write_aggregates(struct packet *packet, const struct moves *moves)
 {
     struct mysql_link *link = packet->link;
-    begin_statement(packet,
-                    "INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, version, "
-                    "first_position, position, event_count) VALUES ");
+    begin_statement(packet, "INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, version, "
+                            "first_position, position, event_count) VALUES ");
     for (size_t i = 0; i < moves->aggregate_count; i++) {
         const struct moved_aggregate *moved = &moves->aggregates[i];
         sql_printf(link, "%s(%" PRId64, i == 0 ? "" : ",", link->store->number);

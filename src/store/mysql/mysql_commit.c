@@ -108,10 +108,9 @@ static struct status commit(struct mysql_store *store, const struct commit_batch
     if (status.code != STATUS_OK) {
         const bool lost = link->handle == NULL;
         mysql_link_drop(link); /* COMMIT was not sent: whatever was ends with the connection */
-        return lost
-                   ? overtaken(status.message)
-                   : status_reason(REASON_STORE_UNREACHABLE, "nothing of this request was recorded: %s",
-                                   status.message);
+        return lost ? overtaken(status.message)
+                    : status_reason(REASON_STORE_UNREACHABLE, "nothing of this request was recorded: %s",
+                                    status.message);
     }
     atomic_fetch_add(&store->writer_round_trips, 1);
     status = mysql_link_run(link, NULL, NULL, &failure);

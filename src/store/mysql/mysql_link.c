@@ -108,6 +108,11 @@ static struct status failed(const struct mysql_link *link, unsigned number, cons
             "user \"%s\" lacks a privilege in the database \"%s\": %s; grant it with GRANT ALL ON `%s`.* TO "
             "the user",
             settings->username, settings->database, why, settings->database);
+    case ER_BINLOG_STMT_MODE_AND_ROW_ENGINE:
+        return status_error(STATUS_FAILED_PRECONDITION,
+                            "the database server at %s:%u runs with binlog_format = STATEMENT, under which "
+                            "nothing can be written at READ COMMITTED; set it to ROW or MIXED",
+                            settings->host, settings->port);
     default:
         return status_reason(REASON_STORE_UNREACHABLE, "the database server at %s:%u answers: %s (error %u)",
                              settings->host, settings->port, why, number);
@@ -119,9 +124,8 @@ struct status mysql_link_fault(const struct mysql_link *link, struct status stat
 {
     const bool for_people = status.code == STATUS_PERMISSION_DENIED || status.code == STATUS_NOT_FOUND ||
                             status.code == STATUS_FAILED_PRECONDITION;
-    return link->store->opened && for_people
-               ? status_reason(REASON_STORE_UNREACHABLE, "%s", status.message)
-               : status;
+    return link->store->opened && for_people ? status_reason(REASON_STORE_UNREACHABLE, "%s", status.message)
+                                             : status;
 }
 
 /* ---- connecting ---- */
@@ -138,7 +142,8 @@ static void set_options(MYSQL *handle, const struct mysql_settings *settings)
     (void)mysql_options(handle, MYSQL_OPT_READ_TIMEOUT, &io_s);
     (void)mysql_options(handle, MYSQL_OPT_WRITE_TIMEOUT, &io_s);
     (void)mysql_options(handle, MYSQL_SET_CHARSET_NAME, "binary");
-    (void)mysql_options(handle, MYSQL_OPT_PROTOCOL, &by_tcp); /* "localhost" would be a socket, whatever the port */
+    (void)mysql_options(handle, MYSQL_OPT_PROTOCOL,
+                        &by_tcp); /* "localhost" would be a socket, whatever the port */
     (void)mysql_options(handle, MYSQL_OPT_LOCAL_INFILE, &no_files);
     if (settings->tls == MYSQL_TLS_OFF)
         return;
@@ -267,7 +272,8 @@ struct status mysql_link_run(struct mysql_link *link, sql_take take, void *conte
         if (rows != NULL)
             mysql_free_result(rows); /* reads what is left of it */
         const int more = mysql_next_result(link->handle);
-        if (more > 0)
+        /* Below 0 is "no more", and also what a connection answers that is lost within the description of columns. */
+        if (more > 0 || mysql_errno(link->handle) != 0)
             return report(link, statement + 1, ret_failure);
         if (more < 0)
             return status;

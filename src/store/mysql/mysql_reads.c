@@ -122,7 +122,8 @@ static struct status take_page_row(void *context, unsigned statement, const stru
     const struct bytes copy = arena_bytes(page->arena, stored);
     if (copy.data == NULL)
         return mysql_no_memory();
-    page->entries[page->count++] = (struct page_entry){sql_int(row, 0), (int32_t)sql_int(row, 3), {copy, header_bytes}};
+    page->entries[page->count++] =
+        (struct page_entry){sql_int(row, 0), (int32_t)sql_int(row, 3), {copy, header_bytes}};
     page->bytes += stored.size_bytes;
     return status_ok();
 }

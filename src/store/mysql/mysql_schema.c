@@ -6,10 +6,10 @@
 #include "base/crypto.h"
 #include "mysql_internal.h"
 
-#define SCHEMA_VERSION   1
-#define SCHEMA_WAIT_S    30
+#define SCHEMA_VERSION 1
+#define SCHEMA_WAIT_S  30
 /* MySQL takes names of locks of 64 bytes, which is what a database's name may have alone. */
-#define SCHEMA_LOCK      "CONCAT('strata_schema.', MD5(DATABASE()))"
+#define SCHEMA_LOCK "CONCAT('strata_schema.', MD5(DATABASE()))"
 
 /*
  * Every key begins with the store's number. Names are bytes: VARBINARY, never text with a collation, under which "A" and
@@ -141,8 +141,7 @@ static struct status migrate(struct mysql_link *link)
     STATUS_TRY(stored_version(link, &version));
     if (version == SCHEMA_VERSION)
         return status_ok();
-    (void)snprintf(statement, sizeof statement, "SELECT GET_LOCK(" SCHEMA_LOCK ", %d)",
-                   SCHEMA_WAIT_S);
+    (void)snprintf(statement, sizeof statement, "SELECT GET_LOCK(" SCHEMA_LOCK ", %d)", SCHEMA_WAIT_S);
     STATUS_TRY(ask_number(link, statement, &locked));
     if (locked != 1)
         return status_reason(REASON_STORE_UNREACHABLE,
@@ -229,10 +228,10 @@ static struct status check_settings(struct mysql_link *link)
 /* Asks for each privilege that appends, state and snapshots need, of every table, without touching a row. */
 static struct status check_privileges(struct mysql_link *link)
 {
-    static const char *const written[] = {"events", "terms", "aggregates", "type_counts", "state",
-                                          "leases", "checkpoints", "snapshots"};
-    static const char *const changed[] = {"stores", "aggregates", "type_counts", "state", "leases",
-                                          "checkpoints"};
+    static const char *const written[] = {"events", "terms",  "aggregates",  "type_counts",
+                                          "state",  "leases", "checkpoints", "snapshots"};
+    static const char *const changed[] = {"stores", "aggregates", "type_counts",
+                                          "state",  "leases",     "checkpoints"};
     static const char *const removed[] = {"state", "checkpoints", "snapshots"};
     buffer_clear(&link->sql);
     for (size_t i = 0; i < sizeof written / sizeof *written; i++)

@@ -75,19 +75,19 @@ static struct bytes take(struct rest *rest, size_t size_bytes)
 static uint8_t take_byte(struct rest *rest)
 {
     const struct bytes taken = take(rest, 1);
-    return rest->failed ? 0 : taken.data[0];
+    return taken.data == NULL ? 0 : taken.data[0];
 }
 
 static uint32_t take_u32(struct rest *rest)
 {
     const struct bytes taken = take(rest, 4);
-    return rest->failed ? 0 : get_u32_le(taken.data);
+    return taken.data == NULL ? 0 : get_u32_le(taken.data);
 }
 
 static int64_t take_i64(struct rest *rest)
 {
     const struct bytes taken = take(rest, 8);
-    return rest->failed ? 0 : (int64_t)get_u64_le(taken.data);
+    return taken.data == NULL ? 0 : (int64_t)get_u64_le(taken.data);
 }
 
 static bool parse(struct bytes value, struct snapshot *ret)
@@ -95,7 +95,7 @@ static bool parse(struct bytes value, struct snapshot *ret)
     struct rest rest = {.left = value};
     struct bytes *texts[] = {&ret->aggregate_id, &ret->event_digest, &ret->data, &ret->metadata,
                              &ret->folded};
-    if (value.size_bytes < sizeof(uint64_t))
+    if (value.data == NULL || value.size_bytes < sizeof(uint64_t))
         return false;
     rest.left.size_bytes -= sizeof(uint64_t);
     if (get_u64_le(value.data + rest.left.size_bytes) != XXH3_64bits(value.data, rest.left.size_bytes) ||

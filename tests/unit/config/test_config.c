@@ -215,13 +215,12 @@ static const struct {
     const char *why;
     const char *text;
     const char *names; /* part of the message */
-    bool embedded_helps;
 } unbuilt[] = {
     {"enforced security", "security:\n  enabled: true\n  jwt_secret: 0123456789abcdef0123456789abcdef\n",
-     "security.enabled", false},
-    {"Kafka", "message_queue:\n  enabled: true\n  brokers: [\"b:9092\"]\n", "message_queue.enabled", false},
-    {"metrics", "monitoring_enabled: true\nmonitoring:\n  enabled: true\n", "monitoring.enabled", false},
-    {"audit", "auditing_enabled: true\n", "auditing_enabled", false},
+     "security.enabled"},
+    {"Kafka", "message_queue:\n  enabled: true\n  brokers: [\"b:9092\"]\n", "message_queue.enabled"},
+    {"metrics", "monitoring_enabled: true\nmonitoring:\n  enabled: true\n", "monitoring.enabled"},
+    {"audit", "auditing_enabled: true\n", "auditing_enabled"},
 };
 
 static void test_what_is_not_built_is_refused_by_name(void **state)
@@ -235,7 +234,7 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
         if (status.code != STATUS_UNIMPLEMENTED || strstr(status.message, unbuilt[i].names) == NULL)
             fail_msg("%s: code %d, \"%s\"", unbuilt[i].why, status.code, status.message);
         status = config_check_built(config, true);
-        assert_int_equal(status.code == STATUS_OK, unbuilt[i].embedded_helps);
+        assert_int_equal(status.code, STATUS_UNIMPLEMENTED); /* embedded or not */
     }
 }
 
@@ -249,6 +248,9 @@ static const struct {
     {"database:\n  mongodb:\n    database: db\n", "mongodb", "mongodb"},
     {"database:\n  mysql:\n    host: db\n  mongodb:\n    database: db\n", "mysql", "mongodb"},
     {"database:\n  event_store: mysql\n  snapshot_store: memory\n", "mysql", "memory"},
+    {"database:\n  snapshot_store: mongodb\n", "embedded", "mongodb"},
+    {"database:\n  mongodb:\n    uri: mongodb://a,b/?replicaSet=r\n  event_store: mongodb\n", "mongodb",
+     "mongodb"},
     {"database:\n  mysql:\n    host: db\n  snapshot_store: redis\n", "mysql", "redis"},
     {"database:\n  redis:\n    host: db\n", "embedded", "embedded"},
 };
@@ -261,7 +263,19 @@ static void test_engines_follow_from_the_sections_unless_they_are_chosen(void **
         assert_status_ok(read_text(config, engines[i].text));
         assert_string_equal(config_event_store(config), engines[i].events);
         assert_string_equal(config_snapshot_store(config), engines[i].snapshots);
+        assert_status_ok(config_check_built(config, false));
     }
+}
+
+static void test_snapshots_are_in_files_only_beside_events_that_are(void **state)
+{
+    (void)state;
+    CLEANUP(config_free_at) struct config *config = config_new();
+    assert_status_ok(read_text(config, "database:\n  event_store: mongodb\n  snapshot_store: embedded\n"));
+    const struct status status = config_check_built(config, false);
+    assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(status.message, "the events are in \"mongodb\""));
+    assert_status_ok(config_check_built(config, true));
 }
 
 static struct json_value *as_json(const struct config *config, struct arena *arena)
@@ -359,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_development_mode_refuses_other_addresses_by_name),
         cmocka_unit_test(test_what_is_not_built_is_refused_by_name),
         cmocka_unit_test(test_engines_follow_from_the_sections_unless_they_are_chosen),
+        cmocka_unit_test(test_snapshots_are_in_files_only_beside_events_that_are),
         cmocka_unit_test(test_json_shows_every_key_in_its_section),
         cmocka_unit_test(test_json_hides_secrets),
     };

@@ -156,8 +156,8 @@ static struct status gated_find_id(struct event_store *store, struct bytes event
     return (hook != NULL ? hook : gate.inner->find_id)(store, event_id, ret_position);
 }
 
-static void open_gated(struct world *world, const struct service_options *options,
-                       const struct clock *clock, bool shared)
+static void open_gated(struct world *world, const struct service_options *options, const struct clock *clock,
+                       bool shared)
 {
     struct world_stores stores;
     assert_status_ok(memory_store_open(clock, &stores.store));

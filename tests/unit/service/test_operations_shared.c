@@ -128,8 +128,8 @@ static enum status_code lease_of(const char *id, const char *holder, int64_t *re
     struct event_store *store = worlds.a.store;
     struct lease lease = {0};
     char text[80];
-    const struct status status =
-        store->ops->lease(store, key_of("operation/", id, text), bytes_of_text(holder), 30000, &lease);
+    const struct status status = store->ops->lease(store, key_of("operation/", id, text),
+                                                   bytes_of_text(holder), OPERATION_LEASE_TTL_MS, &lease);
     *ret_epoch = lease.epoch;
     return status.code;
 }

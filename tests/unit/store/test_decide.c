@@ -309,8 +309,9 @@ static void test_the_rules_are_asked_in_their_order(void **state)
     struct fixture *fixture = *state;
     struct append_event event = sample_event("e1", "three", "other content", "order");
     const struct expectation expectation = {BYTES_LITERAL("three"), EXPECT_VERSION, 9};
-    const struct append_verdict verdict = {BYTES_LITERAL("three"), 3,
-                                           status_reason(REASON_TRANSITION_REFUSED, "no")};
+    const struct append_verdict verdict = {.aggregate_id = BYTES_LITERAL("three"),
+                                           .validated_at = 3,
+                                           .status = status_reason(REASON_TRANSITION_REFUSED, "no")};
     struct append append = sample_append(&event, 1);
     append.expectations = &expectation;
     append.expectation_count = 1;
@@ -387,7 +388,9 @@ static void test_a_verdict_holds_only_at_its_version(void **state)
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         const struct append_event event = sample_event("new", rows[i].aggregate, "changed", "user");
-        struct append_verdict verdict = {bytes_of_text(rows[i].aggregate), rows[i].validated_at, status_ok()};
+        struct append_verdict verdict = {.aggregate_id = bytes_of_text(rows[i].aggregate),
+                                         .validated_at = rows[i].validated_at,
+                                         .status = status_ok()};
         if (rows[i].refuses)
             verdict.status = status_reason(REASON_TRANSITION_REFUSED, "an order that is shipped stays so");
         struct append append = sample_append(&event, 1);
@@ -412,7 +415,8 @@ static void test_a_replay_wins_over_everything(void **state)
     assert_int_equal(store_driver_append(&fixture->driver, &append).kind, APPEND_ACCEPTED);
 
     const struct expectation expectation = {BYTES_LITERAL("three"), EXPECT_VERSION, 0};
-    const struct append_verdict verdict = {BYTES_LITERAL("three"), 7, status_ok()};
+    const struct append_verdict verdict = {
+        .aggregate_id = BYTES_LITERAL("three"), .validated_at = 7, .status = status_ok()};
     append = sample_append(three_events, ARRAY_SIZE(three_events));
     append.expectations = &expectation;
     append.expectation_count = 1;

@@ -113,7 +113,8 @@ static void test_names_are_listed_once_and_found_by_place(void **state)
     const struct append_event second[] = {sample_event("e2", "c", "changed", "user")};
     const struct append_event third[] = {sample_event("made", "b", "changed", "user")};
     const struct expectation at_0 = {BYTES_LITERAL("d"), EXPECT_VERSION, 0};
-    const struct append_verdict verdict = {BYTES_LITERAL("b"), 1, status_ok()};
+    const struct append_verdict verdict = {
+        .aggregate_id = BYTES_LITERAL("b"), .validated_at = 1, .status = status_ok()};
     struct append appends[] = {sample_append(first, 3), sample_append(second, 1), sample_append(third, 1)};
     appends[1].expectations = &at_0;
     appends[1].expectation_count = 1;
