@@ -319,16 +319,23 @@ void hex_text(struct bytes bytes, char *to)
     *to = '\0';
 }
 
+/* -1 = none. */
+static int digit_of(uint8_t letter)
+{
+    const char *at = letter == '\0' ? NULL : strchr(digits, letter);
+    return at == NULL ? -1 : (int)(at - digits);
+}
+
 bool hex_bytes(struct bytes text, uint8_t *to, size_t room, size_t *ret_size)
 {
     if (text.size_bytes % 2 != 0 || text.size_bytes / 2 > room)
         return false;
     for (size_t i = 0; i < text.size_bytes; i += 2) {
-        const char *high = memchr(digits, text.data[i], 16);
-        const char *low = memchr(digits, text.data[i + 1], 16);
-        if (high == NULL || low == NULL)
+        const int high = digit_of(text.data[i]);
+        const int low = digit_of(text.data[i + 1]);
+        if (high < 0 || low < 0)
             return false;
-        to[i / 2] = (uint8_t)((high - digits) * 16 + (low - digits));
+        to[i / 2] = (uint8_t)(high * 16 + low);
     }
     *ret_size = text.size_bytes / 2;
     return true;

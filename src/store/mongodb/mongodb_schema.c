@@ -53,7 +53,7 @@ struct status mongodb_check_server(struct mongodb_store *store, mongoc_client_t 
     const int64_t before_us = clock_now_us(store->clock);
     const bool ok =
         mongoc_client_read_command_with_opts(client, "admin", command, NULL, NULL, &hello, &error);
-    struct status status = status_ok();
+    struct status status;
     if (!ok)
         status = mongodb_failed(store, &error);
     else {
@@ -185,9 +185,8 @@ struct status mongodb_store_ready(struct mongodb_store *store, mongoc_client_t *
     STATUS_TRY(mongodb_reach_may_try(store, client));
     if (atomic_load(&store->ready))
         return status_ok();
-    struct status status = status_ok();
     pthread_mutex_lock(&store->ready_lock);
-    status = mongodb_reach_may_try(store, client); /* who held the lock may have found out */
+    struct status status = mongodb_reach_may_try(store, client); /* who held the lock may have found out */
     if (status.code == STATUS_OK && !atomic_load(&store->ready))
         status = make_ready(store, client);
     pthread_mutex_unlock(&store->ready_lock);

@@ -151,7 +151,9 @@ struct status mongodb_store_state_list(struct event_store *store, struct bytes p
         return status_error(STATUS_INVALID_ARGUMENT, "a key has at most %u bytes", STATE_KEY_MAX_BYTES);
     hex_text(prefix, listing.from);
     hex_text(prefix, listing.to);
-    strcat(listing.to, "g"); /* behind every hexadecimal digit; there is room for it */
+    const size_t digits = strlen(listing.to);
+    listing.to[digits] = 'g'; /* behind every hexadecimal digit; there is room for it */
+    listing.to[digits + 1] = '\0';
     hex_text(after_key, listing.after);
     while (!last && !listing.stopped)
         STATUS_TRY(list_page(&listing, &last));

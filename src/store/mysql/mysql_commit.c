@@ -74,11 +74,10 @@ static struct status settle(struct mysql_store *store, const struct commit_batch
                                      .record = last->records[last->count - 1].bytes};
     const int64_t until_us =
         clock_monotonic_us(store->clock) + (int64_t)store->settings.settle_timeout_ms * 1000;
-    struct status status = *why;
     atomic_fetch_add(&store->settled, 1);
     do {
         question.fate = (struct fate){0};
-        status = ask_fate(store, &question);
+        const struct status status = ask_fate(store, &question);
         if (status.code == STATUS_OK && question.fate.known) {
             log_info(store->log, "a commit whose answer was lost is settled",
                      LOG_INT("last_position", question.position),
