@@ -144,7 +144,8 @@ class DocsPage(unittest.TestCase):
             self.assertTrue(answer_head.startswith(b"HTTP/1.1 %d " % step["answer"]["status"]), (call, answer_head))
             kind = step["answer"].get("headers", {}).get("Content-Type")
             if kind in ("application/json", "application/problem+json") and b"gzip" not in answer_head and not step.get("partly"):
-                self.assertEqual(set(json.loads(answer)), set(json.loads(body[0])), call)
+                soon = {"processed_at"}  # an event has it when its second is over
+                self.assertEqual(set(json.loads(answer)) - soon, set(json.loads(body[0])) - soon, call)
             count += 1
         self.assertGreater(count, 60)
 
