@@ -29,6 +29,6 @@ function(strata_python_test NAME)
                  COMMAND ${CMAKE_SOURCE_DIR}/.venv/bin/python ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}.py
                  WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
         set_tests_properties(${TEST_LABEL}_${NAME}_split PROPERTIES LABELS "${TEST_LABEL};split" TIMEOUT ${TEST_TIMEOUT}
-            RUN_SERIAL ON ENVIRONMENT "${environment};STRATA_TEST_SPLIT=1")
+            RUN_SERIAL ${alone} ENVIRONMENT "${environment};STRATA_TEST_SPLIT=1")
     endif()
 endfunction()
