@@ -61,6 +61,9 @@ JUSTIFIED = [
        "RFC 9112 7.1.2: trailer fields are dropped, RFC 9110 6.5.1: and never frame anything; llhttp counts Content-Length and "
        "Transfer-Encoding among them for this request or the next one")
       for error in ("HPE_INVALID_TRANSFER_ENCODING", "HPE_INVALID_CONTENT_LENGTH", "HPE_UNEXPECTED_CONTENT_LENGTH")],
+    *[("h11", "refused", error, lambda mine, at, stream: chunked(mine[at]), "RFC 9110 6.5.1: the same; h11 reads trailers as a head")
+      for error in ("Only Transfer-Encoding: chunked is supported", "multiple Transfer-Encoding headers", "bad Content-Length",
+                    "conflicting Content-Length headers")],
     ("go", "refused", "parse ", lambda mine, at, stream: b"%" in mine[at].target,
      "RFC 9112 3: the target is the origin's to understand; the router refuses a broken percent-encoding with 400"),
     ("h11", "keep", "", lambda mine, at, stream: b"keep-alive" in options(mine[at]) and b"close" not in options(mine[at]),

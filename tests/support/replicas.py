@@ -189,6 +189,8 @@ class Replicas:
         for subscriber in subscribers:
             subscriber.join(60)
             assert subscriber.wrong is None, subscriber.wrong
+            assert len(subscriber.seen) >= len(history.records), "a subscriber stands at %d of %d" % (
+                len(subscriber.seen), len(history.records))
             assert subscriber.seen == [record.id for record in history.records], "a subscriber saw another order"
         for service in self.services[1:]:
             assert self._history(service).chain == history.chain
