@@ -23,6 +23,7 @@ struct status bus_new(struct event_store *store, const struct clock *clock, stru
     bus->clock = clock;
     bus->log = log;
     pthread_mutex_init(&bus->lock, NULL);
+    bus->dispatcher.failure = status_ok();
     subscribers_init(bus);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);

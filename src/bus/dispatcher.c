@@ -52,17 +52,21 @@ static struct status read_journal(struct bus *bus, struct journal_entry ret[JOUR
     return status_ok();
 }
 
+static void take_journal(struct bus *bus, const struct journal_entry *journal, size_t count)
+{
+    pthread_mutex_lock(&bus->lock);
+    memcpy(bus->dispatcher.journal, journal, count * sizeof *journal);
+    bus->dispatcher.journal_count = count;
+    pthread_mutex_unlock(&bus->lock);
+}
+
 struct status dispatcher_load(struct bus *bus)
 {
     struct dispatcher *dispatcher = &bus->dispatcher;
     struct journal_entry journal[JOURNAL_ENTRIES_MAX];
     size_t count = 0;
     STATUS_TRY(read_journal(bus, journal, &count));
-    pthread_mutex_lock(&bus->lock);
-    dispatcher->failure = status_ok();
-    memcpy(dispatcher->journal, journal, count * sizeof *journal);
-    dispatcher->journal_count = count;
-    pthread_mutex_unlock(&bus->lock);
+    take_journal(bus, journal, count);
     const int64_t position = count > 0 ? journal[count - 1].position : 0;
     const int64_t head = atomic_load(&bus->head);
     /* A store that was restored to an earlier time has fewer events than were processed once. */
@@ -137,10 +141,7 @@ static bool catch_up(struct bus *bus, int64_t position)
     const int64_t stored = count > 0 ? journal[count - 1].position : 0;
     if (stored <= atomic_load(&dispatcher->checkpoint))
         return true;
-    pthread_mutex_lock(&bus->lock);
-    memcpy(dispatcher->journal, journal, count * sizeof *journal);
-    dispatcher->journal_count = count;
-    pthread_mutex_unlock(&bus->lock);
+    take_journal(bus, journal, count);
     atomic_store(&dispatcher->checkpoint, stored);
     if (stored > dispatcher->reached)
         dispatcher->reached = stored;

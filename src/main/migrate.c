@@ -68,7 +68,6 @@ static void close_side(struct side *side)
 struct moving {
     struct progress progress;
     bool quiet;
-    int64_t told; /* the head that the reader knows was reached */
 };
 
 static void on_progress(void *context, int64_t position, int64_t head)

@@ -122,6 +122,7 @@ struct status mysql_store_head(struct event_store *store, struct store_head *ret
     struct store_head head = {0};
     const struct mysql_call call = {write_head_question, take_head, NULL, &head};
     STATUS_TRY(mysql_call_run(mysql_of(store), &call));
+    atomic_store(&mysql_of(store)->known_head, head.position); /* an older one only costs the next question */
     *ret = head;
     return status_ok();
 }

@@ -64,6 +64,7 @@ struct mysql_store {
     struct mysql_link pool[POOL_MAX];
     bool pool_used[POOL_MAX];
 
+    _Atomic int64_t known_head;    /* a position that is known to be stored; any thread */
     _Atomic int64_t healthy_at_us; /* monotonic: when a probe was last answered */
     _Atomic int64_t writer_round_trips;
     _Atomic int64_t batches;

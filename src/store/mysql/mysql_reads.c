@@ -164,14 +164,25 @@ static struct status read_pages(struct mysql_store *store, struct page *page, re
     }
 }
 
+/* Where the read ends; a bound that is known to be stored needs no question, which would be a round trip a read. */
+static struct status find_end(struct mysql_store *store, int64_t to_position, int64_t *ret)
+{
+    struct store_head head;
+    *ret = to_position;
+    if (to_position != 0 && to_position <= atomic_load(&store->known_head))
+        return status_ok();
+    STATUS_TRY(mysql_store_head(&store->store, &head));
+    if (to_position == 0 || to_position > head.position)
+        *ret = head.position;
+    return status_ok();
+}
+
 struct status mysql_store_read(struct event_store *base, const struct read_query *query, record_sink sink,
                                void *context)
 {
     struct mysql_store *store = mysql_of(base);
-    struct store_head head;
-    STATUS_TRY(mysql_store_head(base, &head));
-    const int64_t to =
-        query->to_position == 0 || query->to_position > head.position ? head.position : query->to_position;
+    int64_t to = 0;
+    STATUS_TRY(find_end(store, query->to_position, &to));
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     struct page *page = arena == NULL ? NULL : calloc(1, sizeof *page);
     if (page == NULL)
