@@ -37,7 +37,7 @@ static void refuse_path(struct http_exchange *exchange)
 {
     const struct http_request *http = exchange_request(exchange);
     const struct status status =
-        status_error(STATUS_NOT_FOUND, "there is nothing at %s; GET /openapi.json lists what there is",
+        status_error(STATUS_NOT_FOUND, "there is nothing at %s; GET /openapi.json lists what there is, /docs shows it",
                      transcode_shown(http->arena, http->path));
     respond_problem(exchange, &status, 404, NULL);
 }
@@ -272,13 +272,16 @@ static struct status start_parts(struct gateway *gateway, const struct gateway_o
     };
     if (options->websocket)
         STATUS_TRY(gateway_ws_start(gateway, options));
-    STATUS_TRY(front_start(&front, gateway->log, gateway->clock, entropy, &gateway->front));
+    struct status status = front_start(&front, gateway->log, gateway->clock, entropy, &gateway->front);
+    if (status.code != STATUS_OK)
+        return status_prefix(status, "server.http_port");
     if (!options->websocket || here)
         return status_ok();
     front.port = options->websocket_port;
     front.handler = &handler_of_websocket;
     front.websocket_only = true;
-    return front_start(&front, gateway->log, gateway->clock, entropy, &gateway->websocket_front);
+    status = front_start(&front, gateway->log, gateway->clock, entropy, &gateway->websocket_front);
+    return status.code == STATUS_OK ? status : status_prefix(status, "websocket.port");
 }
 
 struct status gateway_start(const struct gateway_options *options, struct upstream *upstream, struct log *log,

@@ -376,6 +376,7 @@ static struct socket *socket_make(struct gateway *gateway, struct ws_connection 
     socket->texts = buffer_make(0);
     const size_t sum =
         handshake->peer.size_bytes + handshake->request_id.size_bytes + handshake->authorization.size_bytes;
+    buffer_reserve(&socket->texts, sum + 1);
     if (buffer_extend(&socket->texts, sum + 1) == NULL) { /* all at once: what is kept must not move */
         free(socket);
         return NULL;

@@ -136,7 +136,7 @@ static void put_parameter(struct level *level, const struct schema_field *field,
     if (!transcode_put_text(arena, field, parameter->value, !numeric, wire))
         request_fault(level->faults, REASON_INVALID_FIELD, name,
                       arena_printf(arena, "is \"%s\"; it must be %s",
-                                   transcode_shown(arena, parameter->value), transcode_wanted(field)));
+                                   transcode_shown(arena, parameter->value), transcode_wanted(arena, field)));
 }
 
 static struct status put_level(struct level *level, struct parameters given, struct buffer *wire);

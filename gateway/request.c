@@ -109,7 +109,7 @@ static void put_beside(struct request_faults *faults, const struct schema_field 
     if (!transcode_put_text(arena, field, text, true, &value)) {
         request_fault(faults, REASON_INVALID_FIELD, field->name,
                       arena_printf(arena, "is \"%s\" in the %s; it must be %s", transcode_shown(arena, text),
-                                   name, transcode_wanted(field)));
+                                   name, transcode_wanted(arena, field)));
         return;
     }
     const struct bytes given = find_field(buffer_bytes(wire), field->number);

@@ -8,7 +8,17 @@
 
 #define NAME_MAX_BYTES 48U /* longer names have no suggestion */
 
-const char *transcode_wanted(const struct schema_field *field)
+/* "one of FORWARD, BACKWARD": without the value that stands for none. */
+static const char *wanted_names(struct arena *arena, const struct schema_enum *names)
+{
+    const char *all = "one of";
+    for (size_t i = 0, shown = 0; i < names->count && all != NULL; i++)
+        if (names->values[i].number != 0)
+            all = arena_printf(arena, "%s%s %s", all, shown++ == 0 ? "" : ",", names->values[i].name);
+    return all != NULL ? all : "one of the enum's names";
+}
+
+const char *transcode_wanted(struct arena *arena, const struct schema_field *field)
 {
     if ((field->flags & SCHEMA_RAW_JSON) != 0)
         return "a JSON object";
@@ -27,7 +37,7 @@ const char *transcode_wanted(const struct schema_field *field)
     case SCHEMA_BYTES:
         return "a base64 string";
     case SCHEMA_ENUM:
-        return "one of the enum's names";
+        return wanted_names(arena, field->values);
     case SCHEMA_MESSAGE:
         if (field->message->special == SCHEMA_TIMESTAMP)
             return "a time such as 2026-01-31T12:00:00.000001Z, no finer than microseconds";

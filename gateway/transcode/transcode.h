@@ -39,8 +39,8 @@ STATUS_MUST_CHECK struct status transcode_to_json(const struct schema_message *m
 bool transcode_put_text(struct arena *arena, const struct schema_field *field, struct bytes text, bool quoted,
                         struct buffer *wire);
 
-/* What a value of this field must be, for messages: "a whole number of 32 bits". */
-const char *transcode_wanted(const struct schema_field *field);
+/* What a value of this field must be, for messages: "a whole number of 32 bits". In the arena, or lives for ever. */
+const char *transcode_wanted(struct arena *arena, const struct schema_field *field);
 
 /* The field that a mistyped name was probably meant to be, or NULL. */
 const char *transcode_nearest(const struct schema_message *message, struct bytes name);

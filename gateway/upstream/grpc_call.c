@@ -138,8 +138,8 @@ static void deliver(struct remote_call *call)
     }
     if (call->state != CALL_SENT)
         return;
-    if (call->in_at == call->in.size_bytes) {
-        buffer_clear(&call->in);
+    if (call->method->server_stream && call->in_at == call->in.size_bytes) {
+        buffer_done(&call->in); /* an idle stream keeps none */
         call->in_at = 0;
     }
     if (call->closed && !call->paused)

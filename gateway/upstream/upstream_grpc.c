@@ -59,6 +59,7 @@ static bool texts_keep(struct remote_call *call, const struct upstream_request *
     const struct bytes peer = call->method->server_stream ? request->peer : BYTES_NONE;
     const size_t size_bytes = request->authorization.size_bytes + request->traceparent.size_bytes +
                               request->request_id.size_bytes + peer.size_bytes;
+    buffer_reserve(&call->texts, size_bytes + 1);
     uint8_t *at = buffer_extend(&call->texts, size_bytes + 1);
     if (at == NULL)
         return false;
@@ -101,6 +102,7 @@ static void remote_begin(struct upstream_call *base, struct bytes message)
 {
     struct remote_call *call = (struct remote_call *)base;
     atomic_fetch_add(&call->references, 1); /* until its end */
+    buffer_reserve(&call->request, GRPC_FRAME_HEAD_BYTES + message.size_bytes);
     grpc_frame_add(&call->request, message);
     ask(call, ASKED_BEGIN);
 }

@@ -1,8 +1,9 @@
 /*
  * What the files of the room share.
  *
- *     websocket.c      the server: thread, loop, adoption, heartbeat, the callback of libwebsockets
+ *     websocket.c      the server: thread, loop, inbox, heartbeat
  *     ws_connection.c  the calls of any thread
+ *     ws_lws.c         what is said to libwebsockets and what it says
  *     ws_pump.c        between the client's socket and libwebsockets
  *     ws_guard.c       judges the client's frames on that way
  *
@@ -100,8 +101,7 @@ struct ws_connection {
     int64_t cut_due_us;    /* 0: not closing */
     struct buffer message; /* fragments of the message that is arriving */
     void *context;
-    struct buffer texts; /* key, path, query, peer, request id, in a row */
-    struct websocket_handshake handshake;
+    struct websocket_handshake *handshake; /* NULL once on_open has seen it */
 
     pthread_mutex_t lock; /* guards what follows */
     struct ws_message *first, *last;
@@ -111,7 +111,7 @@ struct ws_connection {
     bool dead; /* ws_send drops */
     bool overflowed;
     uint16_t close_code; /* 0: not asked to close */
-    char close_reason[WS_REASON_MAX_BYTES + 1];
+    char *close_reason;  /* NULL: none */
 
     /* Guarded by server.inbox_lock. */
     bool posted;
@@ -150,10 +150,18 @@ struct websocket_server {
 /* websocket.c */
 /* Any thread. False: the server has ended. */
 bool ws_post(struct ws_connection *connection);
+void ws_closed_tell(struct ws_connection *connection); /* on_closed, once */
+void ws_ended(struct ws_connection *connection);       /* the pump has nothing left to carry */
+
+/* ws_lws.c */
+struct lws_context *
+ws_lws_open(struct websocket_server *server);        /* and the server's vhost; NULL: it cannot */
+bool ws_lws_adopt(struct ws_connection *connection); /* of lws_fd, which is libwebsockets' from here on */
+void ws_lws_wants_write(struct ws_connection *connection);
+void ws_lws_write_posted(struct ws_connection *connection); /* may cut the connection */
 void ws_fail(struct ws_connection *connection, const struct ws_breach *breach);
 /* The guard has seen a ping: its pong is owed. */
 void ws_pinged(struct ws_connection *connection);
-void ws_ended(struct ws_connection *connection); /* the pump has nothing left to carry */
 
 /* ws_connection.c */
 struct ws_connection *ws_connection_new(struct websocket_server *server, int fd,

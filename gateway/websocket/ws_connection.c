@@ -5,30 +5,30 @@
 
 #include "gateway/websocket/websocket_internal.h"
 
-static struct bytes keep(struct ws_connection *connection, struct bytes text)
+static struct bytes keep(uint8_t **at, struct bytes text)
 {
-    const size_t at = connection->texts.size_bytes;
-    buffer_add_bytes(&connection->texts, text);
-    return (struct bytes){connection->texts.data + at, text.size_bytes};
+    const struct bytes kept = {*at, text.size_bytes};
+    if (text.size_bytes > 0)
+        *at = mempcpy(*at, text.data, text.size_bytes);
+    return kept;
 }
 
-static bool texts_copy(struct ws_connection *connection, const struct websocket_handshake *from)
+/* In one piece, with its texts behind it; NULL: no memory. */
+static struct websocket_handshake *handshake_copy(const struct websocket_handshake *from)
 {
     const size_t sum = from->key.size_bytes + from->path.size_bytes + from->query.size_bytes +
                        from->peer.size_bytes + from->request_id.size_bytes + from->authorization.size_bytes;
-    connection->texts = buffer_make(0);
-    if (buffer_extend(&connection->texts, sum + 1) == NULL) /* all at once: what is kept must not move */
-        return false;
-    buffer_clear(&connection->texts);
-    connection->handshake = (struct websocket_handshake){
-        .key = keep(connection, from->key),
-        .path = keep(connection, from->path),
-        .query = keep(connection, from->query),
-        .peer = keep(connection, from->peer),
-        .request_id = keep(connection, from->request_id),
-        .authorization = keep(connection, from->authorization),
-    };
-    return true;
+    struct websocket_handshake *copy = malloc(sizeof *copy + sum);
+    if (copy == NULL)
+        return NULL;
+    uint8_t *at = (uint8_t *)(copy + 1);
+    copy->key = keep(&at, from->key);
+    copy->path = keep(&at, from->path);
+    copy->query = keep(&at, from->query);
+    copy->peer = keep(&at, from->peer);
+    copy->request_id = keep(&at, from->request_id);
+    copy->authorization = keep(&at, from->authorization);
+    return copy;
 }
 
 struct ws_connection *ws_connection_new(struct websocket_server *server, int fd,
@@ -37,7 +37,8 @@ struct ws_connection *ws_connection_new(struct websocket_server *server, int fd,
     struct ws_connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL)
         return NULL;
-    if (!texts_copy(connection, handshake)) {
+    connection->handshake = handshake_copy(handshake);
+    if (connection->handshake == NULL) {
         free(connection);
         return NULL;
     }
@@ -75,7 +76,8 @@ void ws_unref(struct ws_connection *connection)
         return;
     struct websocket_server *server = connection->server;
     ws_queue_drop(connection);
-    buffer_done(&connection->texts);
+    free(connection->handshake);
+    free(connection->close_reason);
     buffer_done(&connection->message);
     buffer_done(&connection->pongs);
     buffer_done(&connection->to_lws);
@@ -145,14 +147,13 @@ void ws_uncork(struct ws_connection *connection)
 
 void ws_close(struct ws_connection *connection, uint16_t code, const char *reason)
 {
+    size_t length = strnlen(reason, WS_REASON_MAX_BYTES);
+    while (length > 0 && reason[length] != '\0' && ((uint8_t)reason[length] & 0xc0) == 0x80)
+        length--; /* not within a character */
     pthread_mutex_lock(&connection->lock);
     if (connection->close_code == 0) {
         connection->close_code = code;
-        size_t length = strnlen(reason, WS_REASON_MAX_BYTES);
-        while (length > 0 && reason[length] != '\0' && ((uint8_t)reason[length] & 0xc0) == 0x80)
-            length--; /* not within a character */
-        memcpy(connection->close_reason, reason, length);
-        connection->close_reason[length] = '\0';
+        connection->close_reason = strndup(reason, length); /* for want of memory the code goes alone */
     }
     pthread_mutex_unlock(&connection->lock);
     (void)ws_post(connection); /* when the server has ended there is nobody to send to */

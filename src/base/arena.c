@@ -9,6 +9,7 @@
 
 #define ARENA_ALIGN       16U
 #define ARENA_FIRST_BYTES 4096U
+#define ARENA_SMALL_BYTES 400U
 #define ARENA_BLOCK_MAX   ((size_t)256 * 1024)
 
 struct block {
@@ -34,18 +35,28 @@ static struct block *block_new(size_t capacity_bytes)
     return block;
 }
 
-struct arena *arena_new(size_t budget_bytes)
+static struct arena *arena_make(size_t budget_bytes, size_t first_bytes)
 {
     struct arena *arena = calloc(1, sizeof *arena);
     if (arena == NULL)
         return NULL;
     arena->budget_bytes = budget_bytes;
-    arena->blocks = block_new(ARENA_FIRST_BYTES);
+    arena->blocks = block_new(first_bytes);
     if (arena->blocks == NULL) {
         free(arena);
         return NULL;
     }
     return arena;
+}
+
+struct arena *arena_new(size_t budget_bytes)
+{
+    return arena_make(budget_bytes, ARENA_FIRST_BYTES);
+}
+
+struct arena *arena_new_small(size_t budget_bytes)
+{
+    return arena_make(budget_bytes, ARENA_SMALL_BYTES);
 }
 
 void arena_free(struct arena *arena)

@@ -20,6 +20,8 @@ struct arena;
 
 /* NULL only when out of memory. `budget_bytes` 0 = unlimited. */
 struct arena *arena_new(size_t budget_bytes);
+/* Likewise, for what lives long and holds little: begins with a tenth of the memory. */
+struct arena *arena_new_small(size_t budget_bytes);
 void arena_free(struct arena *arena); /* NULL is fine */
 DEFINE_CLEANUP(struct arena, arena_free);
 void arena_reset(struct arena *arena); /* forgets all, keeps the first block for reuse */

@@ -44,6 +44,23 @@ void buffer_clear(struct buffer *buffer)
     buffer->failed = false;
 }
 
+static bool buffer_move(struct buffer *buffer, size_t capacity_bytes)
+{
+    uint8_t *data = NULL;
+    if (buffer->arena != NULL) {
+        data = arena_alloc(buffer->arena, capacity_bytes);
+        if (data != NULL && buffer->size_bytes > 0)
+            memcpy(data, buffer->data, buffer->size_bytes);
+    } else {
+        data = realloc(buffer->data, capacity_bytes);
+    }
+    if (data == NULL)
+        return false;
+    buffer->data = data;
+    buffer->capacity_bytes = capacity_bytes;
+    return true;
+}
+
 static bool buffer_grow(struct buffer *buffer, size_t needed_bytes)
 {
     if (needed_bytes > SIZE_MAX / 2)
@@ -52,19 +69,14 @@ static bool buffer_grow(struct buffer *buffer, size_t needed_bytes)
         buffer->capacity_bytes < BUFFER_FIRST_BYTES ? BUFFER_FIRST_BYTES : buffer->capacity_bytes;
     while (capacity < needed_bytes)
         capacity *= 2;
-    uint8_t *data = NULL;
-    if (buffer->arena != NULL) {
-        data = arena_alloc(buffer->arena, capacity);
-        if (data != NULL && buffer->size_bytes > 0)
-            memcpy(data, buffer->data, buffer->size_bytes);
-    } else {
-        data = realloc(buffer->data, capacity);
-    }
-    if (data == NULL)
-        return false;
-    buffer->data = data;
-    buffer->capacity_bytes = capacity;
-    return true;
+    return buffer_move(buffer, capacity);
+}
+
+void buffer_reserve(struct buffer *buffer, size_t size_bytes)
+{
+    const size_t needed_bytes = buffer->size_bytes + size_bytes;
+    if (needed_bytes >= size_bytes && needed_bytes > buffer->capacity_bytes)
+        (void)buffer_move(buffer, needed_bytes);
 }
 
 uint8_t *buffer_extend(struct buffer *buffer, size_t size_bytes)

@@ -65,6 +65,8 @@ struct buffer buffer_in(struct arena *arena, size_t limit_bytes);
 void buffer_done(struct buffer *buffer);
 void buffer_clear(struct buffer *buffer); /* keeps the memory; forgets a failure */
 
+/* Memory for exactly `size_bytes` more, for a buffer that lives long and will not grow; a failure shows when they are added. */
+void buffer_reserve(struct buffer *buffer, size_t size_bytes);
 /* Room for `size_bytes` more, to be filled by the caller and counted at once; NULL after a failure. */
 uint8_t *buffer_extend(struct buffer *buffer, size_t size_bytes);
 void buffer_add(struct buffer *buffer, const void *data, size_t size_bytes);

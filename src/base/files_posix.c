@@ -14,7 +14,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define ZERO_CHUNK_BYTES ((size_t)1024 * 1024)
 /* Events of a fintech are nobody else's: the umask can only narrow these further. */
 #define FILE_MODE    0600
 #define FOLDER_MODE  0700
@@ -79,11 +78,16 @@ static enum status_code code_of_errno(int error)
     }
 }
 
+static const char *remedy_of(int error)
+{
+    return error == EACCES || error == EPERM ? "; run it as the user that the folder belongs to" : "";
+}
+
 /* "/var/lib/strata/LOCK: opening failed: Permission denied". */
 static struct status fail(const struct posix_files *files, const char *path, const char *doing, int error)
 {
-    return status_error(code_of_errno(error), "%s/%s: %s failed: %s", files->root, path, doing,
-                        strerror(error));
+    return status_error(code_of_errno(error), "%s/%s: %s failed: %s%s", files->root, path, doing,
+                        strerror(error), remedy_of(error));
 }
 
 static struct status fail_file(const struct posix_file *file, const char *doing, int error)
@@ -211,19 +215,17 @@ static struct status posix_sync(struct file *base)
     return fdatasync(file->fd) == 0 ? status_ok() : sync_failed(fail_file(file, "syncing", errno));
 }
 
+/* From pages that are there: memory that is fresh each time costs more in page faults than writing it. */
 static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
-    void *zeros = calloc(1, ZERO_CHUNK_BYTES);
-    if (zeros == NULL)
-        return ENOMEM;
+    static const uint8_t zeros[64 * 1024];
     int error = 0;
     while (error == 0 && from < to) {
         const uint64_t left = to - from;
-        const size_t piece = left < ZERO_CHUNK_BYTES ? (size_t)left : ZERO_CHUNK_BYTES;
+        const size_t piece = left < sizeof zeros ? (size_t)left : sizeof zeros;
         error = write_fully(fd, from, zeros, piece);
         from += piece;
     }
-    free(zeros);
     return error;
 }
 
@@ -593,7 +595,8 @@ struct status posix_files_new(const char *root, struct files **ret)
     }
     if (error != 0) {
         const struct status status =
-            status_error(code_of_errno(error), "the folder %s cannot be opened: %s", root, strerror(error));
+            status_error(code_of_errno(error), "the folder %s cannot be opened: %s%s", root, strerror(error),
+                         remedy_of(error));
         free(files);
         return status;
     }

@@ -59,7 +59,7 @@ void cursor_free(struct cursor *cursor)
 struct status cursor_new(struct bus *bus, const struct cursor_options *options, struct cursor **ret)
 {
     struct cursor *cursor = calloc(1, sizeof *cursor);
-    struct arena *arena = arena_new(0);
+    struct arena *arena = arena_new_small(0);
     if (cursor == NULL || arena == NULL || !copy_query(arena, options->query, &cursor->query)) {
         arena_free(arena);
         free(cursor);

@@ -127,8 +127,25 @@ static void journal_add(struct bus *bus, int64_t position)
     pthread_mutex_unlock(&bus->lock);
 }
 
+/* A journal as it is stored. */
+struct journal_bytes {
+    uint8_t bytes[HEAD_BYTES + JOURNAL_ENTRIES_MAX * ENTRY_BYTES];
+    size_t size_bytes; /* 0 = none is stored */
+};
+
+static void write_journal(const struct journal_entry *journal, size_t count, struct journal_bytes *ret)
+{
+    put_u32_le(ret->bytes, STATE_VERSION);
+    put_u32_le(ret->bytes + 4, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        put_u64_le(ret->bytes + HEAD_BYTES + i * ENTRY_BYTES, (uint64_t)journal[i].position);
+        put_u64_le(ret->bytes + HEAD_BYTES + i * ENTRY_BYTES + 8, (uint64_t)journal[i].time_us);
+    }
+    ret->size_bytes = HEAD_BYTES + count * ENTRY_BYTES;
+}
+
 /* Another process may have written further: then its journal is ours. False = there is nothing to write, or now no way. */
-static bool catch_up(struct bus *bus, int64_t position)
+static bool catch_up(struct bus *bus, int64_t position, struct journal_bytes *ret_stored)
 {
     struct dispatcher *dispatcher = &bus->dispatcher;
     struct journal_entry journal[JOURNAL_ENTRIES_MAX];
@@ -138,6 +155,8 @@ static bool catch_up(struct bus *bus, int64_t position)
         note_outcome(bus, status);
         return false;
     }
+    if (count > 0)
+        write_journal(journal, count, ret_stored);
     const int64_t stored = count > 0 ? journal[count - 1].position : 0;
     if (stored <= atomic_load(&dispatcher->checkpoint))
         return true;
@@ -148,28 +167,36 @@ static bool catch_up(struct bus *bus, int64_t position)
     return stored < position;
 }
 
+/* Only over what was looked at: a process that looked before and put later would set the checkpoint back. */
+static struct status put_journal(struct bus *bus, const struct journal_bytes *stored, bool *ret_put)
+{
+    struct event_store *store = bus->store;
+    struct journal_bytes own; /* only this thread changes the journal */
+    write_journal(bus->dispatcher.journal, bus->dispatcher.journal_count, &own);
+    const struct bytes value = bytes_of(own.bytes, own.size_bytes);
+    const struct bytes expected = bytes_of(stored->bytes, stored->size_bytes);
+    if (!store->pipelined)
+        return store->ops->state_swap(store, STATE_KEY, stored->size_bytes == 0 ? NULL : &expected, value,
+                                      ret_put);
+    *ret_put = true;
+    return store->ops->state_put(store, STATE_KEY, value);
+}
+
 void dispatcher_save(struct bus *bus)
 {
     struct dispatcher *dispatcher = &bus->dispatcher;
     const int64_t position = dispatcher->reached;
+    struct journal_bytes stored = {.size_bytes = 0};
+    bool put = false;
     dispatcher->saved_at_us = clock_monotonic_us(bus->clock);
     if (!bus->loaded || position <= atomic_load(&dispatcher->checkpoint))
         return;
-    if (!bus->store->pipelined && !catch_up(bus, position))
+    if (!bus->store->pipelined && !catch_up(bus, position, &stored))
         return;
     journal_add(bus, position);
-
-    uint8_t state[HEAD_BYTES + JOURNAL_ENTRIES_MAX * ENTRY_BYTES]; /* only this thread changes the journal */
-    put_u32_le(state, STATE_VERSION);
-    put_u32_le(state + 4, (uint32_t)dispatcher->journal_count);
-    for (size_t i = 0; i < dispatcher->journal_count; i++) {
-        put_u64_le(state + HEAD_BYTES + i * ENTRY_BYTES, (uint64_t)dispatcher->journal[i].position);
-        put_u64_le(state + HEAD_BYTES + i * ENTRY_BYTES + 8, (uint64_t)dispatcher->journal[i].time_us);
-    }
-    struct status status = bus->store->ops->state_put(
-        bus->store, STATE_KEY, bytes_of(state, HEAD_BYTES + dispatcher->journal_count * ENTRY_BYTES));
+    const struct status status = put_journal(bus, &stored, &put);
     note_outcome(bus, status);
-    if (status_is_ok(&status)) {
+    if (status_is_ok(&status) && put) {
         atomic_store(&dispatcher->checkpoint, position);
         return;
     }

@@ -29,6 +29,7 @@ enum cli_kind {
     CLI_TEXT,     /* const char * */
     CLI_FILE,     /* likewise: the name of a file */
     CLI_FOLDER,   /* likewise: of a folder */
+    CLI_ADDRESS,  /* likewise: HOST:PORT, for gRPC */
     CLI_NUMBER,   /* int64_t between `least` and `most` */
     CLI_TIME,     /* int64_t, microseconds: RFC 3339, a date, "now", or how long ago: 90s, 15m, 2h, 7d */
     CLI_DURATION, /* int64_t, microseconds: 500ms, 10s, 5m, 1h */

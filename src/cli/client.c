@@ -5,6 +5,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
+#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #define DETAILS_KEY       "grpc-status-details-bin"
 #define TURN_WAIT_MS      60000
 #define STOP_ASKED_MS     250
+#define HTTP_ANSWER       "Received http2 header with status: " /* as gRPC core puts it */
 
 struct client {
     grpc_channel *channel;
@@ -34,12 +36,20 @@ struct exchange {
     size_t under_way; /* batches of a struct client_turns that were started and have not completed */
 };
 
+/* What fails is a status, which is said once and in our words. */
+static void log_nothing(gpr_log_func_args *arguments)
+{
+    (void)arguments;
+}
+
 struct status client_new(const char *address, struct client **ret)
 {
     struct client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the client");
     (void)snprintf(client->address, sizeof client->address, "%s", address); /* shown in messages only */
+    if (getenv("GRPC_VERBOSITY") == NULL)
+        gpr_set_log_function(log_nothing);
     grpc_init();
     grpc_arg items[] = {
         {.type = GRPC_ARG_INTEGER,
@@ -182,6 +192,11 @@ static struct status exchange_status(const struct client *client, const struct e
             STATUS_UNAVAILABLE,
             "no answer from %s (%.*s); start the service with `strata serve` or name it with --address",
             client->address, length, text);
+    if (length >= (int)strlen(HTTP_ANSWER) && memcmp(text, HTTP_ANSWER, strlen(HTTP_ANSWER)) == 0)
+        return status_error(STATUS_FAILED_PRECONDITION,
+                            "%s speaks HTTP, not gRPC (%.*s); give the service's gRPC port (server.grpc_port) "
+                            "with --address",
+                            client->address, length, text);
     return status_error((enum status_code)exchange->code, "%.*s", length, text);
 }
 

@@ -1,4 +1,5 @@
 /* strata append: one event from the command line, or a line each from a file or the standard input. */
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,10 +83,15 @@ static struct status read_input(struct arena *arena, struct bytes *ret)
     size_t got = 0;
     while ((got = fread(chunk, 1, sizeof chunk, stdin)) > 0)
         buffer_add(&text, chunk, got);
+    if (ferror(stdin) != 0) /* what came before it may be a part of what was meant */
+        return status_error(STATUS_UNAVAILABLE, "the standard input cannot be read: %s", strerror(errno));
     if (text.failed)
         return status_reason(REASON_EVENT_TOO_LARGE, "the data on the standard input is over %zu bytes",
                              INPUT_MAX_BYTES);
     *ret = buffer_bytes(&text);
+    if (ret->size_bytes == 0) /* a program before us in a pipe that failed must not become an event */
+        return status_error(STATUS_INVALID_ARGUMENT,
+                            "the standard input is empty; give DATA, and '{}' if the event has none");
     return status_ok();
 }
 

@@ -15,6 +15,7 @@
 #define BATCH_BYTES_MAX  ((size_t)2 * 1024 * 1024)
 #define RETRIES_MAX      100
 #define RETRY_MS         100
+#define RECORDS_BEGIN    "STRATARX" /* docs/export-format.md */
 
 /* Numbers of AppendEventsRequest.events and of AppendStreamRequest.append. */
 enum { REQUEST_EVENTS = 2, STREAM_APPEND = 1 };
@@ -299,6 +300,12 @@ static struct status take_line(struct import *import, struct bytes line)
                                                    bytes_of_text(import->options->key), &event);
     if (status.code != STATUS_OK) {
         const uint64_t number = import->lines.number;
+        if (number == 1 && line.size_bytes >= strlen(RECORDS_BEGIN) &&
+            memcmp(line.data, RECORDS_BEGIN, strlen(RECORDS_BEGIN)) == 0)
+            return status_error(STATUS_INVALID_ARGUMENT,
+                                "%s holds records, not NDJSON; import it with --keep and --path DIR, the folder "
+                                "of a store that no service holds, or of a new one",
+                                import->options->file == NULL ? "the input" : import->options->file);
         STATUS_TRY(flush(import)); /* what comes before the line at fault stays, so it must be there */
         return at_line(import, number, status);
     }

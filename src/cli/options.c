@@ -74,7 +74,7 @@ void cli_request_put(struct argp_state *state, struct cli_run *run, const char *
     if ((field->flags & SCHEMA_RAW_JSON) != 0)
         wire_put_bytes(to, field->number, bytes_of_text(text));
     else if (!transcode_put_text(run->arena, field, bytes_of_text(text), true, to))
-        argp_error(state, "%s is \"%s\"; give %s", option, text, transcode_wanted(field));
+        argp_error(state, "%s is \"%s\"; give %s", option, text, transcode_wanted(run->arena, field));
 }
 
 struct status cli_request(struct cli_run *run, struct bytes *ret)
@@ -127,6 +127,15 @@ static int64_t read_duration(struct argp_state *state, const struct cli_option *
     return us;
 }
 
+static const char *read_address(struct argp_state *state, const struct cli_option *option, const char *text)
+{
+    char name[64];
+    if (!value_address(text))
+        argp_error(state, "%s is \"%s\"; give the gRPC address of a service as HOST:PORT, such as %s",
+                   spelled(option, name), text, CLI_ADDRESS_DEFAULT);
+    return text;
+}
+
 static int read_choice(struct argp_state *state, const struct cli_option *option, const char *text)
 {
     char name[64];
@@ -175,6 +184,9 @@ static void to_place(struct argp_state *state, struct cli_run *run, const struct
     case CLI_FILE:
     case CLI_FOLDER:
         *(const char **)(void *)place = text;
+        break;
+    case CLI_ADDRESS:
+        *(const char **)(void *)place = read_address(state, option, text);
         break;
     case CLI_NUMBER:
         *(int64_t *)(void *)place = read_number(state, option, text);

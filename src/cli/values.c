@@ -20,6 +20,16 @@ bool value_number(const char *text, int64_t least, int64_t most, int64_t *ret)
     return true;
 }
 
+bool value_address(const char *text)
+{
+    int64_t port = 0;
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text || strchr(text, '/') != NULL || strspn(colon + 1, "0123456789") == 0)
+        return false;
+    const bool bracketed = colon[-1] == ']'; /* an IPv6 address has colons of its own */
+    return value_number(colon + 1, 1, 65535, &port) && (bracketed || strchr(text, ':') == colon);
+}
+
 bool value_duration(const char *text, int64_t *ret_us)
 {
     static const struct {

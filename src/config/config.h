@@ -96,3 +96,5 @@ bool config_has_redis(const struct config *config);
 /* How callers may be trusted (DESIGN §7). */
 enum config_security { CONFIG_SECURITY_DEVELOPMENT, CONFIG_SECURITY_ENFORCED };
 enum config_security config_security(const struct config *config);
+/* Does server.bind reach this machine only? */
+bool config_is_loopback(const struct config *config);

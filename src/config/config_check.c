@@ -17,8 +17,9 @@ enum config_security config_security(const struct config *config)
     return weak ? CONFIG_SECURITY_DEVELOPMENT : CONFIG_SECURITY_ENFORCED;
 }
 
-static bool is_loopback(const char *address)
+bool config_is_loopback(const struct config *config)
 {
+    const char *address = config_text(config, CONFIG_SERVER_BIND);
     return strncmp(address, "127.", 4) == 0 || strcmp(address, "localhost") == 0 ||
            strcmp(address, "::1") == 0;
 }
@@ -45,10 +46,25 @@ static struct status check_ports(const struct config *config)
     return status_ok();
 }
 
+/* Which of the two counts would be a guess. */
+static struct status check_secrets(const struct config *config)
+{
+    static const enum config_key keys[][2] = {{CONFIG_MYSQL_PASSWORD, CONFIG_MYSQL_PASSWORD_FILE},
+                                              {CONFIG_REDIS_PASSWORD, CONFIG_REDIS_PASSWORD_FILE},
+                                              {CONFIG_MONGODB_URI, CONFIG_MONGODB_URI_FILE},
+                                              {CONFIG_SECURITY_JWT_SECRET, CONFIG_SECURITY_JWT_SECRET_FILE}};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (config_is_set(config, keys[i][0]) && config_text(config, keys[i][0])[0] != '\0' &&
+            config_text(config, keys[i][1])[0] != '\0')
+            return status_error(STATUS_INVALID_ARGUMENT, "%s and %s are both given; keep one of them",
+                                config_key_path(keys[i][0]), config_key_path(keys[i][1]));
+    return status_ok();
+}
+
 struct status config_check(const struct config *config)
 {
     const char *bind = config_text(config, CONFIG_SERVER_BIND);
-    if (config_security(config) == CONFIG_SECURITY_DEVELOPMENT && !is_loopback(bind) &&
+    if (config_security(config) == CONFIG_SECURITY_DEVELOPMENT && !config_is_loopback(config) &&
         !config_bool(config, CONFIG_SECURITY_ALLOW_INSECURE_BIND))
         return status_error(
             STATUS_INVALID_ARGUMENT,
@@ -57,6 +73,7 @@ struct status config_check(const struct config *config)
             "security.allow_insecure_bind: true",
             bind, SECRET_MIN_BYTES);
     STATUS_TRY(check_ports(config));
+    STATUS_TRY(check_secrets(config));
     size_t brokers = 0;
     (void)config_list(config, CONFIG_MESSAGE_QUEUE_BROKERS, &brokers); /* only the count */
     if (config_bool(config, CONFIG_MESSAGE_QUEUE_ENABLED) && brokers == 0)

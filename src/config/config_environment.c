@@ -77,7 +77,7 @@ static struct status take_entry(struct config *config, const char *name, const c
         return status_ok();
     return status_error(STATUS_INVALID_ARGUMENT,
                         "the environment variable %s is no configuration key; correct or unset it "
-                        "(strata serve --help lists the keys)",
+                        "(`strata serve --keys` lists them)",
                         name);
 }
 

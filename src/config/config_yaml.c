@@ -194,6 +194,18 @@ static struct status parse_error(const char *file, const char *text, size_t size
                         line, BYTES_FORMAT(key));
 }
 
+/* White space and comments, for which libfyaml has no document: all keys are at their defaults. */
+static bool says_nothing(const char *text, size_t size)
+{
+    for (size_t at = 0; at < size; at++)
+        if (text[at] == '#')
+            while (at + 1 < size && text[at + 1] != '\n')
+                at++;
+        else if (strchr(" \r\n", text[at]) == NULL || text[at] == '\0')
+            return false;
+    return true;
+}
+
 struct status config_read_yaml(struct config *config, const char *file, const char *text, size_t size)
 {
     char *complaint = NULL;
@@ -210,7 +222,7 @@ struct status config_read_yaml(struct config *config, const char *file, const ch
     struct status status = status_ok();
     struct fy_node *root = document != NULL ? fy_document_root(document) : NULL;
     if (document == NULL) {
-        status = size == 0 ? status_ok() : parse_error(file, text, size, complaint);
+        status = says_nothing(text, size) ? status_ok() : parse_error(file, text, size, complaint);
     } else if (root != NULL && !fy_node_is_mapping(root)) {
         status =
             status_error(STATUS_INVALID_ARGUMENT, "%s: the file is not a list of keys with values", file);

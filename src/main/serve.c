@@ -107,9 +107,8 @@ static struct status open_log(struct running *running)
                                 : status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the log");
 }
 
-static struct status make_domain(struct running *running)
+static struct status make_domain(const struct config *config, struct domain **ret)
 {
-    const struct config *config = running->config;
     struct domain_options options = {
         .validation_enabled = config_bool(config, CONFIG_VALIDATION_ENABLED),
         .strict = config_bool(config, CONFIG_VALIDATION_STRICT),
@@ -117,7 +116,15 @@ static struct status make_domain(struct running *running)
     options.event_types = config_list(config, CONFIG_SUPPORTED_EVENT_TYPES, &options.event_type_count);
     options.aggregate_types =
         config_list(config, CONFIG_SUPPORTED_AGGREGATE_TYPES, &options.aggregate_type_count);
-    return domain_new(&options, &running->domain);
+    return domain_new(&options, ret);
+}
+
+struct status serve_check(const struct config *config)
+{
+    struct domain *domain = NULL;
+    const struct status status = make_domain(config, &domain);
+    domain_free(domain);
+    return status;
 }
 
 static struct append_limits limits_of(const struct config *config)
@@ -307,7 +314,7 @@ static struct status start_gateway(struct running *running)
 static struct status build_core(struct running *running)
 {
     STATUS_TRY(stores_open(running->config, running->options, running->log, &running->stores));
-    STATUS_TRY(make_domain(running));
+    STATUS_TRY(make_domain(running->config, &running->domain));
     STATUS_TRY(bus_new(running->stores.events, &system_clock, running->log, &running->bus));
     uuid_v7(clock_now_us(&system_clock), &system_entropy, running->holder);
     STATUS_TRY(bus_set_holder(running->bus, bytes_of_text(running->holder)));
@@ -320,18 +327,47 @@ static struct status build_core(struct running *running)
     return start_server(running);
 }
 
+/* Keys that look as if they did something and do not. */
+static void log_idle_keys(const struct running *running)
+{
+    const struct config *config = running->config;
+    if (config_bool(config, CONFIG_SECURITY_ENABLED) &&
+        config_security(config) == CONFIG_SECURITY_DEVELOPMENT)
+        log_warn(running->log,
+                 "security.enabled is true, but security.jwt_secret is the sample or shorter than 32 bytes: "
+                 "development mode, in which no token is needed");
+    if (config_bool(config, CONFIG_MONITORING_ENABLED) !=
+        config_bool(config, CONFIG_MONITORING_SECTION_ENABLED))
+        log_warn(running->log, "monitoring_enabled and monitoring.enabled are both needed: no metrics",
+                 LOG_BOOL("monitoring_enabled", config_bool(config, CONFIG_MONITORING_ENABLED)));
+    if (!config_is_loopback(config))
+        log_warn(running->log,
+                 "security.allow_insecure_bind: whoever reaches this address may read and write everything",
+                 LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)));
+}
+
 static struct status build(struct running *running)
 {
     STATUS_TRY(open_log(running));
+    log_idle_keys(running);
     running->descriptors = descriptors_claim(running->log);
     if (running->options->parts != SERVE_GATEWAY)
         STATUS_TRY(build_core(running));
     return running->options->parts != SERVE_CORE ? start_gateway(running) : status_ok();
 }
 
+/* As it stands before a port. */
+static const char *shown_bind(const struct config *config, char text[ADDRESS_BYTES])
+{
+    const char *bind = config_text(config, CONFIG_SERVER_BIND);
+    (void)snprintf(text, ADDRESS_BYTES, strchr(bind, ':') != NULL ? "[%s]" : "%s", bind); /* an address fits */
+    return text;
+}
+
 static void print_gateway(const struct running *running)
 {
-    const char *bind = config_text(running->config, CONFIG_SERVER_BIND);
+    char text[ADDRESS_BYTES];
+    const char *bind = shown_bind(running->config, text);
     const int port = gateway_port(running->gateway);
     const int websocket_port = gateway_websocket_port(running->gateway);
     (void)printf("  REST, SSE%s   http://%s:%d\n", websocket_port == port ? ", WebSocket" : "           ",
@@ -346,9 +382,10 @@ static void print_core(const struct running *running)
 {
     char events[512];
     stores_describe(running->config, events, sizeof events);
+    char bind[ADDRESS_BYTES];
     (void)printf("  gRPC                   %s:%d\n"
                  "  events                 %s\n",
-                 config_text(running->config, CONFIG_SERVER_BIND), server_port(running->server), events);
+                 shown_bind(running->config, bind), server_port(running->server), events);
 }
 
 /* A person reads this; the log has the same for programs. */
@@ -359,7 +396,8 @@ static void print_banner(const struct running *running)
         print_gateway(running);
     if (running->server != NULL)
         print_core(running);
-    (void)printf("  security               development mode: loopback only, no tokens\n\n");
+    (void)printf("  security               development mode: %s, no tokens\n\n",
+                 config_is_loopback(running->config) ? "loopback only" : "NOT loopback only");
     if (running->gateway != NULL)
         (void)printf(
             "Try:\n"

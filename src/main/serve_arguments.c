@@ -82,6 +82,19 @@ static struct status force_embedded(struct config *config)
     return config_set(config, CONFIG_CACHE_TYPE, "memory");
 }
 
+/* A good file may ask for what this build does not have: said beside it, since serve would refuse it. */
+static struct status say_good(const struct serve_arguments *arguments, const struct config *config)
+{
+    const struct status built = config_check_built(config, arguments->embedded);
+    if (built.code != STATUS_OK && built.code != STATUS_UNIMPLEMENTED)
+        return built;
+    STATUS_TRY(serve_check(config));
+    (void)printf("the configuration is good\n");
+    if (built.code != STATUS_OK)
+        (void)fprintf(stderr, "strata: but `strata serve` refuses it: %s\n", built.message);
+    return status_ok();
+}
+
 static struct status serve(const struct serve_arguments *arguments, struct config *config)
 {
     if (arguments->config_file != NULL)
@@ -89,10 +102,8 @@ static struct status serve(const struct serve_arguments *arguments, struct confi
     STATUS_TRY(config_read_environment(config, (const char *const *)environ));
     config_settle(config);
     STATUS_TRY(config_check(config));
-    if (arguments->check_only) {
-        (void)printf("the configuration is good\n");
-        return status_ok();
-    }
+    if (arguments->check_only)
+        return say_good(arguments, config);
     STATUS_TRY(config_check_built(config, arguments->embedded));
     if (arguments->embedded)
         STATUS_TRY(force_embedded(config));

@@ -53,5 +53,7 @@ struct serve_options {
     bool accept_state_loss; /* likewise */
 };
 
+/* What shows only when rooms are built: the patterns of types. Opens nothing. */
+STATUS_MUST_CHECK struct status serve_check(const struct config *config);
 /* Builds and runs the service until SIGINT or SIGTERM; blocks. */
 struct status serve_run(const struct config *config, const struct serve_options *options);

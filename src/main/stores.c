@@ -33,9 +33,9 @@ static struct status open_embedded(const struct config *config, const struct ser
         .accept_state_loss = once->accept_state_loss,
     };
     ret->store_id = options.store_id;
-    STATUS_TRY(posix_files_new(path, &ret->files));
-    struct status status =
-        embedded_store_open(ret->files, &options, &system_clock, &system_entropy, log, &ret->events);
+    struct status status = posix_files_new(path, &ret->files);
+    if (status.code == STATUS_OK)
+        status = embedded_store_open(ret->files, &options, &system_clock, &system_entropy, log, &ret->events);
     return status.code == STATUS_OK ? status : status_prefix(status, "database.embedded.path \"%s\"", path);
 }
 

@@ -20,6 +20,10 @@ struct migration {
     struct sha256 chain; /* of the source, up to `position` */
     int64_t position;    /* of the last whole append that was read */
     int64_t head;        /* of the source, as far as is read now */
+    int64_t there;    /* events that the target had when this reading began: they are compared, not moved */
+    bool interrupted; /* what was read since the two below may be in the target or not */
+    int64_t agreed;   /* the last position at which the target was seen to have the source's chain */
+    struct sha256 agreed_chain;
 
     struct arena *arena; /* of the records */
     struct bytes records[BATCH_RECORDS];
@@ -44,7 +48,14 @@ static struct status other_history(const struct migration *migration)
         "the target holds %" PRId64
         " events that are not the first ones of the source; move into an empty store, or into one that an "
         "interrupted migration of this source left",
-        migration->report->found);
+        migration->there);
+}
+
+static void agree(struct migration *migration)
+{
+    migration->agreed = migration->position;
+    migration->agreed_chain = migration->chain;
+    migration->report->moved = migration->report->target.position - migration->report->found;
 }
 
 static struct status adopt_batch(struct migration *migration)
@@ -53,7 +64,7 @@ static struct status adopt_batch(struct migration *migration)
         return status_ok();
     STATUS_TRY(event_store_adopt(migration->target.events, migration->records, migration->count,
                                  migration->entropy, &migration->report->target));
-    migration->report->moved += (int64_t)migration->count;
+    agree(migration);
     migration->count = migration->bytes = 0;
     arena_reset(migration->arena);
     if (migration->options->on_progress != NULL)
@@ -69,11 +80,13 @@ static struct status end_append(struct migration *migration, int64_t position)
     migration->chain = chain_next(&migration->chain, first, migration->leaves, migration->leaf_count);
     migration->leaf_count = 0;
     migration->position = position;
-    if (first <= migration->report->found && position > migration->report->found)
+    if (first <= migration->there && position > migration->there)
         return other_history(migration); /* none of its appends ends there */
-    if (position == migration->report->found &&
-        memcmp(&migration->chain, &migration->report->target.chain, sizeof migration->chain) != 0)
-        return other_history(migration);
+    if (position == migration->there) {
+        if (memcmp(&migration->chain, &migration->report->target.chain, sizeof migration->chain) != 0)
+            return other_history(migration);
+        agree(migration);
+    }
     if (migration->count >= ADOPT_RECORDS_MAX || migration->bytes >= ADOPT_BYTES_MAX)
         return adopt_batch(migration);
     return status_ok();
@@ -102,7 +115,7 @@ static struct status take_record(struct migration *migration, int64_t position, 
         return status_reason(REASON_DAMAGED,
                              "the event at position %" PRId64 " is not the next one of its append", position);
     migration->leaves[migration->leaf_count++] = record_leaf(record);
-    if (position > migration->report->found)
+    if (position > migration->there)
         STATUS_TRY(keep_record(migration, record));
     return (int32_t)migration->leaf_count == fields.append_count ? end_append(migration, position)
                                                                  : status_ok();
@@ -115,10 +128,39 @@ static bool on_record(void *context, int64_t position, struct record record)
     return migration->status.code == STATUS_OK;
 }
 
+/*
+ * After a failure: the target is asked how far it came, and the source is read again from where both were known to agree.
+ * What was on its way may have arrived, whole or in part; the chain tells whether it is that.
+ */
+static struct status go_back(struct migration *migration)
+{
+    struct event_store *target = migration->target.events;
+    struct store_head *head = &migration->report->target;
+    STATUS_TRY(target->ops->head(target, head));
+    if (head->position < migration->agreed)
+        return status_reason(REASON_POSITION_MISSING,
+                             "the target had %" PRId64 " events and now holds %" PRId64
+                             ": it was set back, or replaced",
+                             migration->agreed, head->position);
+    if (head->position == migration->agreed &&
+        memcmp(&head->chain, &migration->agreed_chain, sizeof head->chain) != 0)
+        return other_history(migration);
+    migration->there = head->position;
+    migration->position = migration->agreed;
+    migration->chain = migration->agreed_chain;
+    migration->leaf_count = 0;
+    migration->count = migration->bytes = 0;
+    arena_reset(migration->arena);
+    migration->interrupted = false;
+    return status_ok();
+}
+
 /* Everything up to the source's head as it is now. */
 static struct status move_events(struct migration *migration)
 {
     struct event_store *source = migration->source.events;
+    if (migration->interrupted)
+        STATUS_TRY(go_back(migration));
     STATUS_TRY(source->ops->head(source, &migration->report->source));
     migration->head = migration->report->source.position;
     if (migration->position >= migration->head)
@@ -136,13 +178,32 @@ static struct status move_events(struct migration *migration)
     return adopt_batch(migration);
 }
 
+/* A store that failed for good is none that comes back. */
+static bool may_pass(const struct status *status)
+{
+    return (status->code == STATUS_UNAVAILABLE && status->reason != REASON_STORE_FAILED) ||
+           status->code == STATUS_ABORTED || status->reason == REASON_OUTCOME_UNKNOWN;
+}
+
+static struct status persist(struct migration *migration, struct status (*step)(struct migration *migration))
+{
+    const struct migrate_options *options = migration->options;
+    for (;;) {
+        const struct status status = step(migration);
+        if (status.code == STATUS_OK || !may_pass(&status) || options->may_retry == NULL ||
+            !options->may_retry(options->context, &status))
+            return status;
+        migration->interrupted = true;
+    }
+}
+
 static struct status follow_events(struct migration *migration)
 {
     const struct migrate_options *options = migration->options;
-    STATUS_TRY(move_events(migration));
+    STATUS_TRY(persist(migration, move_events));
     while (options->is_closed != NULL) {
         const bool closed = options->is_closed(options->context);
-        STATUS_TRY(move_events(migration));
+        STATUS_TRY(persist(migration, move_events));
         if (closed)
             break;
     }
@@ -194,6 +255,8 @@ static bool on_checkpoint(void *context, struct bytes name, const struct checkpo
 static struct status move_state(struct migration *migration)
 {
     struct event_store *source = migration->source.events;
+    struct migrate_report *report = migration->report;
+    report->snapshots = report->values = report->checkpoints = 0; /* a repeated step puts all of them again */
     migration->status = status_ok();
     if (migration->source.snapshots != NULL && migration->target.snapshots != NULL)
         STATUS_TRY(migration->source.snapshots->ops->list(migration->source.snapshots, BYTES_NONE, BYTES_NONE,
@@ -214,12 +277,16 @@ static struct status begin(struct migration *migration)
     struct migrate_report *report = migration->report;
     STATUS_TRY(source->ops->head(source, &report->source));
     STATUS_TRY(target->ops->head(target, &report->target));
-    report->found = report->target.position;
+    report->found = migration->there = report->target.position;
     if (report->found > report->source.position)
         return status_error(STATUS_FAILED_PRECONDITION,
                             "the target holds %" PRId64 " events and the source %" PRId64
                             "; are they the wrong way round?",
                             report->found, report->source.position);
+    if (report->source.position == 0 && migration->options->is_closed == NULL)
+        return status_error(STATUS_FAILED_PRECONDITION,
+                            "the source holds no event, so there is nothing to move; correct the database or "
+                            "store_id that its configuration names");
     return status_ok();
 }
 
@@ -241,7 +308,7 @@ struct status migrate_store(const struct migrate_side *source, const struct migr
     if (status.code == STATUS_OK)
         status = follow_events(migration);
     if (status.code == STATUS_OK)
-        status = move_state(migration);
+        status = persist(migration, move_state);
     arena_free(migration->arena);
     free(migration);
     return status;

@@ -33,6 +33,11 @@ struct migrate_options {
      * closed for appends, so that what came meanwhile is the last. May wait.
      */
     bool (*is_closed)(void *context);
+    /*
+     * NULL: the first failure ends it. Else it is asked when a store is out of reach: true = try again; it waits before it
+     * says so.
+     */
+    bool (*may_retry)(void *context, const struct status *why);
     void *context;
 };
 
@@ -48,7 +53,8 @@ struct migrate_report {
 
 /*
  * On failure *ret says how far it came: whole batches stay.
- *   FAILED_PRECONDITION  the target holds more than the source, or other events
+ *   FAILED_PRECONDITION  the target holds more than the source, or other events; a source that is not followed holds
+ *                        none
  *   DATA_LOSS            a position is missing in the source, a record is damaged, or the chains at the end differ
  *   others               of both engines, and of event_store_adopt()
  */

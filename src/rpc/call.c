@@ -26,13 +26,12 @@ static bool copy_text(struct arena *arena, struct bytes from, struct bytes *ret)
 struct call *call_new(struct rpc_table *table, const struct call_options *options)
 {
     assert(options->method < SCHEMA_METHOD_COUNT);
-    struct call *call = call_pool_take(&table->pool);
+    struct call *call = call_pool_take(&table->pool, &schema_methods[options->method]);
     if (call == NULL)
         return NULL;
     atomic_store_explicit(&call->refs, 1, memory_order_relaxed);
     atomic_store_explicit(&call->flags, 0, memory_order_relaxed);
     call->table = table;
-    call->method = &schema_methods[options->method];
     call->entry = &table->methods[options->method];
     call->ops = options->ops;
     call->edge = options->edge;

@@ -1,8 +1,8 @@
 /*
  * What the files of this room share: a call, the table's inside, and the store of used calls and arenas.
  *
- * A call's own memory and its arena are kept for the next call, so that a unary call costs no malloc. The
- * store is bounded; what does not fit is freed.
+ * A unary call's own memory and its arena are kept for the next one, so that it costs no malloc. The store is bounded;
+ * what does not fit is freed. Streams are few a second, and there may be thousands at a time: theirs is small and is freed.
  */
 #pragma once
 
@@ -77,8 +77,8 @@ struct message_box {
 
 void call_pool_init(struct call_pool *pool);
 void call_pool_done(struct call_pool *pool);
-/* NULL when out of memory. Arena, scratch and lock are ready, all else is as it was. */
-struct call *call_pool_take(struct call_pool *pool);
+/* NULL when out of memory. Method, arena, scratch and lock are ready, all else is as it was. */
+struct call *call_pool_take(struct call_pool *pool, const struct schema_method *method);
 void call_pool_put(struct call_pool *pool, struct call *call);
 struct arena *call_pool_take_arena(struct call_pool *pool); /* NULL when out of memory */
 void call_pool_put_arena(struct call_pool *pool, struct arena *arena);

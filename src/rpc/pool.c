@@ -31,12 +31,18 @@ void call_pool_done(struct call_pool *pool)
     pthread_mutex_destroy(&pool->lock);
 }
 
-static struct call *call_make(void)
+/* Streams live long, many at a time, and their requests are small. */
+static bool is_stream(const struct schema_method *method)
+{
+    return method->client_stream || method->server_stream;
+}
+
+static struct call *call_make(const struct schema_method *method)
 {
     struct call *call = calloc(1, sizeof *call);
     if (call == NULL)
         return NULL;
-    call->arena = arena_new(0);
+    call->arena = is_stream(method) ? arena_new_small(0) : arena_new(0);
     if (call->arena == NULL) {
         free(call);
         return NULL;
@@ -50,7 +56,7 @@ static struct call *call_make(void)
     return call;
 }
 
-struct call *call_pool_take(struct call_pool *pool)
+static struct call *kept_take(struct call_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
     struct call *call = pool->calls;
@@ -59,11 +65,25 @@ struct call *call_pool_take(struct call_pool *pool)
         pool->call_count--;
     }
     pthread_mutex_unlock(&pool->lock);
-    return call != NULL ? call : call_make();
+    return call;
+}
+
+struct call *call_pool_take(struct call_pool *pool, const struct schema_method *method)
+{
+    struct call *call = is_stream(method) ? NULL : kept_take(pool);
+    if (call == NULL)
+        call = call_make(method);
+    if (call != NULL)
+        call->method = method;
+    return call;
 }
 
 void call_pool_put(struct call_pool *pool, struct call *call)
 {
+    if (is_stream(call->method)) {
+        call_free(call);
+        return;
+    }
     arena_reset(call->arena);
     if (call->scratch.capacity_bytes > SCRATCH_KEEP_BYTES) {
         buffer_done(&call->scratch);

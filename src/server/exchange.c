@@ -276,6 +276,12 @@ static void begin(struct exchange *exchange)
         grpc_byte_buffer_destroy(payload);
 }
 
+static void metadata_drop(struct exchange *exchange)
+{
+    grpc_metadata_array_destroy(&exchange->metadata);
+    grpc_metadata_array_init(&exchange->metadata);
+}
+
 /* A unary call that its handler has answered needs no watching: the close comes with the end. */
 static void watch(struct exchange *exchange)
 {
@@ -295,6 +301,8 @@ void exchange_arrived(struct exchange *exchange)
     if (stream)
         watch(exchange);
     begin(exchange);
+    if (stream) /* it may live for days, and its handler has seen it */
+        metadata_drop(exchange);
     if (!stream && method->handler->watches_cancel != NULL && method->handler->watches_cancel(exchange))
         watch(exchange);
     if (!stream)

@@ -226,6 +226,9 @@ static void create_grpc_server(struct server *server)
         integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
         /* Compressed requests are refused: 12 MiB of them could unfold to any size. */
         integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+        /* So nothing is to be (de)compressed, and each call need not carry what does it. */
+        integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         {.type = GRPC_ARG_POINTER,
          .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
          .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},

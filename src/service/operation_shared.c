@@ -4,7 +4,8 @@
  *   "operation/" id         in the state: the record, written by who has the lease
  *   "operation-cancel/" id  in the state: u64 LE, when it was cancelled. Who cancels puts nothing but this, so that the next
  *                           record of a runner cannot undo it: with it, what runs or ends later is cancelled
- *   "operation/" id         the lease of who runs it; the record is there before anybody else could take it
+ *   "operation/" id         the lease of who runs it; the record is there before anybody else could take it, and nothing is
+ *                           left of the lease when the operation's end is recorded
  *   "operation-kind/" kind  the lease of who starts one of a kind, so that two do not at once
  *
  * A runner that was held up for longer than its lease finds that another one went on, and stops. Until then both run it,
@@ -47,12 +48,13 @@ static struct status lease_take(struct operations *operations, struct bytes name
     return status_ok();
 }
 
-/* `name` is one of operation_key: it ends with a zero. */
-static void lease_end(struct operations *operations, struct bytes name, int64_t epoch)
+/* `name` is one of operation_key: it ends with a zero. `for_ever` = it is never wanted again. */
+static void lease_end(struct operations *operations, struct bytes name, int64_t epoch, bool for_ever)
 {
     struct event_store *store = store_of(operations);
-    const struct status status =
-        store->ops->lease_release(store, name, bytes_of_text(operations->holder), epoch);
+    const struct bytes holder = bytes_of_text(operations->holder);
+    const struct status status = for_ever ? store->ops->lease_forget(store, name, holder, epoch)
+                                          : store->ops->lease_release(store, name, holder, epoch);
     if (!status_is_ok(&status))
         log_warn(operations->service->parts.log, "the lease of an operation ends only by its time",
                  LOG_TEXT("lease", (const char *)name.data), LOG_TEXT("reason", status.message));
@@ -65,10 +67,20 @@ struct status operation_lease_take(struct operations *operations, const char *id
                       ret_epoch);
 }
 
+/* Its end is recorded, or its record is gone: who still takes it for one that runs finds that, and lets it be. */
+static bool is_over(struct operations *operations, const char *id)
+{
+    pthread_mutex_lock(&operations->lock);
+    const struct operation *operation = operation_find_locked(operations, id);
+    const bool over = operation == NULL || (operation->state != OPERATION_RUNS && !operation->unsaved);
+    pthread_mutex_unlock(&operations->lock);
+    return over;
+}
+
 void operation_lease_end(struct operations *operations, const char *id, int64_t epoch)
 {
     char memory[OPERATION_KEY_MAX_BYTES];
-    lease_end(operations, operation_key(OPERATION_KEY_PREFIX, id, memory), epoch);
+    lease_end(operations, operation_key(OPERATION_KEY_PREFIX, id, memory), epoch, is_over(operations, id));
 }
 
 struct status operation_turn_take(struct operations *operations, enum operation_kind kind, int64_t *ret_epoch)
@@ -88,7 +100,7 @@ struct status operation_turn_take(struct operations *operations, enum operation_
 void operation_turn_end(struct operations *operations, enum operation_kind kind, int64_t epoch)
 {
     char memory[OPERATION_KEY_MAX_BYTES];
-    lease_end(operations, operation_key(TURN_PREFIX, operation_kind_name(kind), memory), epoch);
+    lease_end(operations, operation_key(TURN_PREFIX, operation_kind_name(kind), memory), epoch, false);
 }
 
 /* --- what others have recorded --- */

@@ -142,6 +142,7 @@ void operation_turn_end(struct operations *operations, enum operation_kind kind,
 /* The lease that an operation runs under. ABORTED: another process has it. */
 STATUS_MUST_CHECK struct status operation_lease_take(struct operations *operations, const char *id,
                                                      int64_t *ret_epoch);
+/* With the operation's end nothing is left of it. */
 void operation_lease_end(struct operations *operations, const char *id, int64_t epoch);
 /* The cancel of it is no longer to be remembered: it is recorded, or there is no operation. */
 void operation_mark_remove(struct operations *operations, const char *id);

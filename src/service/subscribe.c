@@ -6,6 +6,8 @@
  * While nothing is sent for checkpoint_interval, a checkpoint is. A client that cannot take more gets no turn;
  * what it has not got stays in the store.
  */
+#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "service/checks_internal.h"
@@ -28,10 +30,11 @@ enum {
 
 struct subscription {
     struct stream_link link; /* first: stop and listings find it */
+    struct pool_task task;   /* which begins it, when the store must be asked where */
     struct service *service;
     struct call *call;
-    struct cursor *cursor;
-    const char *name; /* the request's, which is in the call's arena */
+    const Strata__V1__SubscribeRequest *request; /* in the call's arena */
+    _Atomic(struct cursor *) cursor;             /* NULL = it has not begun */
     int64_t began_at_us;
     atomic_int_fast64_t shown_position; /* the cursor's after its last turn */
     int64_t checkpoint_interval_us;
@@ -48,11 +51,11 @@ struct subscription {
 
 /* --- sending; one message a turn --- */
 
-static void send_message(struct subscription *subscription)
+static void send_message(struct subscription *subscription, struct bytes message)
 {
     /* Before sending: on_writable may come before the answer does. */
     atomic_store(&subscription->writable, false);
-    if (call_send_bytes(subscription->call, buffer_bytes(&subscription->message)))
+    if (call_send_bytes(subscription->call, message))
         atomic_store(&subscription->writable, true);
     subscription->sent_at_us = clock_monotonic_us(subscription->service->parts.clock);
 }
@@ -61,20 +64,31 @@ static void send_batch(struct subscription *subscription)
 {
     buffer_clear(&subscription->message);
     wire_put_bytes(&subscription->message, MESSAGE_BATCH, buffer_bytes(&subscription->batch));
-    send_message(subscription);
+    send_message(subscription, buffer_bytes(&subscription->message));
+}
+
+/* Subscriptions are many and most are quiet: one that sends a checkpoint keeps no memory for events. */
+static void batch_drop(struct subscription *subscription)
+{
+    buffer_done(&subscription->batch);
+    buffer_done(&subscription->message);
 }
 
 static void send_checkpoint(struct subscription *subscription, uint32_t field, const struct cursor *cursor)
 {
-    uint8_t memory[64];
-    struct buffer part = {.data = memory, .capacity_bytes = sizeof memory, .limit_bytes = sizeof memory};
+    uint8_t memory[2][64];
+    struct buffer part = {
+        .data = memory[0], .capacity_bytes = sizeof memory[0], .limit_bytes = sizeof memory[0]};
+    struct buffer message = {
+        .data = memory[1], .capacity_bytes = sizeof memory[1], .limit_bytes = sizeof memory[1]};
     wire_put_int(&part, 1, cursor_position(cursor));
     if (cursor_time_us(cursor) != 0)
         wire_put_time(&part, 2, cursor_time_us(cursor));
     wire_put_int(&part, 3, cursor_head(cursor));
-    buffer_clear(&subscription->message);
-    wire_put_bytes(&subscription->message, field, buffer_bytes(&part));
-    send_message(subscription);
+    wire_put_bytes(&message, field, buffer_bytes(&part));
+    assert(!message.failed); /* three numbers and a time: 50 bytes at most */
+    batch_drop(subscription);
+    send_message(subscription, buffer_bytes(&message));
 }
 
 static void send_closing(struct subscription *subscription, const struct cursor *cursor)
@@ -114,15 +128,20 @@ static bool take_event(void *context, int64_t position, struct record record)
     return true;
 }
 
-static enum cursor_turn subscription_end(struct subscription *subscription, const struct status *status)
+/* No stream knows it, or no more. */
+static void subscription_over(struct subscription *subscription, const struct status *status)
 {
     struct service *service = subscription->service;
-    streams_remove(service, &subscription->link);
     call_finish(subscription->call, status); /* from here on rpc calls nothing back */
-    buffer_done(&subscription->batch);
-    buffer_done(&subscription->message);
+    batch_drop(subscription);
     free(subscription);
     service_leave(service);
+}
+
+static enum cursor_turn subscription_end(struct subscription *subscription, const struct status *status)
+{
+    streams_remove(subscription->service, &subscription->link);
+    subscription_over(subscription, status);
     return CURSOR_CLOSED;
 }
 
@@ -181,22 +200,29 @@ static enum cursor_turn subscription_turn(void *context, struct cursor *cursor)
 
 /* --- callbacks; any thread --- */
 
+/* One that has not begun sees at its first turn what it is poked for. */
+static void subscription_poke(struct subscription *subscription)
+{
+    struct cursor *cursor = atomic_load(&subscription->cursor);
+    if (cursor != NULL)
+        cursor_poke(cursor);
+}
+
 static void subscription_writable(void *context)
 {
     struct subscription *subscription = context;
     atomic_store(&subscription->writable, true);
-    cursor_poke(subscription->cursor);
+    subscription_poke(subscription);
 }
 
 static void subscription_cancelled(void *context)
 {
-    struct subscription *subscription = context;
-    cursor_poke(subscription->cursor);
+    subscription_poke(context);
 }
 
 static void subscription_stop(struct stream_link *link)
 {
-    cursor_poke(((struct subscription *)link)->cursor);
+    subscription_poke((struct subscription *)link);
 }
 
 /* --- what is shown of it; under streams.lock, which it needs for its end --- */
@@ -206,8 +232,8 @@ struct subscription_view subscription_view(const struct stream_link *link)
     const struct subscription *subscription = (const struct subscription *)link;
     return (struct subscription_view){
         .number = link->number,
-        .name = subscription->name,
-        .query = cursor_query(subscription->cursor),
+        .name = subscription->request->name,
+        .query = cursor_query(atomic_load(&subscription->cursor)),
         .position = atomic_load_explicit(&subscription->shown_position, memory_order_relaxed),
         .began_at_us = subscription->began_at_us,
         .call = subscription->call,
@@ -280,15 +306,41 @@ static struct status newest_head(struct service *service, int64_t *ret)
     return status_ok();
 }
 
+static bool begins_at_end(const Strata__V1__SubscribeRequest *request)
+{
+    switch (request->start_case) {
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION:
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_TIMESTAMP:
+        return false;
+    case STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_START:
+        return !request->from_start;
+    default:
+        return true;
+    }
+}
+
+static bool needs_newest_head(const struct service *service, const Strata__V1__SubscribeRequest *request)
+{
+    return begins_at_end(request) ||
+           (request->start_case == STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION &&
+            request->after_position > bus_head(service->parts.bus));
+}
+
+/* Which may take as long as a database is silent. */
+static bool asks_the_store(const struct service *service, const Strata__V1__SubscribeRequest *request)
+{
+    return request->start_case == STRATA__V1__SUBSCRIBE_REQUEST__START_FROM_TIMESTAMP ||
+           (!service->parts.store->pipelined && needs_newest_head(service, request));
+}
+
 /* The position after which it begins, and the time. `from_end` is the head as it is now: what is committed from here
- * on comes. */
+ * on comes, and what any process was answered before does not. */
 static struct status start_of(struct service *service, const Strata__V1__SubscribeRequest *request,
                               int64_t *ret_after, int64_t *ret_from_us)
 {
     int64_t head = bus_head(service->parts.bus);
     *ret_from_us = INT64_MIN;
-    if (request->start_case == STRATA__V1__SUBSCRIBE_REQUEST__START_AFTER_POSITION &&
-        request->after_position > head)
+    if (needs_newest_head(service, request))
         STATUS_TRY(newest_head(service, &head));
     *ret_after = head;
     switch (request->start_case) {
@@ -330,11 +382,10 @@ static const char *start_name(const Strata__V1__SubscribeRequest *request)
     }
 }
 
-static struct status subscription_build(struct subscription *subscription,
-                                        const Strata__V1__SubscribeRequest *request,
-                                        struct cursor_options *options, struct query_item *item,
-                                        struct event_query *query)
+static struct status subscription_build(struct subscription *subscription, struct cursor_options *options,
+                                        struct query_item *item, struct event_query *query)
 {
+    const Strata__V1__SubscribeRequest *request = subscription->request;
     struct faults faults;
     faults_init(&faults, call_arena(subscription->call));
     build_query(&faults, request, item, query);
@@ -349,46 +400,63 @@ static struct status subscription_build(struct subscription *subscription,
     return faults_status(&faults);
 }
 
+static struct status subscription_open(struct subscription *subscription, struct cursor **ret)
+{
+    struct query_item item = {0};
+    struct event_query query = {NULL, 0};
+    struct cursor_options options = {.query = &query, .turn = subscription_turn, .context = subscription};
+    STATUS_TRY(subscription_build(subscription, &options, &item, &query));
+    atomic_store(&subscription->shown_position, options.after_position);
+    subscription->sent_at_us = clock_monotonic_us(subscription->service->parts.clock);
+    return cursor_new(subscription->service->parts.bus, &options, ret);
+}
+
+static void subscription_begin(struct subscription *subscription)
+{
+    struct cursor *cursor = NULL;
+    const struct status status = subscription_open(subscription, &cursor);
+    if (!status_is_ok(&status)) {
+        subscription_over(subscription, &status);
+        return;
+    }
+    atomic_store(&subscription->cursor, cursor);
+    streams_add(subscription->service, &subscription->link);
+    cursor_start(cursor); /* the first turn may end it: nothing is touched afterwards */
+}
+
+static void begin_on_worker(struct pool_task *task)
+{
+    subscription_begin((struct subscription *)((uint8_t *)task - offsetof(struct subscription, task)));
+}
+
 static void subscribe_start(void *context, struct call *call, const ProtobufCMessage *request)
 {
     struct service *service = context;
     if (!service_enter(service, call))
         return;
     struct subscription *subscription = calloc(1, sizeof *subscription);
-    struct query_item item = {0};
-    struct event_query query = {NULL, 0};
-    struct cursor_options options = {.query = &query, .turn = subscription_turn, .context = subscription};
-    struct status status =
-        subscription == NULL
-            ? status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for another subscription; close some")
-            : status_ok();
-    if (status_is_ok(&status)) {
-        subscription->service = service;
-        subscription->call = call;
-        subscription->name = ((const Strata__V1__SubscribeRequest *)request)->name;
-        subscription->began_at_us = clock_now_us(service->parts.clock);
-        status = subscription_build(subscription, (const Strata__V1__SubscribeRequest *)request, &options,
-                                    &item, &query);
-    }
-    if (status_is_ok(&status)) {
-        subscription->batch = buffer_make(0);
-        subscription->message = buffer_make(0);
-        subscription->link.stop = subscription_stop;
-        subscription->link.is_subscription = true;
-        atomic_init(&subscription->shown_position, options.after_position);
-        subscription->sent_at_us = clock_monotonic_us(service->parts.clock);
-        atomic_init(&subscription->writable, true);
-        status = cursor_new(service->parts.bus, &options, &subscription->cursor);
-    }
-    if (!status_is_ok(&status)) {
-        free(subscription);
+    if (subscription == NULL) {
+        const struct status status =
+            status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for another subscription; close some");
         service_finish(service, call, &status);
         return;
     }
+    subscription->link.stop = subscription_stop;
+    subscription->link.is_subscription = true;
+    subscription->task.run = begin_on_worker;
+    subscription->service = service;
+    subscription->call = call;
+    subscription->request = (const Strata__V1__SubscribeRequest *)request;
+    subscription->began_at_us = clock_now_us(service->parts.clock);
+    subscription->batch = buffer_make(0);
+    subscription->message = buffer_make(0);
+    atomic_init(&subscription->writable, true);
     call_on_cancel(call, subscription_cancelled, subscription);
     call_on_writable(call, subscription_writable, subscription);
-    streams_add(service, &subscription->link);
-    cursor_start(subscription->cursor); /* the first turn may end it: nothing is touched afterwards */
+    if (asks_the_store(service, subscription->request))
+        pool_resubmit(service->pool, &subscription->task); /* the edge bounds its streams */
+    else
+        subscription_begin(subscription);
 }
 
 const struct method_handler subscribe_handler = {.start = subscribe_start};

@@ -159,12 +159,13 @@ static struct status accept(struct deciding *deciding, const struct append *appe
     }
     if (!keep_ids(deciding, &accepted))
         return decide_no_memory();
+    accepted.aggregate_count_after = overlay->head.aggregate_count + landing->new_aggregates;
     overlay->appends[overlay->append_count++] = accepted;
     keep_staged(deciding, append, place);
     overlay->head.position += (int64_t)accepted.count;
     overlay->head.timestamp_us = timestamp_us;
     overlay->head.chain = accepted.chain_after;
-    overlay->head.aggregate_count += landing->new_aggregates;
+    overlay->head.aggregate_count = accepted.aggregate_count_after;
     deciding->record_count += accepted.count;
     return status_ok();
 }

@@ -26,6 +26,7 @@ struct event_store;
 
 #define STATE_KEY_MAX_BYTES   1024U
 #define STATE_VALUE_MAX_BYTES (16U * 1024U * 1024U)
+#define STATE_SWAP_MAX_BYTES  (64U * 1024U)
 #define LEASE_NAME_MAX_BYTES  255U
 #define LEASE_TTL_MAX_MS      INT64_C(86400000) /* a day */
 
@@ -72,7 +73,7 @@ struct facts {
     struct store_head head;
     int64_t
         now_us; /* by the clock that all processes share which write to the store; 0 = there is none but the writer's */
-    /* As facts_request.aggregate_ids; first_position and event_count are not filled: no rule needs them. */
+    /* As facts_request.aggregate_ids; positions and event_count need not be filled: no rule asks for them. */
     struct aggregate_head *heads;
     struct earlier_append *earlier; /* as facts_request.event_ids */
 };
@@ -84,6 +85,7 @@ struct commit_append {
     const struct event_fields *fields; /* views of the same records */
     size_t count;
     struct sha256 chain_after;
+    int64_t aggregate_count_after; /* of the store; for who is told of a batch that was written in part */
 };
 
 /* A group commit: all of it or nothing becomes durable and visible, or, where engines say so, its first appends. Lives
@@ -202,6 +204,13 @@ struct event_store_ops {
                                struct bytes *ret);
     struct status (*state_put)(struct event_store *store, struct bytes key, struct bytes value);
     struct status (*state_remove)(struct event_store *store, struct bytes key);
+    /*
+     * Puts `value` if what is stored is `expected` (NULL: if nothing is), of which it differs; *ret_put says whether. Of
+     * several that expect the same one puts. NULL: of an engine that one process has to itself. INVALID_ARGUMENT also for a
+     * value of over STATE_SWAP_MAX_BYTES. One whose answer was lost may say false and have put it.
+     */
+    struct status (*state_swap)(struct event_store *store, struct bytes key, const struct bytes *expected,
+                                struct bytes value, bool *ret_put);
     struct status (*state_list)(struct event_store *store, struct bytes prefix, struct bytes after_key,
                                 state_sink sink, void *context);
 
@@ -219,6 +228,12 @@ struct event_store_ops {
     /* Ends the lease at once if `holder` has it at `epoch`; else nothing is left to do, and that is no error. */
     struct status (*lease_release)(struct event_store *store, struct bytes name, struct bytes holder,
                                    int64_t epoch);
+    /*
+     * The same, and nothing is left that says that there was such a lease: its next epoch would be 1. So only of a name
+     * that is never wanted again and has no checkpoint. NULL as state_swap.
+     */
+    struct status (*lease_forget)(struct event_store *store, struct bytes name, struct bytes holder,
+                                  int64_t epoch);
 
     /*
      * Remembers how far consumer `name` has come, durably; at the epoch of the lease that it works under, or 0. The lease

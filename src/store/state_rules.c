@@ -15,6 +15,15 @@ struct status state_value_check(struct bytes key, struct bytes value)
     return status_ok();
 }
 
+struct status state_swap_check(struct bytes key, struct bytes value)
+{
+    STATUS_TRY(state_value_check(key, value));
+    if (value.size_bytes > STATE_SWAP_MAX_BYTES)
+        return status_error(STATUS_INVALID_ARGUMENT, "the value of \"%.*s\" has %zu bytes; swap at most %u",
+                            BYTES_FORMAT(key), value.size_bytes, STATE_SWAP_MAX_BYTES);
+    return status_ok();
+}
+
 /* `what` begins the message. */
 static struct status name_check(const char *what, struct bytes name)
 {

@@ -11,6 +11,8 @@
 
 /* INVALID_ARGUMENT for what state_put() does not take. */
 STATUS_MUST_CHECK struct status state_value_check(struct bytes key, struct bytes value);
+/* For what state_swap() does not take. */
+STATUS_MUST_CHECK struct status state_swap_check(struct bytes key, struct bytes value);
 
 /* A lease as stored. All zero = never taken. */
 struct lease_state {

@@ -434,8 +434,7 @@ static void tell_of_written(const struct batch *batch)
         .position = last->first_position + (int64_t)last->count - 1,
         .timestamp_us = last->fields[0].timestamp_us,
         .chain = last->chain_after,
-        .aggregate_count =
-            batch->decision.batch.before.aggregate_count, /* nobody who hears of commits asks for it */
+        .aggregate_count = last->aggregate_count_after,
     };
     if (writer->options.on_commit != NULL)
         writer->options.on_commit(writer->options.on_commit_context, &head);

@@ -9,20 +9,23 @@
  * sees them, errors and the first error's text. What the server spent is read by the harness from /proc, not guessed
  * here.
  */
-#include <argp.h>
 #include <assert.h>
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "load_events.h"
+#include "load_options.h"
+#include "load_report.h"
 #include "load_wire.h"
 #include "measure.h"
 
@@ -237,100 +240,40 @@ static void channels_open(struct load *load)
 
 static void report(struct load *load, double seconds)
 {
-    const long count = load->options.count;
-    measure_sort(load->times_ns, (size_t)count);
     const bool append = load->options.payload_bytes == 0 && is_method(load->options.method, "AppendEvents");
-    printf(
-        "{\"calls\": %ld, \"seconds\": %.3f, \"calls_per_s\": %.0f, \"events_per_s\": %.0f, \"p50_us\": "
-        "%.0f, "
-        "\"p99_us\": %.0f, \"p999_us\": %.0f, \"reply_bytes\": %zu, \"errors\": %ld, \"first_error\": \"%s\"}\n",
-        count, seconds, (double)count / seconds,
-        (double)count * (append ? (double)load->options.events : 1.0) / seconds,
-        measure_us(load->times_ns, (size_t)count, 500), measure_us(load->times_ns, (size_t)count, 990),
-        measure_us(load->times_ns, (size_t)count, 999), load->reply_bytes, load->errors,
-        measure_quotable(load->first_error));
+    load_report(&(struct load_figures){.seconds = seconds,
+                                       .times_ns = load->times_ns,
+                                       .calls = (size_t)load->options.count,
+                                       .events_a_call = append ? load->options.events : 1,
+                                       .reply_bytes = load->reply_bytes,
+                                       .errors = load->errors,
+                                       .first_error = load->first_error});
 }
 
-static int parse_option(int key, char *text, struct argp_state *state)
-{
-    struct options *options = state->input;
-    switch (key) {
-    case 't':
-        options->target = text;
-        return 0;
-    case 'm':
-        options->method = text;
-        return 0;
-    case 'x':
-        options->prefix = text;
-        return 0;
-    case 'y':
-        options->type = text;
-        return 0;
-    case 'Y':
-        options->aggregate_type = text;
-        return 0;
-    case 'i':
-        options->in_flight = atol(text);
-        return 0;
-    case 'n':
-        options->count = atol(text);
-        return 0;
-    case 'w':
-        options->warm_up = atol(text);
-        return 0;
-    case 'c':
-        options->channels = atol(text);
-        return 0;
-    case 'a':
-        options->aggregates = atol(text);
-        return 0;
-    case 'e':
-        options->events = atol(text);
-        return 0;
-    case 's':
-        options->event_bytes = atol(text);
-        return 0;
-    case 'd':
-        options->data_bytes = atol(text);
-        return 0;
-    case 'p':
-        options->payload_bytes = atol(text);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+#define PLACE(member) .place = offsetof(struct options, member)
 
-static const struct argp_option option_table[] = {
-    {"target", 't', "HOST:PORT", 0, "the server (127.0.0.1:50051)", 0},
-    {"method", 'm', "PATH", 0, "/strata.v1.EventService/PublishEvent (default) or …/AppendEvents", 0},
-    {"in-flight", 'i', "N", 0, "calls in flight (256)", 0},
-    {"count", 'n', "N", 0, "calls to measure (100000)", 0},
-    {"warm-up", 'w', "N", 0, "calls before those (1000)", 0},
-    {"connections", 'c', "N", 0, "connections to spread them on (1)", 0},
-    {"aggregates", 'a', "M", 0, "aggregates to spread events on (10000)", 0},
-    {"prefix", 'x', "TEXT", 0, "of aggregate ids (bench)", 0},
-    {"type", 'y', "TYPE", 0, "event type (custom)", 0},
-    {"aggregate-type", 'Y', "TYPE", 0, "aggregate type (custom)", 0},
-    {"events", 'e', "N", 0, "events in one AppendEvents (100)", 0},
-    {"event-bytes", 's', "N", 0, "encoded bytes an event (500)", 0},
-    {"data-bytes", 'd', "N", 0, "N bytes of data with many members instead", 0},
-    {"payload-bytes", 'p', "N", 0, "send N zero bytes instead of events", 0},
+static const struct load_option option_table[] = {
+    {"target", "HOST:PORT", "the server (127.0.0.1:50051)", LOAD_TEXT, 't', PLACE(target)},
+    {"method", "PATH", "/strata.v1.EventService/PublishEvent (default) or …/AppendEvents", LOAD_TEXT, 'm',
+     PLACE(method)},
+    {"in-flight", "N", "calls in flight (256)", LOAD_NUMBER, 'i', PLACE(in_flight), 1, IN_FLIGHT_MAX},
+    {"count", "N", "calls to measure (100000)", LOAD_NUMBER, 'n', PLACE(count), 1, LONG_MAX},
+    {"warm-up", "N", "calls before those (1000)", LOAD_NUMBER, 'w', PLACE(warm_up), 0, LONG_MAX},
+    {"connections", "N", "connections to spread them on (1)", LOAD_NUMBER, 'c', PLACE(channels), 1,
+     CHANNELS_MAX},
+    {"aggregates", "M", "aggregates to spread events on (10000)", LOAD_NUMBER, 'a', PLACE(aggregates), 1,
+     LONG_MAX},
+    {"prefix", "TEXT", "of aggregate ids (bench)", LOAD_TEXT, 'x', PLACE(prefix), 0, 99},
+    {"type", "TYPE", "event type (custom)", LOAD_TEXT, 'y', PLACE(type), 0, 99},
+    {"aggregate-type", "TYPE", "aggregate type (custom)", LOAD_TEXT, 'Y', PLACE(aggregate_type), 0, 99},
+    {"events", "N", "events in one AppendEvents (100)", LOAD_NUMBER, 'e', PLACE(events), 1, EVENTS_MAX},
+    {"event-bytes", "N", "encoded bytes an event (500)", LOAD_NUMBER, 's', PLACE(event_bytes), 1,
+     EVENT_BYTES_MAX},
+    {"data-bytes", "N", "N bytes of data with many members instead", LOAD_NUMBER, 'd', PLACE(data_bytes), 0,
+     EVENT_BYTES_MAX},
+    {"payload-bytes", "N", "send N zero bytes instead of events", LOAD_NUMBER, 'p', PLACE(payload_bytes)},
     {0},
 };
-
-static bool options_fit(const struct options *options)
-{
-    return options->in_flight >= 1 && options->in_flight <= IN_FLIGHT_MAX && options->count >= 1 &&
-           options->warm_up >= 0 && options->channels >= 1 && options->channels <= CHANNELS_MAX &&
-           options->aggregates >= 1 && options->events >= 1 && options->events <= EVENTS_MAX &&
-           options->event_bytes >= 1 && options->event_bytes <= EVENT_BYTES_MAX &&
-           options->data_bytes <= EVENT_BYTES_MAX &&
-           (options->data_bytes == 0 || options->data_bytes >= LOAD_DATA_BYTES_LEAST) &&
-           strlen(options->prefix) < 100 && strlen(options->type) < 100 &&
-           strlen(options->aggregate_type) < 100;
-}
 
 int main(int argc, char **argv)
 {
@@ -338,12 +281,9 @@ int main(int argc, char **argv)
         .options = {"127.0.0.1:50051", "/strata.v1.EventService/PublishEvent", "bench", "custom", "custom",
                     256, 100000, 1000, 1, 10000, 100, 500, 0, 0},
     };
-    const struct argp parser = {option_table, parse_option, NULL, "Unary gRPC load.", NULL, NULL, NULL};
-    argp_parse(&parser, argc, argv, 0, NULL, &load.options);
-    if (!options_fit(&load.options)) {
-        (void)fprintf(stderr, "bench_client: a number or a text is out of range; see --help\n");
-        return 2;
-    }
+    load_options_read(option_table, "Unary gRPC load.", argc, argv, &load.options);
+    if (load.options.data_bytes != 0 && load.options.data_bytes < LOAD_DATA_BYTES_LEAST)
+        load_options_refuse("--data-bytes has no room for the members");
     grpc_init();
     load.queue = grpc_completion_queue_create_for_next(NULL);
     channels_open(&load);

@@ -4,9 +4,10 @@
  * answer: it fills segments, begins them and has their index written and merged, all in the threads of a service; no client,
  * no network, no encoding is in the times.
  *
- *     commit_pauses --folder F [--fill 600000] [--commits 20000] [--events 100] [--data-bytes 500]
+ *     commit_pauses --folder F [--fill 600000] [--commits 20000] [--events 100] [--data-bytes 500] [--tell-over-us N]
  *
- * Prints one JSON line: p50, p99, p99.9 and the longest of either, in µs.
+ * Prints one JSON line: p50, p99, p99.9 and the longest of either, in µs. What took longer than --tell-over-us is told on
+ * standard error with its begin by the monotonic clock, so that a trace of the kernel beside it can say why.
  */
 #include <argp.h>
 #include <assert.h>
@@ -43,6 +44,7 @@ struct options {
     long commits;
     long events;
     long data_bytes;
+    long tell_over_us; /* 0 = nothing is told */
 };
 
 struct bench {
@@ -168,6 +170,12 @@ static int64_t bare_write(struct bench *bench)
     return measure_now_ns() - begin_ns;
 }
 
+static void tell(const struct bench *bench, const char *what, int64_t took_ns)
+{
+    if (bench->options.tell_over_us > 0 && took_ns > bench->options.tell_over_us * 1000)
+        (void)fprintf(stderr, "%s %" PRId64 " %" PRId64 "\n", what, measure_now_ns() - took_ns, took_ns);
+}
+
 static void open_bare(struct bench *bench)
 {
     char path[4096];
@@ -206,10 +214,12 @@ static void measure(struct bench *bench)
         const long end = turn + TURN < commits ? turn + TURN : commits;
         for (long i = turn; i < end; i++) {
             committed_ns[i] = commit(bench);
+            tell(bench, "commit", committed_ns[i]);
             pause_between();
         }
         for (long i = turn; i < end; i++) {
             bare_ns[i] = bare_write(bench);
+            tell(bench, "bare", bare_ns[i]);
             pause_between();
         }
     }
@@ -241,6 +251,9 @@ static int parse_option(int key, char *text, struct argp_state *state)
     case 'd':
         options->data_bytes = atol(text);
         return 0;
+    case 't':
+        options->tell_over_us = atol(text);
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -254,11 +267,12 @@ int main(int argc, char **argv)
         {"commits", 'c', "N", 0, "commits, and bare writes, to measure (20000)", 0},
         {"events", 'e', "N", 0, "events a commit (100)", 0},
         {"data-bytes", 'd', "N", 0, "bytes of data an event (500)", 0},
+        {"tell-over-us", 't', "N", 0, "tell what took longer, with its begin in ns (0: nothing)", 0},
         {0},
     };
     const struct argp parser = {table, parse_option, NULL, "Pauses of commits beside a bare loop's.",
                                 NULL,  NULL,         NULL};
-    static struct bench bench = {.options = {".", 600000, 20000, 100, 500}};
+    static struct bench bench = {.options = {".", 600000, 20000, 100, 500, 0}};
     argp_parse(&parser, argc, argv, 0, NULL, &bench.options);
     if (bench.options.fill < 0 || bench.options.commits < 1 || bench.options.events < 1 ||
         bench.options.events > EVENTS_MOST || bench.options.data_bytes < 1 ||

@@ -11,11 +11,12 @@
  * answer ("answered", which an event may precede) to the event's arrival at a subscriber, over all readers and events
  * behind the warm-up.
  */
-#include <argp.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +25,11 @@
 
 #include "fanout_append.h"
 #include "fanout_subscriber.h"
+#include "load_options.h"
 #include "measure.h"
 
 #define SUBSCRIBERS_MAX 1000
 #define EVENTS_MAX      50000000 /* readers times events: 400 MB */
-#define PIDS_MAX        2        /* core and gateway */
 #define READY_MAX       128
 #define LIVE_WITHIN_S   60
 
@@ -46,8 +47,7 @@ struct options {
     long warm_up;
     long events;
     long data_bytes;
-    long pids[PIDS_MAX];
-    long pid_count;
+    struct load_numbers pids; /* core and gateway */
     long wait_s;
 };
 
@@ -92,8 +92,8 @@ __attribute__((format(printf, 2, 3))) static void fail(struct run *run, const ch
 static long rss_kib(const struct options *options)
 {
     long kib = 0;
-    for (long i = 0; i < options->pid_count; i++)
-        kib += measure_rss_anon_kib(options->pids[i]);
+    for (long i = 0; i < options->pids.count; i++)
+        kib += measure_rss_anon_kib(options->pids.items[i]);
     return kib;
 }
 
@@ -302,74 +302,29 @@ static void report(struct run *run)
 
 /* --- options --- */
 
-static int parse_option(int key, char *text, struct argp_state *state)
-{
-    struct options *options = state->input;
-    switch (key) {
-    case 't':
-        options->transport_name = text;
-        return 0;
-    case 'a':
-        options->append_to = text;
-        return 0;
-    case 'u':
-        options->subscribe_to = text;
-        return 0;
-    case 'r':
-        options->readers = atol(text);
-        return 0;
-    case 's':
-        options->stalled = atol(text);
-        return 0;
-    case 'W':
-        options->stall_window = true;
-        return 0;
-    case 'R':
-        options->revive = true;
-        return 0;
-    case 'p':
-        options->rate = atof(text);
-        return 0;
-    case 'n':
-        options->count = atol(text);
-        return 0;
-    case 'w':
-        options->warm_up = atol(text);
-        return 0;
-    case 'e':
-        options->events = atol(text);
-        return 0;
-    case 'd':
-        options->data_bytes = atol(text);
-        return 0;
-    case 'P':
-        if (options->pid_count == PIDS_MAX)
-            return ARGP_ERR_UNKNOWN;
-        options->pids[options->pid_count++] = atol(text);
-        return 0;
-    case 'T':
-        options->wait_s = atol(text);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+#define PLACE(member) .place = offsetof(struct options, member)
 
-static const struct argp_option option_table[] = {
-    {"transport", 't', "NAME", 0, "of the subscribers: grpc (default), sse, ndjson, websocket, redis", 0},
-    {"append-to", 'a', "HOST:PORT", 0, "the gRPC port, or Redis", 0},
-    {"subscribe-to", 'u', "HOST:PORT", 0, "the port of that transport", 0},
-    {"readers", 'r', "N", 0, "subscribers that read (1)", 0},
-    {"stalled", 's', "N", 0, "subscribers that do not read (0)", 0},
-    {"stall-window", 'W', NULL, 0, "they read their sockets, but do not open gRPC's window", 0},
-    {"revive", 'R', NULL, 0, "in the end they read, and must get everything too", 0},
-    {"rate", 'p', "N", 0, "events a second (2000); 0 = as fast as answers come", 0},
-    {"count", 'n', "N", 0, "appends, the warm-up's included (10000)", 0},
-    {"warm-up", 'w', "N", 0, "appends that are not measured (1000)", 0},
-    {"events", 'e', "N", 0, "events of an append (1)", 0},
-    {"data-bytes", 'd', "N", 0, "JSON bytes of an event's data (300)", 0},
-    {"pid", 'P', "PID", 0, "a process whose memory is looked at; two: their sum", 0},
-    {"wait", 'T', "S", 0, "give up so long after the begin, and again after the revival (120)", 0},
+static const struct load_option option_table[] = {
+    {"transport", "NAME", "of the subscribers: grpc (default), sse, ndjson, websocket, redis", LOAD_TEXT, 't',
+     PLACE(transport_name)},
+    {"append-to", "HOST:PORT", "the gRPC port, or Redis", LOAD_TEXT, 'a', PLACE(append_to)},
+    {"subscribe-to", "HOST:PORT", "the port of that transport", LOAD_TEXT, 'u', PLACE(subscribe_to)},
+    {"readers", "N", "subscribers that read (1)", LOAD_NUMBER, 'r', PLACE(readers), 1, SUBSCRIBERS_MAX},
+    {"stalled", "N", "subscribers that do not read (0)", LOAD_NUMBER, 's', PLACE(stalled), 0,
+     SUBSCRIBERS_MAX},
+    {"stall-window", NULL, "they read their sockets, but do not open gRPC's window", LOAD_SWITCH, 'W',
+     PLACE(stall_window)},
+    {"revive", NULL, "in the end they read, and must get everything too", LOAD_SWITCH, 'R', PLACE(revive)},
+    {"rate", "N", "events a second (2000); 0 = as fast as answers come", LOAD_REAL, 'p', PLACE(rate), 0,
+     LONG_MAX},
+    {"count", "N", "appends, the warm-up's included (10000)", LOAD_NUMBER, 'n', PLACE(count)},
+    {"warm-up", "N", "appends that are not measured (1000)", LOAD_NUMBER, 'w', PLACE(warm_up), 0, LONG_MAX},
+    {"events", "N", "events of an append (1)", LOAD_NUMBER, 'e', PLACE(events), 1, 1000},
+    {"data-bytes", "N", "JSON bytes of an event's data (300)", LOAD_NUMBER, 'd', PLACE(data_bytes),
+     LOAD_DATA_BYTES_LEAST, LOAD_DATA_BYTES_MAX},
+    {"pid", "PID", "a process whose memory is looked at; two: their sum", LOAD_NUMBERS, 'P', PLACE(pids)},
+    {"wait", "S", "give up so long after the begin, and again after the revival (120)", LOAD_NUMBER, 'T',
+     PLACE(wait_s)},
     {0},
 };
 
@@ -383,12 +338,9 @@ static bool options_fit(struct options *options)
         transport++;
     options->transport = (enum fanout_transport)transport;
     return transport < FANOUT_TRANSPORT_COUNT && options->append_to != NULL &&
-           options->subscribe_to != NULL && options->readers >= 1 && options->stalled >= 0 &&
-           options->readers + options->stalled <= SUBSCRIBERS_MAX && options->rate >= 0 &&
-           options->events >= 1 && options->events <= 1000 && options->warm_up >= 0 &&
+           options->subscribe_to != NULL && options->readers + options->stalled <= SUBSCRIBERS_MAX &&
            options->count > options->warm_up &&
            options->count <= EVENTS_MAX / options->readers / options->events &&
-           options->data_bytes >= LOAD_DATA_BYTES_LEAST && options->data_bytes <= LOAD_DATA_BYTES_MAX &&
            !(options->stall_window && transport != FANOUT_GRPC) &&
            !(transport == FANOUT_REDIS && options->events != 1);
 }
@@ -422,13 +374,9 @@ int main(int argc, char **argv)
                                          .events = 1,
                                          .data_bytes = 300,
                                          .wait_s = 120}};
-    const struct argp parser = {option_table, parse_option, NULL, "Appends, and those who subscribe to them.",
-                                NULL,         NULL,         NULL};
-    argp_parse(&parser, argc, argv, 0, NULL, &run.options);
-    if (!options_fit(&run.options)) {
-        (void)fprintf(stderr, "fanout_client: an option is missing or out of range; see --help\n");
-        return 2;
-    }
+    load_options_read(option_table, "Appends, and those who subscribe to them.", argc, argv, &run.options);
+    if (!options_fit(&run.options))
+        load_options_refuse("an option is missing, or does not go with another");
     char host[64];
     run.events = run.options.count * run.options.events;
     run.poll = epoll_create1(EPOLL_CLOEXEC);

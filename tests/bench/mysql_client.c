@@ -6,41 +6,37 @@
  * 4: BEGIN, the aggregate's version FOR UPDATE, INSERT, COMMIT. 1: the INSERT alone, committed by itself; the unique key
  * on aggregate and version is the guard, and the client knows the version. Prints one JSON line.
  */
-#include <getopt.h>
+#include <limits.h>
 #include <mysql.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "load_options.h"
+#include "measure.h"
 
 #define CONNECTIONS_MAX 512
 
-static struct {
-    unsigned port;
-    int connections;
-    int appends;
-    int event_bytes;
-    int aggregates;
-    int statements;
+static struct options {
+    long port;
+    long connections;
+    long appends;
+    long event_bytes;
+    long aggregates;
+    long statements;
 } options = {.connections = 1, .appends = 1000, .event_bytes = 500, .aggregates = 1000, .statements = 4};
 
 static atomic_int next_append;
 static atomic_int errors;
 
-static double now_s(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static MYSQL *connect_or_exit(void)
 {
     MYSQL *handle = mysql_init(NULL);
-    if (handle == NULL ||
-        mysql_real_connect(handle, "127.0.0.1", "root", "", "strata_test", options.port, NULL, 0) == NULL) {
+    if (handle == NULL || mysql_real_connect(handle, "127.0.0.1", "root", "", "strata_test",
+                                             (unsigned)options.port, NULL, 0) == NULL) {
         (void)fprintf(stderr, "mysql_client: %s\n", handle == NULL ? "no memory" : mysql_error(handle));
         exit(1);
     }
@@ -63,8 +59,8 @@ static void run(MYSQL *handle, const char *statement)
 static void append(MYSQL *handle, int number, const char *data)
 {
     char statement[8192];
-    const int aggregate = number % options.aggregates;
-    const int version = number / options.aggregates + 1;
+    const int aggregate = number % (int)options.aggregates;
+    const int version = number / (int)options.aggregates + 1;
     if (options.statements == 4) {
         run(handle, "BEGIN");
         (void)snprintf(statement, sizeof statement,
@@ -93,48 +89,21 @@ static void *work(void *context)
     return NULL;
 }
 
-static void read_options(int argc, char **argv)
-{
-    static const struct option names[] = {{"port", 1, NULL, 'p'},
-                                          {"connections", 1, NULL, 'c'},
-                                          {"appends", 1, NULL, 'a'},
-                                          {"event-bytes", 1, NULL, 'b'},
-                                          {"aggregates", 1, NULL, 'g'},
-                                          {"statements", 1, NULL, 's'},
-                                          {0}};
-    int key = 0;
-    while ((key = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        const int value = optarg == NULL ? 0 : atoi(optarg);
-        switch (key) {
-        case 'p':
-            options.port = (unsigned)value;
-            break;
-        case 'c':
-            options.connections = value;
-            break;
-        case 'a':
-            options.appends = value;
-            break;
-        case 'b':
-            options.event_bytes = value;
-            break;
-        case 'g':
-            options.aggregates = value;
-            break;
-        case 's':
-            options.statements = value;
-            break;
-        default:
-            exit(2);
-        }
-    }
-    if (options.connections < 1 || options.connections > CONNECTIONS_MAX || options.aggregates < 1)
-        exit(2);
-}
+#define PLACE(member) .place = offsetof(struct options, member)
+
+static const struct load_option option_table[] = {
+    {"port", "P", "of the server on 127.0.0.1", LOAD_NUMBER, 'p', PLACE(port), 1, 65535},
+    {"connections", "N", "and threads (1)", LOAD_NUMBER, 'c', PLACE(connections), 1, CONNECTIONS_MAX},
+    {"appends", "A", "of all connections together (1000)", LOAD_NUMBER, 'a', PLACE(appends), 1, INT_MAX},
+    {"event-bytes", "B", "of an event's data (500)", LOAD_NUMBER, 'b', PLACE(event_bytes), 0, INT_MAX},
+    {"aggregates", "G", "that take turns (1000)", LOAD_NUMBER, 'g', PLACE(aggregates), 1, INT_MAX},
+    {"statements", "4|1", "of an append (4)", LOAD_NUMBER, 's', PLACE(statements), 1, 4},
+    {0},
+};
 
 int main(int argc, char **argv)
 {
-    read_options(argc, argv);
+    load_options_read(option_table, "Appends to plain MySQL.", argc, argv, &options);
     MYSQL *handles[CONNECTIONS_MAX];
     pthread_t threads[CONNECTIONS_MAX];
     for (int i = 0; i < options.connections; i++)
@@ -147,15 +116,15 @@ int main(int argc, char **argv)
     for (int i = 0; i < options.connections;
          i++) /* without gap locks, under which two new versions deadlock */
         run(handles[i], "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
-    const double begun_s = now_s();
+    const int64_t begun_ns = measure_now_ns();
     for (int i = 0; i < options.connections; i++)
         if (pthread_create(&threads[i], NULL, work, handles[i]) != 0)
             return 1;
     for (int i = 0; i < options.connections; i++)
         (void)pthread_join(threads[i], NULL); /* joinable, and joined once */
-    const double took_s = now_s() - begun_s;
+    const double took_s = (double)(measure_now_ns() - begun_ns) / 1e9;
     for (int i = 0; i < options.connections; i++)
         mysql_close(handles[i]);
-    printf("{\"events_per_s\":%.1f,\"errors\":%d}\n", options.appends / took_s, atomic_load(&errors));
+    printf("{\"events_per_s\":%.1f,\"errors\":%d}\n", (double)options.appends / took_s, atomic_load(&errors));
     return errors > 0;
 }

@@ -6,10 +6,11 @@
  * publishes over gRPC: the same texts, as many bytes of data, the same aggregates in turn. With --get they read
  * those aggregates instead. Prints one JSON line like bench_client's; an answer without the status of success is an error.
  */
-#include <argp.h>
 #include <errno.h>
+#include <limits.h>
 #include <nghttp2/nghttp2.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include <sys/socket.h>
 
 #include "load_events.h"
+#include "load_options.h"
+#include "load_report.h"
 #include "load_socket.h"
 #include "measure.h"
 
@@ -368,69 +371,31 @@ static void load_run(struct load *load, long count)
 
 static void report(struct load *load, double seconds)
 {
-    const size_t count = (size_t)load->options.count;
-    measure_sort(load->times_ns, count);
-    printf("{\"calls\": %zu, \"seconds\": %.3f, \"calls_per_s\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f, "
-           "\"p999_us\": %.0f, \"reply_bytes\": %zu, \"errors\": %ld, \"first_error\": \"%s\"}\n",
-           count, seconds, (double)count / seconds, measure_us(load->times_ns, count, 500),
-           measure_us(load->times_ns, count, 990), measure_us(load->times_ns, count, 999), load->reply_bytes,
-           load->errors, measure_quotable(load->first_error));
+    load_report(&(struct load_figures){.seconds = seconds,
+                                       .times_ns = load->times_ns,
+                                       .calls = (size_t)load->options.count,
+                                       .reply_bytes = load->reply_bytes,
+                                       .errors = load->errors,
+                                       .first_error = load->first_error});
 }
 
-static int parse_option(int key, char *text, struct argp_state *state)
-{
-    struct options *options = state->input;
-    switch (key) {
-    case 't':
-        options->target = text;
-        return 0;
-    case 'x':
-        options->prefix = text;
-        return 0;
-    case 'i':
-        options->in_flight = atol(text);
-        return 0;
-    case 'n':
-        options->count = atol(text);
-        return 0;
-    case 'w':
-        options->warm_up = atol(text);
-        return 0;
-    case 'c':
-        options->connections = atol(text);
-        return 0;
-    case 'a':
-        options->aggregates = atol(text);
-        return 0;
-    case 's':
-        options->event_bytes = atol(text);
-        return 0;
-    case 'd':
-        options->data_bytes = atol(text);
-        return 0;
-    case '2':
-        options->http2 = true;
-        return 0;
-    case 'g':
-        options->get = true;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+#define PLACE(member) .place = offsetof(struct options, member)
 
-static const struct argp_option option_table[] = {
-    {"target", 't', "HOST:PORT", 0, "the server (127.0.0.1:8080)", 0},
-    {"in-flight", 'i', "N", 0, "requests in flight (256)", 0},
-    {"count", 'n', "N", 0, "requests to measure (100000)", 0},
-    {"warm-up", 'w', "N", 0, "requests before those (1000)", 0},
-    {"http2", '2', NULL, 0, "HTTP/2 instead of HTTP/1.1", 0},
-    {"connections", 'c', "N", 0, "connections of HTTP/2 (4)", 0},
-    {"aggregates", 'a', "M", 0, "aggregates to spread events on (10000)", 0},
-    {"prefix", 'x', "TEXT", 0, "of aggregate ids (bench)", 0},
-    {"event-bytes", 's', "N", 0, "bytes that an event has encoded for gRPC (500)", 0},
-    {"data-bytes", 'd', "N", 0, "N bytes of data with many members instead", 0},
-    {"get", 'g', NULL, 0, "read the aggregates instead", 0},
+static const struct load_option option_table[] = {
+    {"target", "HOST:PORT", "the server (127.0.0.1:8080)", LOAD_TEXT, 't', PLACE(target)},
+    {"in-flight", "N", "requests in flight (256)", LOAD_NUMBER, 'i', PLACE(in_flight), 1, LONG_MAX},
+    {"count", "N", "requests to measure (100000)", LOAD_NUMBER, 'n', PLACE(count), 1, LONG_MAX},
+    {"warm-up", "N", "requests before those (1000)", LOAD_NUMBER, 'w', PLACE(warm_up), 0, LONG_MAX},
+    {"http2", NULL, "HTTP/2 instead of HTTP/1.1", LOAD_SWITCH, '2', PLACE(http2)},
+    {"connections", "N", "connections of HTTP/2 (4)", LOAD_NUMBER, 'c', PLACE(connections)},
+    {"aggregates", "M", "aggregates to spread events on (10000)", LOAD_NUMBER, 'a', PLACE(aggregates), 1,
+     LONG_MAX},
+    {"prefix", "TEXT", "of aggregate ids (bench)", LOAD_TEXT, 'x', PLACE(prefix), 0, 99},
+    {"event-bytes", "N", "bytes that an event has encoded for gRPC (500)", LOAD_NUMBER, 's',
+     PLACE(event_bytes), 1, DATA_BYTES_MAX},
+    {"data-bytes", "N", "N bytes of data with many members instead", LOAD_NUMBER, 'd', PLACE(data_bytes), 0,
+     DATA_BYTES_MAX},
+    {"get", NULL, "read the aggregates instead", LOAD_SWITCH, 'g', PLACE(get)},
     {0},
 };
 
@@ -438,24 +403,18 @@ static bool options_fit(const struct options *options)
 {
     const long connections = options->http2 ? options->connections : options->in_flight;
     return connections >= 1 && connections <= CONNECTIONS_MAX && options->in_flight >= connections &&
-           options->in_flight / connections <= STREAMS_MAX && options->count >= 1 && options->warm_up >= 0 &&
-           options->aggregates >= 1 && options->event_bytes >= 1 && options->event_bytes <= DATA_BYTES_MAX &&
-           options->data_bytes <= DATA_BYTES_MAX &&
-           (options->data_bytes == 0 || options->data_bytes >= LOAD_DATA_BYTES_LEAST) &&
-           strlen(options->prefix) < 100;
+           options->in_flight / connections <= STREAMS_MAX &&
+           (options->data_bytes == 0 || options->data_bytes >= LOAD_DATA_BYTES_LEAST);
 }
 
 int main(int argc, char **argv)
 {
     static struct load load = {
         .options = {"127.0.0.1:8080", "bench", 256, 100000, 1000, 4, 10000, 500, 0, false, false}};
-    const struct argp parser = {option_table, parse_option, NULL, "REST load.", NULL, NULL, NULL};
-    argp_parse(&parser, argc, argv, 0, NULL, &load.options);
+    load_options_read(option_table, "REST load.", argc, argv, &load.options);
     const struct options *options = &load.options;
-    if (!options_fit(options)) {
-        (void)fprintf(stderr, "rest_client: a number or a text is out of range; see --help\n");
-        return 2;
-    }
+    if (!options_fit(options))
+        load_options_refuse("the numbers do not go together");
     const long most = options->count > options->warm_up ? options->count : options->warm_up;
     load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     load.times_ns = calloc((size_t)most, sizeof *load.times_ns);

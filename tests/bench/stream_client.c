@@ -1,8 +1,9 @@
 /*
- * Load on one gRPC stream, with one thread of the C core: AppendStream or ReadEvents.
+ * Load on one gRPC stream, or on --streams of them on one connection, with one thread of the C core: AppendStream or
+ * ReadEvents.
  *
- *   stream_client append  sends --count requests of --events events each and keeps --in-flight of them unanswered;
- *                         every answer must say that it was recorded, in the order of the requests
+ *   stream_client append  sends --count requests of --events events each on each stream and keeps --in-flight of them
+ *                         unanswered; every answer must say that it was recorded, in the order of the requests
  *   stream_client read    reads a whole stream and counts its messages, events and bytes; --save keeps the first
  *                         messages for stream_echo_server
  *
@@ -30,6 +31,7 @@
 #define EVENTS_MAX    1000
 #define IN_FLIGHT_MAX 64 /* what a server's window takes */
 #define SAVED_MAX     256
+#define STREAMS_MAX   64
 
 struct options {
     const char *mode;
@@ -41,13 +43,16 @@ struct options {
     long warm_up;
     long events;
     long after;
+    long streams;
 };
 
-enum { TAG_STARTED = 1, TAG_SENT, TAG_RECEIVED, TAG_CLOSED, TAG_STATUS };
+/* A tag is one of these, and TAG_KINDS times the number of its stream. */
+enum { TAG_STARTED = 1, TAG_SENT, TAG_RECEIVED, TAG_CLOSED, TAG_STATUS, TAG_KINDS };
 
 struct stream {
     struct options options;
-    grpc_completion_queue *queue;
+    intptr_t number;
+    grpc_completion_queue *queue; /* of all streams, as the channel */
     grpc_channel *channel;
     grpc_call *call;
     grpc_metadata_array initial;
@@ -65,6 +70,7 @@ struct stream {
     int64_t begun_ns[IN_FLIGHT_MAX];
     int64_t *times_ns;
     int64_t measured_from_ns;
+    int64_t ended_ns;
 
     long messages;
     long events;
@@ -76,7 +82,8 @@ struct stream {
 
 static void start(struct stream *stream, const grpc_op *ops, size_t count, intptr_t tag)
 {
-    if (grpc_call_start_batch(stream->call, ops, count, (void *)tag, NULL) != GRPC_CALL_OK)
+    void *whole = (void *)(stream->number * TAG_KINDS + tag);
+    if (grpc_call_start_batch(stream->call, ops, count, whole, NULL) != GRPC_CALL_OK)
         abort();
 }
 
@@ -88,7 +95,7 @@ static void fail(struct stream *stream, const char *text, size_t size)
 
 /* --- opening --- */
 
-static void stream_open(struct stream *stream, const char *method)
+static grpc_channel *channel_open(const char *target)
 {
     grpc_arg settings[] = {
         {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_CHANNELZ, .value.integer = 0},
@@ -97,8 +104,13 @@ static void stream_open(struct stream *stream, const char *method)
     };
     const grpc_channel_args args = {sizeof settings / sizeof settings[0], settings};
     grpc_channel_credentials *plain = grpc_insecure_credentials_create();
-    stream->channel = grpc_channel_create(stream->options.target, plain, &args);
+    grpc_channel *channel = grpc_channel_create(target, plain, &args);
     grpc_channel_credentials_release(plain);
+    return channel;
+}
+
+static void stream_open(struct stream *stream, const char *method)
+{
     void *registered = grpc_channel_register_call(stream->channel, method, NULL, NULL);
     stream->call = grpc_channel_create_registered_call(stream->channel, NULL, 0, stream->queue, registered,
                                                        gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
@@ -253,63 +265,109 @@ static void send_more(struct stream *stream)
     send_slice(stream, slice);
 }
 
-static void stream_run(struct stream *stream, bool append)
+static void stream_ended(struct stream *stream)
 {
-    receive(stream);
-    while (!stream->ended) {
-        const grpc_event event =
-            grpc_completion_queue_next(stream->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-        assert(event.type == GRPC_OP_COMPLETE);
-        switch ((intptr_t)event.tag) {
-        case TAG_SENT:
-            stream->sending = false;
-            if (!append)
-                send_close(stream);
-            break;
-        case TAG_RECEIVED:
-            if (stream->received == NULL)
-                break;
-            take_message(stream, append);
-            receive(stream);
-            break;
-        case TAG_STATUS:
-            stream->ended = true;
-            break;
-        default:
-            break;
-        }
-        if (append && !stream->ended)
-            send_more(stream);
-    }
+    stream->ended = true;
+    stream->ended_ns = measure_now_ns();
     if (stream->code != GRPC_STATUS_OK)
         fail(stream, (const char *)GRPC_SLICE_START_PTR(stream->details), GRPC_SLICE_LENGTH(stream->details));
 }
 
-static void run_append(struct stream *stream)
+static void stream_step(struct stream *stream, intptr_t tag, bool append)
 {
-    const long count = stream->options.count;
-    stream->maker = (struct load_event_maker){.options = stream->options.event};
-    stream->request = malloc((size_t)stream->options.events * LOAD_EVENT_BYTES_MAX + 16);
-    stream->times_ns = calloc((size_t)count, sizeof *stream->times_ns);
-    if (stream->request == NULL || stream->times_ns == NULL)
+    switch (tag) {
+    case TAG_SENT:
+        stream->sending = false;
+        if (!append)
+            send_close(stream);
+        break;
+    case TAG_RECEIVED:
+        if (stream->received == NULL)
+            break;
+        take_message(stream, append);
+        receive(stream);
+        break;
+    case TAG_STATUS:
+        stream_ended(stream);
+        break;
+    default:
+        break;
+    }
+    if (append && !stream->ended)
+        send_more(stream);
+}
+
+static void streams_run(struct stream *streams, long count, bool append)
+{
+    for (long i = 0; i < count; i++)
+        receive(&streams[i]);
+    for (long running = count; running > 0;) {
+        const grpc_event event =
+            grpc_completion_queue_next(streams[0].queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        assert(event.type == GRPC_OP_COMPLETE);
+        struct stream *stream = &streams[(intptr_t)event.tag / TAG_KINDS];
+        stream_step(stream, (intptr_t)event.tag % TAG_KINDS, append);
+        running -= stream->ended && (intptr_t)event.tag % TAG_KINDS == TAG_STATUS;
+    }
+}
+
+/* The same events whatever the number of streams: each has aggregates of its own. */
+static void append_open(struct stream *stream, char *prefix, size_t room)
+{
+    const struct options *options = &stream->options;
+    (void)snprintf(prefix, room, "%.90s-%d", options->event.prefix, (int)stream->number);
+    stream->maker = (struct load_event_maker){.options = options->event};
+    if (options->streams > 1)
+        stream->maker.options.prefix = prefix;
+    stream->maker.options.seed += (uint64_t)stream->number;
+    stream->request = malloc((size_t)options->events * LOAD_EVENT_BYTES_MAX + 16);
+    if (stream->request == NULL)
         abort();
     stream->measured_from_ns = measure_now_ns();
     stream_open(stream, "/strata.v1.EventService/AppendStream");
-    stream_run(stream, true);
-    const double seconds = (double)(measure_now_ns() - stream->measured_from_ns) / 1e9;
-    if (stream->answered != count + stream->options.warm_up)
-        fail(stream, "the stream ended early", 22);
-    const int64_t *times_ns = stream->times_ns;
-    measure_sort(stream->times_ns, (size_t)count);
+}
+
+/* From when the first stream was warm to when the last one ended. What is wrong with any is said of the first. */
+static double append_seconds(struct stream *streams, long count)
+{
+    int64_t from_ns = INT64_MAX;
+    int64_t to_ns = 0;
+    for (long i = 0; i < count; i++) {
+        struct stream *stream = &streams[i];
+        if (stream->answered != stream->options.count + stream->options.warm_up)
+            fail(stream, "the stream ended early", 22);
+        if (stream->error[0] != '\0')
+            fail(&streams[0], stream->error, strlen(stream->error));
+        from_ns = stream->measured_from_ns < from_ns ? stream->measured_from_ns : from_ns;
+        to_ns = stream->ended_ns > to_ns ? stream->ended_ns : to_ns;
+    }
+    return (double)(to_ns - from_ns) / 1e9;
+}
+
+static void run_append(struct stream *streams)
+{
+    static char prefixes[STREAMS_MAX][LOAD_TEXT_MAX];
+    const struct options *options = &streams[0].options;
+    const size_t count = (size_t)(options->count * options->streams);
+    int64_t *times_ns = calloc(count, sizeof *times_ns);
+    if (times_ns == NULL)
+        abort();
+    for (long i = 0; i < options->streams; i++) {
+        streams[i].times_ns = times_ns + i * options->count;
+        append_open(&streams[i], prefixes[i], sizeof prefixes[i]);
+    }
+    streams_run(streams, options->streams, true);
+    const double seconds = append_seconds(streams, options->streams);
+    measure_sort(times_ns, count);
     printf(
-        "{\"appends\": %ld, \"seconds\": %.3f, \"events_per_s\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f, "
+        "{\"appends\": %zu, \"seconds\": %.3f, \"events_per_s\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f, "
         "\"p999_us\": %.0f, \"max_us\": %.0f, \"error\": \"%s\"}\n",
-        count, seconds, (double)count * (double)stream->options.events / seconds,
-        measure_us(times_ns, (size_t)count, 500), measure_us(times_ns, (size_t)count, 990),
-        measure_us(times_ns, (size_t)count, 999), measure_us(times_ns, (size_t)count, 1000),
-        measure_quotable(stream->error));
-    free(stream->request);
-    free(stream->times_ns);
+        count, seconds, (double)count * (double)options->events / seconds, measure_us(times_ns, count, 500),
+        measure_us(times_ns, count, 990), measure_us(times_ns, count, 999), measure_us(times_ns, count, 1000),
+        measure_quotable(streams[0].error));
+    for (long i = 0; i < options->streams; i++)
+        free(streams[i].request);
+    free(times_ns);
 }
 
 static void run_read(struct stream *stream)
@@ -322,7 +380,7 @@ static void run_read(struct stream *stream)
     const int64_t begun_ns = measure_now_ns();
     stream_open(stream, "/strata.v1.EventService/ReadEvents");
     send_slice(stream, grpc_slice_from_copied_buffer((const char *)request, (size_t)(end - request)));
-    stream_run(stream, false);
+    streams_run(stream, 1, false);
     const double seconds = (double)(measure_now_ns() - begun_ns) / 1e9;
     if (stream->saved != NULL && fclose(stream->saved) != 0)
         fail(stream, "cannot save", 11);
@@ -374,6 +432,9 @@ static int parse_option(int key, char *text, struct argp_state *state)
     case 'e':
         options->events = atol(text);
         return 0;
+    case 'm':
+        options->streams = atol(text);
+        return 0;
     case 'p':
         options->after = atol(text);
         return 0;
@@ -392,6 +453,7 @@ static const struct argp_option option_table[] = {
     {"aggregates", 'a', "M", 0, "append: aggregates to spread events on (10000)", 0},
     {"prefix", 'x', "TEXT", 0, "append: of aggregate ids (stream)", 0},
     {"client-ids", 'C', "SEED", 0, "append: events bring ids that follow from the seed", 0},
+    {"streams", 'm', "N", 0, "append: streams (1, at most 64); --count and --aggregates are of each", 0},
     {"after", 'p', "N", 0, "read: after this position (0)", 0},
     {"save", 'o', "FILE", 0, "read: keep the first messages", 0},
     {0},
@@ -402,37 +464,49 @@ static bool options_fit(const struct options *options)
     return options->in_flight >= 1 && options->in_flight <= IN_FLIGHT_MAX && options->count >= 0 &&
            options->warm_up >= 0 && options->event.aggregates >= 1 && options->events >= 1 &&
            options->events <= EVENTS_MAX && options->event.data_bytes >= LOAD_DATA_BYTES_LEAST &&
-           options->event.data_bytes <= LOAD_DATA_BYTES_MAX && options->after >= 0 &&
-           strlen(options->event.prefix) < LOAD_TEXT_MAX;
+           options->event.data_bytes <= LOAD_DATA_BYTES_MAX && options->after >= 0 && options->streams >= 1 &&
+           options->streams <= STREAMS_MAX && strlen(options->event.prefix) < LOAD_TEXT_MAX;
+}
+
+static void streams_init(struct stream *streams, const struct options *options)
+{
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
+    grpc_channel *channel = channel_open(options->target);
+    for (long i = 0; i < options->streams; i++) {
+        streams[i].options = *options;
+        streams[i].number = i;
+        streams[i].queue = queue;
+        streams[i].channel = channel;
+        grpc_metadata_array_init(&streams[i].initial);
+        grpc_metadata_array_init(&streams[i].trailing);
+    }
 }
 
 int main(int argc, char **argv)
 {
-    static struct stream stream = {
-        .options = {.mode = "",
-                    .target = "127.0.0.1:50051",
-                    .event = {"stream", "custom", "custom", 10000, 500, false, 0},
-                    .in_flight = 16,
-                    .count = 1000,
-                    .warm_up = 50,
-                    .events = 100},
-    };
+    static struct stream streams[STREAMS_MAX];
+    struct options options = {.mode = "",
+                              .target = "127.0.0.1:50051",
+                              .event = {"stream", "custom", "custom", 10000, 500, false, 0},
+                              .in_flight = 16,
+                              .count = 1000,
+                              .warm_up = 50,
+                              .events = 100,
+                              .streams = 1};
     const struct argp parser = {option_table, parse_option, "append|read", "Load on one gRPC stream.",
                                 NULL,         NULL,         NULL};
-    argp_parse(&parser, argc, argv, 0, NULL, &stream.options);
-    const bool append = strcmp(stream.options.mode, "append") == 0;
-    if ((!append && strcmp(stream.options.mode, "read") != 0) || !options_fit(&stream.options) ||
-        (append && stream.options.count == 0)) {
+    argp_parse(&parser, argc, argv, 0, NULL, &options);
+    const bool append = strcmp(options.mode, "append") == 0;
+    if ((!append && strcmp(options.mode, "read") != 0) || !options_fit(&options) ||
+        (append && options.count == 0)) {
         (void)fprintf(stderr, "stream_client: say append or read, and keep numbers in range; see --help\n");
         return 2;
     }
     grpc_init();
-    stream.queue = grpc_completion_queue_create_for_next(NULL);
-    grpc_metadata_array_init(&stream.initial);
-    grpc_metadata_array_init(&stream.trailing);
+    streams_init(streams, &options);
     if (append)
-        run_append(&stream);
+        run_append(streams);
     else
-        run_read(&stream);
-    return stream.error[0] == '\0' ? 0 : 1; /* the process ends with its channel */
+        run_read(streams);
+    return streams[0].error[0] == '\0' ? 0 : 1; /* the process ends with its channel */
 }

@@ -70,6 +70,40 @@ static void test_a_bad_key_is_refused(void **state)
     assert_non_null(strstr(status.message, "\"huge\""));
 }
 
+static bool swap_value(struct suite_fixture *fixture, const char *expected, const char *value)
+{
+    const struct bytes there = expected == NULL ? BYTES_NONE : bytes_of_text(expected);
+    bool put = false;
+    assert_status_ok(fixture->store->ops->state_swap(fixture->store, BYTES_LITERAL("journal"),
+                                                     expected == NULL ? NULL : &there, bytes_of_text(value),
+                                                     &put));
+    return put;
+}
+
+static void test_a_value_is_swapped_by_who_knows_it(void **state)
+{
+    struct suite_fixture *fixture = *state;
+    if (fixture->store->ops->state_swap == NULL) {
+        assert_true(fixture->store->pipelined); /* nobody else is there to be first */
+        return;
+    }
+    assert_false(swap_value(fixture, "", "1")); /* nothing is not an empty value */
+    assert_true(swap_value(fixture, NULL, "1"));
+    assert_false(swap_value(fixture, NULL, "2"));
+    assert_value(fixture, "journal", BYTES_LITERAL("1"));
+    assert_false(swap_value(fixture, "2", "3"));
+    assert_true(swap_value(fixture, "1", "'"));
+    assert_true(swap_value(fixture, "'", ""));
+    assert_false(swap_value(fixture, NULL, "4"));
+    assert_true(swap_value(fixture, "", "5"));
+    assert_value(fixture, "journal", BYTES_LITERAL("5"));
+    static uint8_t large[STATE_SWAP_MAX_BYTES + 1];
+    bool put = true;
+    assert_status(fixture->store->ops->state_swap(fixture->store, BYTES_LITERAL("journal"), NULL,
+                                                  bytes_of(large, sizeof large), &put),
+                  STATUS_INVALID_ARGUMENT);
+}
+
 struct listed {
     struct suite_fixture *fixture;
     char text[1024]; /* "key=value " of each */
@@ -212,6 +246,27 @@ static void test_a_released_lease_is_free_and_its_epoch_used(void **state)
     assert_status(take(fixture, "relay", "b", MINUTE_MS, &lease), STATUS_ABORTED);
     assert_status_ok(store->ops->lease_release(store, relay, BYTES_LITERAL("a"), 2));
     assert_int_equal(taken_epoch(fixture, "relay", "b"), 3);
+}
+
+static void test_a_forgotten_lease_was_never_there(void **state)
+{
+    struct suite_fixture *fixture = *state;
+    const struct event_store_ops *ops = fixture->store->ops;
+    const struct bytes name = BYTES_LITERAL("operation/1");
+    if (ops->lease_forget == NULL) {
+        assert_true(fixture->store->pipelined); /* whose process takes no lease for what it does alone */
+        return;
+    }
+    assert_int_equal(taken_epoch(fixture, "operation/1", "a"), 1);
+    assert_status_ok(ops->lease_release(fixture->store, name, BYTES_LITERAL("a"), 1));
+    assert_int_equal(taken_epoch(fixture, "operation/1", "a"), 2);
+    /* Who is not the holder, or no longer, forgets nothing. */
+    assert_status_ok(ops->lease_forget(fixture->store, name, BYTES_LITERAL("b"), 2));
+    assert_status_ok(ops->lease_forget(fixture->store, name, BYTES_LITERAL("a"), 1));
+    assert_int_equal(taken_epoch(fixture, "operation/1", "a"), 2);
+    assert_status_ok(ops->lease_forget(fixture->store, name, BYTES_LITERAL("a"), 2));
+    assert_int_equal(taken_epoch(fixture, "operation/1", "b"), 1);
+    assert_status_ok(ops->lease_forget(fixture->store, BYTES_LITERAL("never"), BYTES_LITERAL("a"), 1));
 }
 
 static void test_a_bad_lease_is_refused(void **state)
@@ -476,10 +531,12 @@ int event_store_state_run(const struct event_store_kind *kind)
     const struct CMUnitTest tests[] = {
         SUITE_TEST(test_a_value_is_put_replaced_got_and_removed),
         SUITE_TEST(test_a_bad_key_is_refused),
+        SUITE_TEST(test_a_value_is_swapped_by_who_knows_it),
         SUITE_TEST(test_values_are_listed_by_prefix_in_order),
         SUITE_TEST(test_a_lease_has_one_holder_and_refuses_others_by_name),
         SUITE_TEST(test_an_epoch_grows_with_each_taking),
         SUITE_TEST(test_a_released_lease_is_free_and_its_epoch_used),
+        SUITE_TEST(test_a_forgotten_lease_was_never_there),
         SUITE_TEST(test_a_bad_lease_is_refused),
         SUITE_TEST(test_a_checkpoint_is_got_as_it_was_put),
         SUITE_TEST(test_a_checkpoint_only_rises_within_an_epoch),

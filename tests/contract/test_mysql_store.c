@@ -6,9 +6,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "contract/event_store_suite.h"
+#include "contract/mysql_known_heads.h"
 #include "contract/snapshot_store_suite.h"
 #include "contract/store_driver.h"
 
@@ -120,6 +122,52 @@ static void test_another_process_wrote_the_same_id(void **state)
     store_driver_done(&other);
 }
 
+/* Quotes become twice as long in a statement's text, which the server takes up to max_allowed_packet. */
+static void test_the_largest_values_are_kept_whatever_their_bytes(void **state)
+{
+    struct place *place = *state;
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    place->opened++;
+    struct event_store *store = open_named(place);
+    uint8_t *large = malloc(STATE_VALUE_MAX_BYTES);
+    assert_non_null(large);
+    memset(large, '\'', STATE_VALUE_MAX_BYTES);
+    const size_t sizes[] = {STATE_VALUE_MAX_BYTES, 8U * 1024 * 1024, 7U * 1024 * 1024, 1024 * 1024, 3, 0,
+                            STATE_VALUE_MAX_BYTES};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct bytes got = BYTES_NONE;
+        large[0] = (uint8_t)i;
+        assert_status_ok(store->ops->state_put(store, BYTES_LITERAL("large"), bytes_of(large, sizes[i])));
+        assert_status_ok(store->ops->state_get(store, BYTES_LITERAL("large"), arena, &got));
+        assert_true(bytes_equal(got, bytes_of(large, sizes[i])));
+        arena_reset(arena);
+    }
+    assert_status_ok(store->ops->state_remove(store, BYTES_LITERAL("large")));
+
+    struct snapshot_store *snapshots = NULL;
+    assert_status_ok(mysql_store_snapshots(store, &snapshots));
+    const struct snapshot snapshot = {.aggregate_id = BYTES_LITERAL("a"),
+                                      .aggregate_type = BYTES_LITERAL("custom"),
+                                      .version = 1,
+                                      .state = SNAPSHOT_VERIFIED,
+                                      .data = bytes_of(large, 10U * 1024 * 1024),
+                                      .metadata = bytes_of(large, 900U * 1024),
+                                      .folded = bytes_of(large, 12U * 1024 * 1024)};
+    struct snapshot got;
+    bool found = false;
+    assert_status_ok(snapshots->ops->put(snapshots, &snapshot));
+    assert_status_ok(
+        snapshots->ops->get(snapshots, snapshot.aggregate_id, SNAPSHOT_PICK_BEST, 9, arena, &got, &found));
+    assert_true(found);
+    assert_true(bytes_equal(got.data, snapshot.data));
+    assert_true(bytes_equal(got.metadata, snapshot.metadata));
+    assert_true(bytes_equal(got.folded, snapshot.folded));
+    assert_status_ok(snapshots->ops->remove(snapshots, snapshot.aggregate_id, 1));
+    snapshot_store_close(snapshots);
+    event_store_close(store);
+    free(large);
+}
+
 int main(void)
 {
     const char *port = getenv("STRATA_TEST_MYSQL_PORT");
@@ -146,8 +194,10 @@ int main(void)
                                                   .context = &place};
     const struct CMUnitTest own[] = {
         cmocka_unit_test_prestate(test_another_process_wrote_the_same_id, &place),
+        cmocka_unit_test_prestate(test_the_largest_values_are_kept_whatever_their_bytes, &place),
     };
     const int failed = cmocka_run_group_tests_name("mysql_only", own, NULL, NULL) +
+                       mysql_known_heads_run(place.port, place.opened, place.log) +
                        event_store_suite_run(&events) + snapshot_store_suite_run(&snapshots);
     log_free(place.log);
     return failed;

@@ -166,6 +166,22 @@ class Moves(unittest.TestCase):
         self.assertIn(str(source.file), done.stderr)
         self.assertIn("is locked by process", done.stderr)
 
+    def refused(self, source, target):
+        done = subprocess.run(migrate_command(source, target), capture_output=True, text=True, env=environment())
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        return done.stderr
+
+    def test_what_cannot_be_meant_is_refused(self):
+        """A mistyped path or name would else be made as a new store, whose nothing is moved with success."""
+        memory = Place(self.folder, "memory", {"STRATA_DATABASE_EVENT_STORE": "memory"})
+        mistyped, target = self.embedded("mistyped"), self.mysql("from-mistyped")
+        self.assertRegex(self.refused(mistyped, target), 'no store "main" in the folder .*mistyped.*database.embedded.path')
+        self.assertFalse((pathlib.Path(self.folder) / "mistyped").exists())
+        self.assertIn("holds no event", self.refused(self.mysql("never-written"), self.embedded("from-nothing")))
+        self.assertIn("--from and --to name the same mysql store", self.refused(target, target))
+        for source, to, option in ((memory, target, "--from"), (target, memory, "--to")):
+            self.assertRegex(self.refused(source, to), "%s .*ends with this command" % option)
+
     def test_a_shared_source_is_followed_until_it_is_closed(self):
         """Services go on appending while it moves; they stop, then the mover is told, and nothing is missing."""
         source, target = self.mysql("live"), self.embedded("live")
@@ -179,6 +195,65 @@ class Moves(unittest.TestCase):
         output, error = moving.communicate(timeout=120)
         self.assertEqual(moving.returncode, 0, error)
         self.assertEqual(output.count(chain), 2, output)
+
+    def test_a_follower_outlives_a_server_that_is_away(self):
+        """Source and target stand on it, so that reads and writes are cut off, at whatever point they were."""
+        source, target = self.mysql("followed"), self.mysql("follower")
+        with source.service() as service, Client(service) as client:
+            self.fill(client, EVENTS // 3)
+            moving = subprocess.Popen(migrate_command(source, target, "--follow"), env=environment(), stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True)
+            self.addCleanup(moving.kill)
+            for number in range(3):
+                self.fill(client, EVENTS // 9, "g%d-" % number)
+                self.mariadb.kill()
+                time.sleep(0.3)  # so that the mover hears of it; too short a pause can only let the test pass
+                self.assertIsNone(moving.poll())
+                self.mariadb.start()
+                until = time.monotonic() + 60
+                while service.request("GET", "/readyz")[0] != 200:
+                    self.assertLess(time.monotonic(), until)
+                    time.sleep(0.05)
+            self.fill(client, EVENTS // 9, "h")
+            chain = read_history(client.channel).chain.hex()
+        moving.send_signal(signal.SIGTERM)
+        output, error = moving.communicate(timeout=120)
+        self.assertEqual(moving.returncode, 0, error)
+        self.assertEqual(output.count(chain), 2, output)
+        self.assertRegex(error, "retrying in [0-9.]+ s: .*127.0.0.1:%d" % self.mariadb.port)
+        self.assertIn("went on after", error)
+
+    def until_it_retries(self, moving):
+        for line in moving.stderr:
+            if "retrying" in line:
+                return
+        self.fail("it ended without a retry")
+
+    def test_a_follower_gives_up_when_it_is_told_to(self):
+        source, target = self.mysql("given-up"), self.embedded("given-up")
+        with source.service() as service, Client(service) as client:
+            self.fill(client, 20)
+        for how in ("by its bound", "by two signals"):
+            with self.subTest(how):
+                more = ("--retry-for", "1s") if how == "by its bound" else ()
+                moving = subprocess.Popen(migrate_command(source, target, "--follow", *more), env=environment(),
+                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.addCleanup(moving.kill)
+                self.addCleanup(moving.stderr.close)
+                time.sleep(1)  # so that it follows; a server that is away at the start is refused, which fails the test
+                self.mariadb.kill()
+                try:
+                    self.until_it_retries(moving)
+                    if not more:
+                        moving.send_signal(signal.SIGTERM)
+                        self.until_it_retries(moving)
+                        moving.send_signal(signal.SIGTERM)
+                    output, error = moving.communicate(timeout=30)
+                finally:
+                    self.mariadb.start()
+                self.assertEqual((moving.returncode, output), (1, ""), error)
+                self.assertIn("127.0.0.1:%d" % self.mariadb.port, error)
+                self.assertIn("run it again to go on", error)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ import time
 import unittest
 from pathlib import Path
 
+import grpc
+
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 from support.cutting_proxy import CuttingProxy  # noqa: E402
 from support.engines import MariaDb, MongoWire  # noqa: E402
-from support.replicas import Replicas  # noqa: E402
-from support.strata_rpc import Client, event_pb2, event_service_pb2  # noqa: E402
+from support.replicas import Replicas, Subscriber  # noqa: E402
+from support.strata_rpc import Client, event_pb2, event_service_pb2, subscription_service_pb2  # noqa: E402
 from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
 
 SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
@@ -128,6 +130,57 @@ class Gone(unittest.TestCase):
             wait_until(lambda: publish(service, "a", "second")[0] in (200, 201))
             events = service.request("GET", "/api/v1/events/aggregate/a")[2]["events"]
             self.assertEqual([event["id"] for event in events], ["first", "second"])
+
+
+class OutOfItsSet(unittest.TestCase):
+    """A server that says it is no member of the replica set: one that was restarted alone for maintenance, or is just
+    stopping. The driver forgets it, and when it has forgotten all, looks for none."""
+
+    def test_a_server_that_was_alone_meanwhile_is_found_again(self):
+        with MongoWire() as database, Service(config=settings(database, connect_timeout="1s")) as service:
+            subscriber = Subscriber(service)
+            subscriber.start()
+            self.assertEqual(publish(service, "a", "first")[0], 201)
+            for number in range(2):
+                database.stop()
+                database.options = ("--standalone",)
+                database.start()
+                wait_until(lambda: "says that it is of the replica set" in str(service.request("GET", "/health")[2]))
+                status, _, problem = publish(service, "a", "refused")
+                self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"))
+                self.assertIn("\"secantus\"", problem["detail"])
+                database.stop()
+                database.options = ()
+                database.start()
+                wait_until(lambda: service.request("GET", "/readyz")[0] == 200)
+                self.assertEqual(publish(service, "a", "back-%d" % number)[0], 201)
+            subscriber.expect_all(3)
+            self.assertEqual(subscriber.seen, ["first", "back-0", "back-1"])
+
+
+class Silent(unittest.TestCase):
+    """A server that is suddenly cut off: no connection ends, and no answer comes."""
+
+    TIMEOUT_S = 2  # of a connection, and of an answer
+
+    def test_a_bus_that_saves_its_checkpoint_meanwhile_waits_for_it_once(self):
+        with MongoWire() as database, CuttingProxy(database.port) as proxy:
+            config = settings(database, uri="mongodb://127.0.0.1:%d/?directConnection=true" % proxy.port,
+                              connect_timeout="%ds" % self.TIMEOUT_S, io_timeout="%ds" % self.TIMEOUT_S)
+            with Service(config=config) as service, Client(service) as client:
+                stream = client.subscriptions.Subscribe(
+                    subscription_service_pb2.SubscribeRequest(from_start=True), timeout=9 * self.TIMEOUT_S)
+                proxy.silent_after = b"insert\x00\x0b\x00\x00\x00main.state"  # by which the checkpoint is kept first
+                self.assertEqual(publish(service, "a")[0], 201)
+                heard, longest = time.monotonic(), 0.0
+                with self.assertRaises(grpc.RpcError):
+                    for _ in stream:  # the event, then checkpoints, a second apart
+                        longest = max(longest, time.monotonic() - heard)
+                        heard = time.monotonic()
+                self.assertTrue(proxy.silent.is_set())
+                # The answer, a second try of the driver's, and the look for another server; never five times all that.
+                self.assertLess(longest, 4.5 * self.TIMEOUT_S)
+                proxy.speak_again()
 
 
 class SetBack(unittest.TestCase):

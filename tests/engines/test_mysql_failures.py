@@ -10,11 +10,13 @@ import time
 import unittest
 from pathlib import Path
 
+from google.protobuf import timestamp_pb2
+
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 from support.cutting_proxy import CuttingProxy  # noqa: E402
-from support.engines import MariaDb, make_certificates  # noqa: E402
+from support.engines import MariaDb, free_port, make_certificates  # noqa: E402
 from support.replicas import Replicas  # noqa: E402
-from support.strata_rpc import Client, event_pb2, event_service_pb2  # noqa: E402
+from support.strata_rpc import Client, event_pb2, event_service_pb2, subscription_service_pb2  # noqa: E402
 from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
 
 SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
@@ -128,6 +130,28 @@ class WeakSettings(unittest.TestCase):
         with MariaDb("--log-bin", "--server-id=1", "--sync-binlog=1", "--binlog-format=STATEMENT") as database:
             self.assertIn("binlog_format = STATEMENT", message_of_start(settings(database)))
 
+    def test_a_galera_cluster_is_refused_whatever_its_size(self):
+        """A real member, alone: the lock on the head's row holds on one member only."""
+        with MariaDb("--wsrep-on=ON", "--wsrep-provider=/usr/lib/galera/libgalera_smm.so", "--wsrep-cluster-address=gcomm://",
+                     "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--wsrep-node-address=127.0.0.1",
+                     "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:%d" % free_port()) as database:
+            message = message_of_start(settings(database, allow_weak_durability="true"))
+            self.assertIn("127.0.0.1:%d runs with wsrep_on = ON" % database.port, message)
+            self.assertIn("no member of one", message)
+
+    def test_a_server_that_takes_no_writes_is_refused_and_left_when_it_becomes_one(self):
+        with MariaDb() as database:
+            database.sql("CREATE USER u@127.0.0.1; GRANT ALL ON strata_test.* TO u@127.0.0.1")
+            with Service(config=settings(database, username="u")) as service:
+                self.assertEqual(publish(service, "a")[0], 201)
+                database.sql("SET GLOBAL read_only=ON")  # as a primary that is demoted; root may write all the same
+                wait_until(lambda: "read_only = ON" in publish(service, "a")[2].get("detail", ""))
+                status, _, problem = publish(service, "a")
+                self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"))
+                self.assertIn("database.mysql.host", message_of_start(settings(database)))
+                database.sql("SET GLOBAL read_only=OFF")
+                wait_until(lambda: publish(service, "a")[0] == 201)
+
     def test_a_packet_that_is_too_small_is_refused(self):
         with MariaDb("--max-allowed-packet=1M") as database:
             self.assertIn("max_allowed_packet = 1048576", message_of_start(settings(database)))
@@ -192,8 +216,9 @@ class CutOff(unittest.TestCase):
     def test_an_answer_that_ends_within_the_description_of_its_columns_is_no_answer(self):
         """The library says the same there as when no more results come."""
         with MariaDb() as database, CuttingProxy(database.port) as proxy:
-            with Service(config=settings(database, port=str(proxy.port))) as service, Client(service) as client:
+            with Service(config=settings(database)) as service:
                 self.assertEqual(publish(service, "a")[0], 201)
+            with Service(config=settings(database, port=str(proxy.port))) as service, Client(service) as client:
                 proxy.cut_before = b"\x0eaggregate_type"  # of the aggregates' heads, behind the store's head
                 client.events.AppendEvents(event_service_pb2.AppendEventsRequest(
                     events=[event_pb2.NewEvent(type="custom", aggregate_id="a", data=b"{}")],
@@ -239,17 +264,40 @@ class Packets(unittest.TestCase):
 
 class Silence(unittest.TestCase):
     def test_calls_that_need_no_database_are_answered_while_it_is_silent(self):
+        starts = (dict(from_end=True), dict(from_timestamp=timestamp_pb2.Timestamp(seconds=1)), dict(after_position=1 << 40))
+        calls = {"a read": lambda client: client.events.ReadEvents(event_service_pb2.ReadEventsRequest(), timeout=60)}
+        calls.update(("a subscription %s" % list(start), lambda client, start=start: client.subscriptions.Subscribe(
+            subscription_service_pb2.SubscribeRequest(**start), timeout=60)) for start in starts)
         with MariaDb() as database, CuttingProxy(database.port) as proxy:
             config = settings(database, port=str(proxy.port), io_timeout="6s")
-            with Service(config=config) as service, Client(service) as reader, Client(service) as other:
+            for name, ask in calls.items():
+                with self.subTest(name), Service(config=config) as service, Client(service) as reader, Client(service) as other:
+                    self.assertEqual(publish(service, "a")[0], 201)
+                    proxy.silent_after = b"SELECT"
+                    asked = [ask(reader) for _ in range(3)]
+                    time.sleep(0.5)  # so that they have come; too short a pause can only let the test pass
+                    alive = other.channel.unary_unary("/grpc.health.v1.Health/Check")
+                    self.assertTrue(alive(b"", timeout=3))
+                    for one in asked:
+                        one.cancel()
+                    proxy.speak_again()
+
+    def test_who_finds_every_connection_taken_is_told_so(self):
+        with MariaDb() as database, CuttingProxy(database.port) as proxy:
+            config = settings(database, port=str(proxy.port), io_timeout="20s", connect_timeout="1s", pool_size="1")
+            with Service(config=config) as service, Client(service) as client:
                 self.assertEqual(publish(service, "a")[0], 201)
-                proxy.silent_after = b"SELECT"
-                reads = [reader.events.ReadEvents(event_service_pb2.ReadEventsRequest(), timeout=60) for _ in range(3)]
-                time.sleep(0.5)  # so that the reads have come; too short a pause can only let the test pass
-                alive = other.channel.unary_unary("/grpc.health.v1.Health/Check")
-                self.assertTrue(alive(b"", timeout=3))
-                for read in reads:
-                    read.cancel()
+                proxy.silent_after = b"SELECT e.position"
+                first = client.events.ReadEvents(event_service_pb2.ReadEventsRequest(), timeout=60)
+                wait_until(proxy.silent.is_set)
+                begun = time.monotonic()
+                status, _, problem = service.request("GET", "/api/v1/aggregates/a", timeout=60)
+                self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"))
+                self.assertIn("database.mysql.pool_size", problem["detail"])
+                self.assertLess(time.monotonic() - begun, 15)
+                first.cancel()
+                proxy.speak_again()
+                wait_until(lambda: service.request("GET", "/api/v1/aggregates/a")[0] == 200)
 
 
 class RoundTrips(unittest.TestCase):
@@ -264,7 +312,8 @@ class RoundTrips(unittest.TestCase):
                         data=b'{"filler":"%s"}' % (b"x" * size)) for n in range(count)]))
                 def asked():
                     """Commands but for the questions of who waits for events."""
-                    others = (b"SELECT position, timestamp_us", b"SELECT value FROM strata_state", b"INSERT INTO strata_state")
+                    others = (b"SELECT position, timestamp_us", b"SELECT value FROM strata_state", b"INSERT INTO strata_state",
+                              b"UPDATE strata_state")
                     return sum(not c.startswith(others) for c in list(proxy.commands))
                 append(0)
                 before = asked()

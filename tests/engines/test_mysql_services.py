@@ -79,6 +79,20 @@ class TwoServices(unittest.TestCase):
             event.ClearField("processed_at")
         return events
 
+    # --- where a subscription begins ---
+
+    def test_a_subscription_from_the_end_begins_behind_what_another_service_answered(self):
+        """The service that is asked has not heard of it: nobody there waits for events."""
+        for number in range(5):
+            published = [self.client_a.events.PublishEvent(publish("end-%d-%d" % (number, n), "order_created",
+                                                                   '{"order_id":"end-%d-%d"}' % (number, n)))
+                         for n in range(3)]
+            stream = self.client_b.subscriptions.Subscribe(subscription_service_pb2.SubscribeRequest(from_end=True), timeout=30)
+            first = next(iter(stream))
+            stream.cancel()
+            self.assertEqual((first.WhichOneof("message"), first.caught_up.position),
+                             ("caught_up", published[-1].event.position))
+
     # --- verdicts ---
 
     def test_a_recorded_order_is_legal_whichever_service_judged_its_moves(self):

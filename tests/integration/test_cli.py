@@ -94,6 +94,17 @@ class Commands(unittest.TestCase):
                 self.assertEqual(done.stdout, "")
                 self.assertTrue(done.stderr)
 
+    def test_an_address_that_is_no_grpc_address_is_told(self):
+        for address in ("http://127.0.0.1:8080", "localhost", ":50051"):
+            done = strata("health", "-a", address)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+            self.assertIn('--address is "%s"; give the gRPC address of a service as HOST:PORT' % address, done.stderr)
+        done = strata("health", "-a", "127.0.0.1:%d" % self.service.http_port)
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        [line] = done.stderr.splitlines()  # and nothing of gRPC's own
+        self.assertIn("speaks HTTP, not gRPC", line)
+        self.assertIn("server.grpc_port", line)
+
     def test_help_teaches(self):
         done = strata("--help")
         self.assertEqual(done.returncode, 0)
@@ -179,7 +190,8 @@ class CheckConfig(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_serve_names_what_is_configured_and_not_built(self):
-        path, _ = self.check(EVERY_KEY)
+        path, checked = self.check(EVERY_KEY)
+        self.assertIn("but `strata serve` refuses it: ", checked.stderr)
         done = strata("serve", "--config", path)
         self.assertEqual(done.returncode, 1)
         self.assertIn(" is configured and not part of this build; ", done.stderr)
@@ -219,6 +231,8 @@ class CheckConfig(unittest.TestCase):
         for text, key in (("server:\n  bind: 0.0.0.0\n", "server.bind"),
                           ("server:\n  http_port: 5000\n  grpc_port: 5000\n", "server.grpc_port"),
                           ("message_queue:\n  enabled: true\n", "message_queue.brokers"),
+                          ("supported_event_types: [\"a*b\"]\n", "supported_event_types[0]"),
+                          ("database:\n  event_store: mysql\n", "database.snapshot_store"),
                           ("monitoring:\n  path: metrics\n", "monitoring.path")):
             with self.subTest(key):
                 _, done = self.check(text)
@@ -257,9 +271,25 @@ class Serve(unittest.TestCase):
             try:
                 with self.assertRaises(RuntimeError) as refused:
                     other.start()
+                self.assertIn("server.http_port", str(refused.exception))
                 self.assertIn(str(first.http_port), str(refused.exception))
             finally:
                 other.remove()
+
+    def test_a_folder_that_cannot_be_used_is_named_by_its_key(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "file"
+            file.write_text("")
+            with self.assertRaises(RuntimeError) as refused:
+                Service(data=file).start()
+            self.assertIn('database.embedded.path "%s"' % file, str(refused.exception))
+
+    def test_a_mode_that_nobody_may_have_meant_is_warned_of(self):
+        for settings, words in (
+                ({"STRATA_SECURITY_ENABLED": "true", "STRATA_SECURITY_JWT_SECRET": "too short"}, "security.enabled is true, but"),
+                ({"STRATA_SERVER_BIND": "0.0.0.0", "STRATA_SECURITY_ALLOW_INSECURE_BIND": "true"}, "security.allow_insecure_bind")):
+            with Service(config=settings) as service:
+                self.assertIn(words, service.log())
 
     def test_the_banner_names_address_store_mode_and_a_line_to_try(self):
         with tempfile.TemporaryDirectory() as folder:

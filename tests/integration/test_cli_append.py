@@ -1,6 +1,7 @@
 """strata append: everything about one event, and many by lines, of which one may fail."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -69,6 +70,21 @@ class One(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         import base64
         self.assertEqual(base64.b64decode(json.loads(done.stdout)["event"]["data"]), bytes(range(256)))
+
+    def test_an_empty_standard_input_is_no_event(self):
+        """In a pipe behind a program that failed."""
+        identity = ("-t", "custom", "-i", self.name, "-y", "custom")
+        for data in ((), ("-",)):
+            self.assertIn("the standard input is empty; give DATA", self.append(*identity, *data, code=1, given="").stderr)
+        self.assertEqual(self.stored(), [])
+        folder = os.open(self.folder, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        done = subprocess.run([str(BINARY), "append", "-a", self.service.grpc, *identity], stdin=folder, env=environment(),
+                              capture_output=True, text=True, timeout=120)
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        self.assertIn("the standard input cannot be read: Is a directory", done.stderr)
+        self.append(*identity, '{"n":1}')
+        self.assertEqual(self.stored(), [1])
 
     def test_when_nobody_answers_the_message_says_how_to_repeat(self):
         done = strata("append", "-a", "127.0.0.1:1", "-t", "custom", "-i", "x", "{}")

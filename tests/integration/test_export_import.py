@@ -134,6 +134,8 @@ class Export(Case):
     def test_bounds_that_cannot_be_are_said(self):
         with Service(data=self.folder / "data") as service:
             self.fill(service, 50)
+            self.good("export", "-a", service.grpc, "--records", self.folder / "r")
+            self.bad("holds records, not NDJSON; import it with --keep", arguments=("import", "-a", service.grpc, self.folder / "r"))
             for where in (("-a", service.grpc),):
                 self.bad("ends at position 57", arguments=("export", *where, "--to", "99"))
                 self.bad("ends at position 57", arguments=("export", *where, "--from", "99"))

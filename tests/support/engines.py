@@ -53,6 +53,8 @@ def make_certificates(folder):
 class Engine:
     """One server. A subclass says how it is prepared, started and asked whether it answers."""
 
+    STOPS_WITHIN_SECONDS = 30
+
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix=f"strata-{type(self).__name__.lower()}-"))
         self.port = free_port()
@@ -98,7 +100,7 @@ class Engine:
         self.process.send_signal(signal.SIGCONT)  # one that a test has stopped
         self.process.send_signal(number)
         try:
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=self.STOPS_WITHIN_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -184,6 +186,8 @@ class Redis(Engine):
 
 class MongoWire(Engine):
     """A server that speaks MongoDB's protocol, as a replica set of one (docs/mongodb-stand-in.md); `options` go to it."""
+
+    STOPS_WITHIN_SECONDS = 8  # now and then it does not, and is killed, which it has to bear as well
 
     def __init__(self, *options):
         super().__init__()

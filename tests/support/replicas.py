@@ -5,6 +5,7 @@ and the history at the end must hold it once, as answered.
 """
 
 import asyncio
+import collections
 import random
 import signal
 import subprocess
@@ -13,12 +14,14 @@ import time
 
 import grpc
 
+from support.diagnosis import diagnosis
 from support.strata_aio import AioClient, answer
 from support.strata_records import read_history
 from support.strata_rpc import Client, Failure, event_pb2, event_service_pb2, subscription_service_pb2
 from support.strata_service import Service
 
 ANSWER_WITHIN_SECONDS = 120
+STANDS_AFTER_SECONDS = int(__import__("os").environ.get("STANDS", "60"))
 AGGREGATES = 40
 # What may be answered by a service whose database, or which itself, is going or gone.
 TRANSIENT = {("UNAVAILABLE", ""), ("UNAVAILABLE", "STORE_UNREACHABLE"), ("UNAVAILABLE", "STORE_FAILED"),
@@ -34,6 +37,7 @@ class Subscriber(threading.Thread):
         self.seen = []  # ids, by position - 1
         self.wrong = None
         self.ends_at = None
+        self.ends = collections.deque(maxlen=20)  # of its streams: when, and how
 
     def run(self):
         while self.ends_at is None or len(self.seen) < self.ends_at:
@@ -47,10 +51,23 @@ class Subscriber(threading.Thread):
                                 return
                             self.seen.append(event.id)
             except grpc.RpcError as error:
+                self.ends.append("%.1f s: %s %s" % (time.monotonic(), error.code().name, error.details()))
                 if error.code() is grpc.StatusCode.DATA_LOSS:
                     self.wrong = str(error)
                     return
                 time.sleep(0.05)
+
+    def expect_all(self, count):
+        """Waits for so many events as long as some come; else says what its replica does."""
+        self.ends_at = count
+        moved_at, before = time.monotonic(), len(self.seen)
+        while self.is_alive() and time.monotonic() < moved_at + STANDS_AFTER_SECONDS:
+            self.join(0.1)
+            if len(self.seen) > before:
+                moved_at, before = time.monotonic(), len(self.seen)
+        assert self.wrong is None, self.wrong
+        assert len(self.seen) >= count, "a subscriber stands at %d of %d at %.1f s, alive %s; its streams ended:\n%s\n%s" % (
+            len(self.seen), count, time.monotonic(), self.is_alive(), "\n".join(self.ends), diagnosis(self.replica))
 
 
 class Replicas:
@@ -64,6 +81,7 @@ class Replicas:
         self.sent = 0
         self.repeated = 0
         self.refusals = {}
+        self.took = []  # each trouble, and how long
 
     def __enter__(self):
         for service in self.services:
@@ -151,7 +169,9 @@ class Replicas:
             while len(self.answered) < appends * number // (len(troubles) + 1) and load.is_alive():
                 time.sleep(0.01)
             if load.is_alive():
+                begin = time.monotonic()
                 getattr(self, trouble)()
+                self.took.append("%s %.1f s" % (trouble, time.monotonic() - begin))
         load.join(ANSWER_WITHIN_SECONDS + appends / 20)
         assert len(self.answered) == appends, "%d of %d were answered; refused so far: %s" % (
             len(self.answered), appends, self.refusals)
@@ -187,10 +207,7 @@ class Replicas:
         for subscriber in subscribers:
             subscriber.ends_at = len(history.records)
         for subscriber in subscribers:
-            subscriber.join(60)
-            assert subscriber.wrong is None, subscriber.wrong
-            assert len(subscriber.seen) >= len(history.records), "a subscriber stands at %d of %d" % (
-                len(subscriber.seen), len(history.records))
+            subscriber.expect_all(len(history.records))
             assert subscriber.seen == [record.id for record in history.records], "a subscriber saw another order"
         for service in self.services[1:]:
             assert self._history(service).chain == history.chain

@@ -244,6 +244,20 @@ struct status memory_state_remove(struct memory_state *state, struct bytes key)
     return status_ok();
 }
 
+struct status memory_state_swap(struct memory_state *state, struct bytes key, const struct bytes *expected,
+                                struct bytes value, bool *ret_put)
+{
+    STATUS_TRY(state_swap_check(key, value));
+    struct status status = status_ok();
+    pthread_mutex_lock(&state->lock);
+    const struct entry *entry = table_find(&state->values, key);
+    *ret_put = entry == NULL ? expected == NULL : expected != NULL && bytes_equal(entry->value, *expected);
+    if (*ret_put)
+        status = table_put(&state->values, key, value, BYTES_NONE);
+    pthread_mutex_unlock(&state->lock);
+    return status;
+}
+
 struct value_listing {
     state_sink sink;
     void *context;
@@ -314,6 +328,17 @@ struct status memory_state_release(struct memory_state *state, struct bytes name
     }
     pthread_mutex_unlock(&state->lock);
     return status;
+}
+
+struct status memory_state_forget(struct memory_state *state, struct bytes name, struct bytes holder,
+                                  int64_t epoch)
+{
+    pthread_mutex_lock(&state->lock);
+    const struct lease_state stored = stored_lease(state, name);
+    if (lease_is_held(&stored, holder, epoch))
+        table_remove(&state->leases, name);
+    pthread_mutex_unlock(&state->lock);
+    return status_ok();
 }
 
 /* --- checkpoints --- */

@@ -20,12 +20,16 @@ struct status memory_state_get(struct memory_state *state, struct bytes key, str
                                struct bytes *ret);
 struct status memory_state_put(struct memory_state *state, struct bytes key, struct bytes value);
 struct status memory_state_remove(struct memory_state *state, struct bytes key);
+struct status memory_state_swap(struct memory_state *state, struct bytes key, const struct bytes *expected,
+                                struct bytes value, bool *ret_put);
 struct status memory_state_list(struct memory_state *state, struct bytes prefix, struct bytes after_key,
                                 state_sink sink, void *context);
 struct status memory_state_lease(struct memory_state *state, struct bytes name, struct bytes holder,
                                  int64_t ttl_ms, struct lease *ret);
 struct status memory_state_release(struct memory_state *state, struct bytes name, struct bytes holder,
                                    int64_t epoch);
+struct status memory_state_forget(struct memory_state *state, struct bytes name, struct bytes holder,
+                                  int64_t epoch);
 struct status memory_state_checkpoint_put(struct memory_state *state, struct bytes name, int64_t position,
                                           int64_t epoch, int64_t head_position);
 struct status memory_state_checkpoint_get(struct memory_state *state, struct bytes name,

@@ -262,6 +262,12 @@ static struct status state_list(struct event_store *store, struct bytes prefix, 
     return memory_state_list(of(store)->state, prefix, after_key, sink, context);
 }
 
+static struct status state_swap(struct event_store *store, struct bytes key, const struct bytes *expected,
+                                struct bytes value, bool *ret_put)
+{
+    return memory_state_swap(of(store)->state, key, expected, value, ret_put);
+}
+
 static struct status lease_of(struct event_store *store, struct bytes name, struct bytes holder,
                               int64_t ttl_ms, struct lease *ret)
 {
@@ -272,6 +278,12 @@ static struct status lease_release(struct event_store *store, struct bytes name,
                                    int64_t epoch)
 {
     return memory_state_release(of(store)->state, name, holder, epoch);
+}
+
+static struct status lease_forget(struct event_store *store, struct bytes name, struct bytes holder,
+                                  int64_t epoch)
+{
+    return memory_state_forget(of(store)->state, name, holder, epoch);
 }
 
 static struct status checkpoint_put(struct event_store *store, struct bytes name, int64_t position,
@@ -327,10 +339,12 @@ static const struct event_store_ops memory_ops = {
     .stats = memory_stats,
     .state_get = state_get,
     .state_put = state_put,
+    .state_swap = state_swap,
     .state_remove = state_remove,
     .state_list = state_list,
     .lease = lease_of,
     .lease_release = lease_release,
+    .lease_forget = lease_forget,
     .checkpoint_put = checkpoint_put,
     .checkpoint_get = checkpoint_get,
     .checkpoint_remove = checkpoint_remove,

@@ -138,6 +138,7 @@ static enum step insert_rest(struct committing *committing, struct status *ret_w
     bson_t reply;
     if (count == 0)
         return STEP_DONE;
+    mongodb_client_refresh(store, &store->writer);
     *ret_why = mongodb_reach_may_try(store, store->writer);
     if (ret_why->code != STATUS_OK)
         return committing->settling ? STEP_AGAIN : STEP_REFUSED; /* nothing was sent */

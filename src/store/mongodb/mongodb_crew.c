@@ -13,12 +13,13 @@ static struct mongodb_find *take(struct mongodb_crew *crew)
 }
 
 /* With the lock held, which is let go while the server is asked. */
-static void work(struct mongodb_crew *crew, mongoc_client_t *client)
+static void work(struct mongodb_crew *crew, mongoc_client_t **client)
 {
     struct mongodb_find *find = NULL;
     while ((find = take(crew)) != NULL) {
         pthread_mutex_unlock(&crew->lock);
-        mongodb_find_run(crew->store, client, find);
+        mongodb_client_refresh(crew->store, client);
+        mongodb_find_run(crew->store, *client, find);
         pthread_mutex_lock(&crew->lock);
         crew->working--;
     }
@@ -29,16 +30,16 @@ static void work(struct mongodb_crew *crew, mongoc_client_t *client)
 static void *crew_main(void *context)
 {
     struct mongodb_crew *crew = context;
-    mongoc_client_t *client = mongoc_client_pool_pop(crew->store->clients);
+    mongoc_client_t *client = mongodb_client_lend(crew->store);
     pthread_mutex_lock(&crew->lock);
     while (!crew->stopping) {
         if (crew->next < crew->count)
-            work(crew, client);
+            work(crew, &client);
         else
             pthread_cond_wait(&crew->work, &crew->lock);
     }
     pthread_mutex_unlock(&crew->lock);
-    mongoc_client_pool_push(crew->store->clients, client);
+    mongodb_client_return(crew->store, client);
     return NULL;
 }
 
@@ -61,7 +62,7 @@ void mongodb_crew_stop(struct mongodb_crew *crew)
         (void)pthread_join(crew->threads[i], NULL); /* joinable, and joined once */
 }
 
-void mongodb_crew_run(struct mongodb_crew *crew, mongoc_client_t *client, struct mongodb_find **finds,
+void mongodb_crew_run(struct mongodb_crew *crew, mongoc_client_t **client, struct mongodb_find **finds,
                       size_t count)
 {
     pthread_mutex_lock(&crew->lock);

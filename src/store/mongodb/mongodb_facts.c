@@ -172,7 +172,7 @@ static struct status run_unknown(struct mongodb_store *store, struct unknown *un
         all[count++] = others[i];
     for (size_t i = 0; store->cache.newest > 0 && i < unknown->count; i++) /* else there is none */
         all[count++] = &unknown->finds[i];
-    mongodb_crew_run(&store->crew, store->writer, all, count);
+    mongodb_crew_run(&store->crew, &store->writer, all, count);
     free(all);
     struct status status = status_ok();
     for (size_t i = 0; status.code == STATUS_OK && i < other_count; i++)
@@ -399,6 +399,7 @@ struct status mongodb_store_facts(struct event_store *base, const struct facts_r
                                   struct arena *arena, struct facts *ret)
 {
     struct mongodb_store *store = mongodb_of(base);
+    mongodb_client_refresh(store, &store->writer);
     STATUS_TRY(mongodb_store_ready(store, store->writer));
     struct asking asking = {.store = store,
                             .request = request,

@@ -11,8 +11,9 @@
 
 #define POOL_MAX        64U
 #define CREW_THREADS    4U
-#define AV_TEXT_BYTES   280U /* an id, a separator, a version */
-#define AV_SEPARATOR    0x1f /* never in an id */
+#define LENT_MOST       (POOL_MAX + CREW_THREADS + 1U) /* the writer's */
+#define AV_TEXT_BYTES   280U                           /* an id, a separator, a version */
+#define AV_SEPARATOR    0x1f                           /* never in an id */
 #define PAGE_BYTES_MOST ((size_t)1024 * 1024)
 
 /* ---- threads that ask at the same time (mongodb_crew.c) ---- */
@@ -34,7 +35,7 @@ struct mongodb_crew {
 STATUS_MUST_CHECK struct status mongodb_crew_start(struct mongodb_crew *crew, struct mongodb_store *store);
 void mongodb_crew_stop(struct mongodb_crew *crew);
 /* Runs all of them, the caller's thread with its client among the others. */
-void mongodb_crew_run(struct mongodb_crew *crew, mongoc_client_t *client, struct mongodb_find **finds,
+void mongodb_crew_run(struct mongodb_crew *crew, mongoc_client_t **client, struct mongodb_find **finds,
                       size_t count);
 
 /* ---- heads that are known (mongodb_cache.c) ---- */
@@ -74,6 +75,31 @@ bool mongodb_cache_take(struct mongodb_cache *cache, const bson_iter_t *entry);
 /* Moves on to an append, with its aggregates as far as they are known. */
 STATUS_MUST_CHECK struct status mongodb_cache_follow(struct mongodb_cache *cache, const bson_t *append);
 
+/* ---- the driver's clients (mongodb_clients.c) ---- */
+
+struct mongodb_driver;
+
+struct mongodb_lent {
+    mongoc_client_t *client;
+    struct mongodb_driver *driver;
+};
+
+STATUS_MUST_CHECK struct status mongodb_clients_open(struct mongodb_store *store);
+void mongodb_clients_close(struct mongodb_store *store); /* when none is lent */
+
+/* For who keeps one; does not wait for others, and not for the server. */
+mongoc_client_t *mongodb_client_lend(struct mongodb_store *store);
+void mongodb_client_return(struct mongodb_store *store, mongoc_client_t *client);
+/* Who keeps one calls this before each use: exchanges it if a new driver was made. */
+void mongodb_client_refresh(struct mongodb_store *store, mongoc_client_t **client);
+
+/* For one question: waits for one of pool_size that nobody uses, and for the server to be ready. */
+STATUS_MUST_CHECK struct status mongodb_client_take(struct mongodb_store *store, mongoc_client_t **ret);
+void mongodb_client_give(struct mongodb_store *store, mongoc_client_t *client);
+
+/* Its driver has forgotten all servers: makes a new one, unless that was done a moment ago. */
+void mongodb_clients_renew(struct mongodb_store *store, mongoc_client_t *client);
+
 /* ---- the store ---- */
 
 /* The options, copied and completed. */
@@ -105,7 +131,6 @@ struct mongodb_store {
     struct mongodb_settings settings;
     const struct clock *clock;
     struct log *log;
-    mongoc_client_pool_t *clients;
     uint64_t seed; /* of hash tables over names from outside */
 
     mongoc_client_t *writer; /* the writer's thread only, as all to the next blank line */
@@ -116,6 +141,7 @@ struct mongodb_store {
     pthread_mutex_t reach_lock; /* guards all to the next blank line; a leaf */
     struct status failure;      /* OK, or why the server could not be reached last time */
     bool unreachable;           /* no primary was found then */
+    bool forgotten;             /* the driver has lost all servers since then */
 
     pthread_mutex_t ready_lock; /* held while indexes are made; guards the next one */
     atomic_bool ready;
@@ -123,6 +149,10 @@ struct mongodb_store {
     pthread_mutex_t pool_lock; /* guards all to the next blank line; a leaf */
     pthread_cond_t pool_free;
     unsigned pool_taken;
+    struct mongodb_driver *driver; /* the one in use */
+    struct mongodb_lent lent[LENT_MOST];
+    size_t lent_count;
+    _Atomic unsigned retired; /* drivers beside that; changed under the lock */
 
     pthread_mutex_t tally_lock; /* held while the server counts; guards all to the next blank line */
     int64_t tallied_to;         /* position */
@@ -217,11 +247,15 @@ void mongodb_tallies_done(struct mongodb_tallies *tallies);
 struct status mongodb_store_state_get(struct event_store *store, struct bytes key, struct arena *arena,
                                       struct bytes *ret);
 struct status mongodb_store_state_put(struct event_store *store, struct bytes key, struct bytes value);
+struct status mongodb_store_state_swap(struct event_store *store, struct bytes key,
+                                       const struct bytes *expected, struct bytes value, bool *ret_put);
 struct status mongodb_store_state_remove(struct event_store *store, struct bytes key);
 struct status mongodb_store_state_list(struct event_store *store, struct bytes prefix, struct bytes after_key,
                                        state_sink sink, void *context);
 struct status mongodb_store_lease(struct event_store *store, struct bytes name, struct bytes holder,
                                   int64_t ttl_ms, struct lease *ret);
+struct status mongodb_store_lease_forget(struct event_store *store, struct bytes name, struct bytes holder,
+                                         int64_t epoch);
 struct status mongodb_store_lease_release(struct event_store *store, struct bytes name, struct bytes holder,
                                           int64_t epoch);
 struct status mongodb_store_checkpoint_put(struct event_store *store, struct bytes name, int64_t position,

@@ -85,7 +85,9 @@ struct status mongodb_failed(struct mongodb_store *store, const bson_error_t *er
             user == NULL ? "" : user, settings->database, settings->hosts, error->message);
     if (error->domain == MONGOC_ERROR_SERVER_SELECTION || error->domain == MONGOC_ERROR_STREAM) {
         const struct status status =
-            status_reason(REASON_STORE_UNREACHABLE, "the database server at %s cannot be reached: %s",
+            status_reason(REASON_STORE_UNREACHABLE,
+                          "the database server at %s cannot be reached: %s; check "
+                          "hosts and replicaSet in database.mongodb.uri, and that it runs",
                           settings->hosts, error->message);
         if (error->domain == MONGOC_ERROR_SERVER_SELECTION)
             mongodb_reach_failed(store, &status);
@@ -95,34 +97,6 @@ struct status mongodb_failed(struct mongodb_store *store, const bson_error_t *er
     }
     return status_reason(REASON_STORE_UNREACHABLE, "the database server at %s answers: %s (error %u)",
                          settings->hosts, error->message, error->code);
-}
-
-/* ---- clients ---- */
-
-struct status mongodb_client_take(struct mongodb_store *store, mongoc_client_t **ret)
-{
-    pthread_mutex_lock(&store->pool_lock);
-    while (store->pool_taken == store->settings.pool_size)
-        pthread_cond_wait(&store->pool_free, &store->pool_lock);
-    store->pool_taken++;
-    pthread_mutex_unlock(&store->pool_lock);
-    mongoc_client_t *client =
-        mongoc_client_pool_pop(store->clients); /* as many are kept, so it does not wait */
-    const struct status status = mongodb_store_ready(store, client);
-    if (status.code == STATUS_OK)
-        *ret = client;
-    else
-        mongodb_client_give(store, client);
-    return status;
-}
-
-void mongodb_client_give(struct mongodb_store *store, mongoc_client_t *client)
-{
-    mongoc_client_pool_push(store->clients, client);
-    pthread_mutex_lock(&store->pool_lock);
-    store->pool_taken--;
-    pthread_cond_signal(&store->pool_free);
-    pthread_mutex_unlock(&store->pool_lock);
 }
 
 mongoc_collection_t *mongodb_collection(struct mongodb_store *store, mongoc_client_t *client,

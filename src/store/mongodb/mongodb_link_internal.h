@@ -45,11 +45,6 @@ void mongodb_find_options(struct mongodb_find *find, const char *key, int direct
 /* Takes a client of the pool, runs it, gives the client back. */
 STATUS_MUST_CHECK struct status mongodb_ask(struct mongodb_store *store, struct mongodb_find *find);
 
-/* ---- clients ---- */
-
-/* Waits for a client that nobody uses. */
-STATUS_MUST_CHECK struct status mongodb_client_take(struct mongodb_store *store, mongoc_client_t **ret);
-void mongodb_client_give(struct mongodb_store *store, mongoc_client_t *client);
 mongoc_collection_t *mongodb_collection(struct mongodb_store *store, mongoc_client_t *client,
                                         const char *name);
 

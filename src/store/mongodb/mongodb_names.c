@@ -23,6 +23,7 @@ struct named {
     uint8_t holder[LEASE_NAME_MAX_BYTES];
     bool has_checkpoint;
     struct checkpoint checkpoint;
+    bool gone; /* the document is removed instead of replaced */
 };
 
 static bool fits(struct bytes name)
@@ -82,6 +83,23 @@ static struct status read_named(struct mongodb_store *store, mongoc_client_t *cl
     return status;
 }
 
+static bool replace_or_remove(mongoc_collection_t *collection, const char *id, const struct named *named,
+                              const bson_t *document, bson_t *ret_reply, bool *ret_written,
+                              bson_error_t *ret_error)
+{
+    bson_t selector;
+    bson_init(&selector);
+    put_text(&selector, "_id", bytes_of_text(id));
+    put_int(&selector, "rev", named->revision);
+    const bool ok =
+        named->gone
+            ? mongoc_collection_delete_one(collection, &selector, NULL, ret_reply, ret_error)
+            : mongoc_collection_replace_one(collection, &selector, document, NULL, ret_reply, ret_error);
+    *ret_written = ok && get_int(ret_reply, named->gone ? "deletedCount" : "matchedCount") == 1;
+    bson_destroy(&selector);
+    return ok;
+}
+
 /* *ret_written false = somebody else changed it meanwhile, or may have. */
 static struct status replace_named(struct mongodb_store *store, mongoc_client_t *client, const char *id,
                                    const struct named *named, bool *ret_written)
@@ -97,13 +115,7 @@ static struct status replace_named(struct mongodb_store *store, mongoc_client_t 
         ok = mongoc_collection_insert_one(collection, &document, NULL, &reply, &error);
         *ret_written = ok;
     } else {
-        bson_t selector;
-        bson_init(&selector);
-        put_text(&selector, "_id", bytes_of_text(id));
-        put_int(&selector, "rev", named->revision);
-        ok = mongoc_collection_replace_one(collection, &selector, &document, NULL, &reply, &error);
-        *ret_written = ok && get_int(&reply, "matchedCount") == 1;
-        bson_destroy(&selector);
+        ok = replace_or_remove(collection, id, named, &document, &reply, ret_written, &error);
     }
     bson_destroy(&reply);
     bson_destroy(&document);
@@ -205,6 +217,20 @@ struct status mongodb_store_lease_release(struct event_store *base, struct bytes
 {
     struct lease_call call = {.store = mongodb_of(base), .name = name, .holder = holder, .epoch = epoch};
     return fits(name) ? change(mongodb_of(base), name, decide_release, &call) : status_ok();
+}
+
+static struct status decide_forget(void *context, struct named *named, bool *ret_write)
+{
+    STATUS_TRY(decide_release(context, named, ret_write));
+    named->gone = !named->has_checkpoint; /* whose epochs those of the lease fence */
+    return status_ok();
+}
+
+struct status mongodb_store_lease_forget(struct event_store *base, struct bytes name, struct bytes holder,
+                                         int64_t epoch)
+{
+    struct lease_call call = {.store = mongodb_of(base), .name = name, .holder = holder, .epoch = epoch};
+    return fits(name) ? change(mongodb_of(base), name, decide_forget, &call) : status_ok();
 }
 
 /* ---- checkpoints ---- */

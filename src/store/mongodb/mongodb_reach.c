@@ -8,8 +8,14 @@
 #include "base/log.h"
 #include "mongodb_internal.h"
 
+enum sight {
+    SIGHT_PRIMARY,
+    SIGHT_OTHERS, /* servers that are none, or do not answer */
+    SIGHT_NOBODY, /* the driver has forgotten all: see mongodb_clients.c */
+};
+
 /* What the driver's monitors know; asks nobody. */
-static bool sees_primary(mongoc_client_t *client)
+static enum sight look(const mongoc_client_t *client)
 {
     static const char *const usable[] = {"RSPrimary", "Mongos", "Standalone", "LoadBalancer"};
     size_t count = 0;
@@ -19,7 +25,27 @@ static bool sees_primary(mongoc_client_t *client)
         for (size_t j = 0; j < sizeof usable / sizeof *usable; j++)
             found = found || strcmp(mongoc_server_description_type(servers[i]), usable[j]) == 0;
     mongoc_server_descriptions_destroy_all(servers, count);
-    return found;
+    return count == 0 ? SIGHT_NOBODY : found ? SIGHT_PRIMARY : SIGHT_OTHERS;
+}
+
+/* Told once, until a server is reached again. */
+static struct status note_forgotten(struct mongodb_store *store)
+{
+    const char *set = mongoc_uri_get_replica_set(store->settings.uri);
+    const struct status why = status_reason(
+        REASON_STORE_UNREACHABLE,
+        "none of the database servers at %s says that it is of the replica set \"%s\"; start them as its "
+        "members (--replSet), or correct replicaSet in database.mongodb.uri; they are asked again until then",
+        store->settings.hosts, set == NULL ? "" : set);
+    pthread_mutex_lock(&store->reach_lock);
+    const bool first = !store->forgotten;
+    store->forgotten = true;
+    store->failure = why;
+    pthread_mutex_unlock(&store->reach_lock);
+    if (first)
+        log_warn(store->log, "the driver knows no database server any more and is made anew",
+                 LOG_TEXT("reason", why.message));
+    return why;
 }
 
 struct status mongodb_reach_may_try(struct mongodb_store *store, mongoc_client_t *client)
@@ -27,7 +53,13 @@ struct status mongodb_reach_may_try(struct mongodb_store *store, mongoc_client_t
     pthread_mutex_lock(&store->reach_lock);
     const struct status status = store->unreachable ? store->failure : status_ok();
     pthread_mutex_unlock(&store->reach_lock);
-    return status.code == STATUS_OK || sees_primary(client) ? status_ok() : status;
+    const enum sight sight = status.code == STATUS_OK ? SIGHT_PRIMARY : look(client);
+    if (sight == SIGHT_PRIMARY)
+        return status_ok();
+    if (sight == SIGHT_OTHERS)
+        return status;
+    mongodb_clients_renew(store, client);
+    return note_forgotten(store);
 }
 
 static void note(struct mongodb_store *store, const struct status *why, bool unreachable)
@@ -62,6 +94,7 @@ void mongodb_reach_succeeded(struct mongodb_store *store)
     const bool back = store->failure.code != STATUS_OK;
     store->failure = status_ok();
     store->unreachable = false;
+    store->forgotten = false;
     pthread_mutex_unlock(&store->reach_lock);
     if (back)
         log_info(store->log, "the database server is reached again");

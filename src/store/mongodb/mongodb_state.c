@@ -76,6 +76,50 @@ struct status mongodb_store_state_remove(struct event_store *store, struct bytes
     return mongodb_value_remove(mongodb_of(store), "state", bytes_of_text(id));
 }
 
+/* One that somebody else put meanwhile, or that was put in parts, is not the expected one. */
+static struct status swap(struct mongodb_store *store, mongoc_client_t *client, struct bytes id,
+                          const struct bytes *expected, struct bytes value, bool *ret_put)
+{
+    bson_t document;
+    bson_t selector;
+    bson_t reply;
+    bson_error_t error = {0};
+    bool ok = false;
+    bson_init(&document);
+    bson_init(&selector);
+    put_text(&document, "_id", id);
+    put_binary(&document, "v", value);
+    mongoc_collection_t *collection = mongodb_collection(store, client, "state");
+    if (expected == NULL) {
+        ok = mongoc_collection_insert_one(collection, &document, NULL, &reply, &error);
+        *ret_put = ok;
+    } else {
+        put_text(&selector, "_id", id);
+        put_binary(&selector, "v", *expected);
+        ok = mongoc_collection_replace_one(collection, &selector, &document, NULL, &reply, &error);
+        *ret_put = ok && get_int(&reply, "matchedCount") == 1;
+    }
+    mongoc_collection_destroy(collection);
+    bson_destroy(&reply);
+    bson_destroy(&selector);
+    bson_destroy(&document);
+    return ok || error.code == CODE_DUPLICATE_KEY ? status_ok() : mongodb_failed(store, &error);
+}
+
+struct status mongodb_store_state_swap(struct event_store *base, struct bytes key,
+                                       const struct bytes *expected, struct bytes value, bool *ret_put)
+{
+    struct mongodb_store *store = mongodb_of(base);
+    char id[HEX_TEXT_BYTES(STATE_KEY_MAX_BYTES)];
+    mongoc_client_t *client = NULL;
+    STATUS_TRY(state_swap_check(key, value));
+    hex_text(key, id);
+    STATUS_TRY(mongodb_client_take(store, &client));
+    const struct status status = swap(store, client, bytes_of_text(id), expected, value, ret_put);
+    mongodb_client_give(store, client);
+    return status;
+}
+
 /* ---- the list ---- */
 
 struct listing {

@@ -115,9 +115,8 @@ static void mongodb_store_close(struct event_store *base)
     struct mongodb_store *store = mongodb_of(base);
     mongodb_crew_stop(&store->crew);
     if (store->writer != NULL)
-        mongoc_client_pool_push(store->clients, store->writer);
-    if (store->clients != NULL)
-        mongoc_client_pool_destroy(store->clients);
+        mongodb_client_return(store, store->writer);
+    mongodb_clients_close(store);
     leave_driver_log(store->log);
     mongodb_cache_done(&store->cache);
     mongodb_tallies_done(&store->events);
@@ -147,10 +146,12 @@ static const struct event_store_ops mongodb_ops = {
     .stats = mongodb_store_stats,
     .state_get = mongodb_store_state_get,
     .state_put = mongodb_store_state_put,
+    .state_swap = mongodb_store_state_swap,
     .state_remove = mongodb_store_state_remove,
     .state_list = mongodb_store_state_list,
     .lease = mongodb_store_lease,
     .lease_release = mongodb_store_lease_release,
+    .lease_forget = mongodb_store_lease_forget,
     .checkpoint_put = mongodb_store_checkpoint_put,
     .checkpoint_get = mongodb_store_checkpoint_get,
     .checkpoint_remove = mongodb_store_checkpoint_remove,
@@ -271,25 +272,13 @@ static void init_parts(struct mongodb_store *store)
     (void)pthread_cond_init(&store->crew.finished, NULL);
 }
 
-static struct status make_clients(struct mongodb_store *store)
-{
-    bson_error_t error;
-    store->clients = mongoc_client_pool_new_with_error(store->settings.uri, &error);
-    if (store->clients == NULL)
-        return status_error(STATUS_INVALID_ARGUMENT, "database.mongodb.uri cannot be used: %s",
-                            error.message);
-    (void)mongoc_client_pool_set_error_api(store->clients, MONGOC_ERROR_API_VERSION_2);
-    (void)mongoc_client_pool_set_appname(store->clients, "strata");
-    mongoc_client_pool_max_size(store->clients, store->settings.pool_size + CREW_THREADS + 1);
-    store->writer = mongoc_client_pool_pop(store->clients);
-    return mongodb_crew_start(&store->crew, store);
-}
-
 static struct status open_parts(struct mongodb_store *store, const struct mongodb_store_options *options)
 {
     STATUS_TRY(copy_options(options, &store->settings));
     STATUS_TRY(mongodb_cache_init(&store->cache, store->seed));
-    STATUS_TRY(make_clients(store));
+    STATUS_TRY(mongodb_clients_open(store));
+    store->writer = mongodb_client_lend(store);
+    STATUS_TRY(mongodb_crew_start(&store->crew, store));
     return mongodb_store_ready(store, store->writer);
 }
 

@@ -16,6 +16,13 @@
 #define ATTEMPTS_MOST    5
 #define PART_TEXT_BYTES  (HEX_TEXT_BYTES(GENERATION_BYTES) + 16)
 
+/* Not while nobody is there to be asked: each attempt would wait for somebody anew, and who waits here may be the bus. */
+static bool may_repeat(struct mongodb_store *store, mongoc_client_t *client, const bson_error_t *error)
+{
+    return error->code == CODE_DUPLICATE_KEY ||
+           (mongodb_is_lost(error) && mongodb_reach_may_try(store, client).code == STATUS_OK);
+}
+
 /* ---- parts ---- */
 
 static struct status insert_part(struct mongodb_store *store, mongoc_client_t *client, const char *id,
@@ -27,16 +34,17 @@ static struct status insert_part(struct mongodb_store *store, mongoc_client_t *c
     put_text(&document, "_id", bytes_of_text(id));
     put_binary(&document, "v", part);
     mongoc_collection_t *collection = mongodb_collection(store, client, "parts");
-    bool ok = false;
-    for (int attempt = 0; attempt < ATTEMPTS_MOST && !ok; attempt++) {
-        ok = mongoc_collection_insert_one(collection, &document, NULL, NULL, &error) ||
-             error.code == CODE_DUPLICATE_KEY; /* it came through, its answer did not */
-        if (!ok && !mongodb_is_lost(&error))
+    struct status status = status_ok();
+    for (int attempt = 0; attempt < ATTEMPTS_MOST; attempt++) {
+        const bool ok = mongoc_collection_insert_one(collection, &document, NULL, NULL, &error) ||
+                        error.code == CODE_DUPLICATE_KEY; /* it came through, its answer did not */
+        status = ok ? status_ok() : mongodb_failed(store, &error);
+        if (ok || !may_repeat(store, client, &error))
             break;
     }
     mongoc_collection_destroy(collection);
     bson_destroy(&document);
-    return ok ? status_ok() : mongodb_failed(store, &error);
+    return status;
 }
 
 struct status mongodb_value_write(struct mongodb_store *store, mongoc_client_t *client, struct bytes value,
@@ -134,13 +142,15 @@ static struct status change(struct mongodb_store *store, mongoc_client_t *client
                             struct bytes id, const bson_t *document)
 {
     bson_error_t error;
+    struct status status = status_ok();
     for (int attempt = 0; attempt < ATTEMPTS_MOST; attempt++) {
         if (change_once(store, client, collection, id, document, &error))
             return status_ok();
-        if (error.code != CODE_DUPLICATE_KEY && !mongodb_is_lost(&error))
+        status = mongodb_failed(store, &error);
+        if (!may_repeat(store, client, &error))
             break;
     }
-    return mongodb_failed(store, &error);
+    return status;
 }
 
 struct status mongodb_value_put(struct mongodb_store *store, mongoc_client_t *client, const char *collection,

@@ -14,66 +14,38 @@
 /* Of the statements behind the rows. */
 #define HEAD_BYTES ((size_t)4096)
 
-/* What a batch does to one aggregate, and how many events of one type it has. */
-struct moved_aggregate {
-    const struct event_fields *first;
-    const struct event_fields *last;
-    int32_t events;
-};
-
+/* How many events of one type a batch has. */
 struct counted_type {
     struct bytes type;
     int64_t events;
 };
 
-struct moves {
-    struct hash_table by_id;
-    struct moved_aggregate *aggregates;
-    size_t aggregate_count;
+struct counted_types {
     struct hash_table by_type;
     struct counted_type *types;
-    size_t type_count;
+    size_t count;
 };
 
-static bool move_aggregate(struct moves *moves, const struct event_fields *fields)
+static bool count_type(struct counted_types *counted, struct bytes type)
 {
-    const uint64_t hash = hash_table_hash(&moves->by_id, fields->aggregate_id);
+    const uint64_t hash = hash_table_hash(&counted->by_type, type);
     size_t state = 0;
     uint32_t at = 0;
-    while ((at = hash_table_next(&moves->by_id, hash, &state)) != HASH_NONE) {
-        struct moved_aggregate *moved = &moves->aggregates[at];
-        if (bytes_equal(moved->first->aggregate_id, fields->aggregate_id)) {
-            moved->last = fields;
-            moved->events++;
+    while ((at = hash_table_next(&counted->by_type, hash, &state)) != HASH_NONE)
+        if (bytes_equal(counted->types[at].type, type)) {
+            counted->types[at].events++;
             return true;
         }
-    }
-    moves->aggregates[moves->aggregate_count] = (struct moved_aggregate){fields, fields, 1};
-    return hash_table_add(&moves->by_id, hash, (uint32_t)moves->aggregate_count++);
+    counted->types[counted->count] = (struct counted_type){type, 1};
+    return hash_table_add(&counted->by_type, hash, (uint32_t)counted->count++);
 }
 
-static bool count_type(struct moves *moves, struct bytes type)
-{
-    const uint64_t hash = hash_table_hash(&moves->by_type, type);
-    size_t state = 0;
-    uint32_t at = 0;
-    while ((at = hash_table_next(&moves->by_type, hash, &state)) != HASH_NONE)
-        if (bytes_equal(moves->types[at].type, type)) {
-            moves->types[at].events++;
-            return true;
-        }
-    moves->types[moves->type_count] = (struct counted_type){type, 1};
-    return hash_table_add(&moves->by_type, hash, (uint32_t)moves->type_count++);
-}
-
-static bool gather(struct moves *moves, const struct commit_batch *batch)
+static bool count_types(struct counted_types *counted, const struct commit_batch *batch)
 {
     for (size_t i = 0; i < batch->append_count; i++)
-        for (size_t j = 0; j < batch->appends[i].count; j++) {
-            const struct event_fields *fields = &batch->appends[i].fields[j];
-            if (!move_aggregate(moves, fields) || !count_type(moves, fields->type))
+        for (size_t j = 0; j < batch->appends[i].count; j++)
+            if (!count_type(counted, batch->appends[i].fields[j].type))
                 return false;
-        }
     return true;
 }
 
@@ -185,31 +157,51 @@ static struct status write_terms(struct packet *packet, const struct commit_batc
     return status_ok();
 }
 
-static void write_aggregates(struct packet *packet, const struct moves *moves)
+/* An aggregate begins at version 0 or 1. */
+static bool may_begin(const struct event_fields *fields)
 {
-    struct mysql_link *link = packet->link;
-    begin_statement(packet, "INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, version, "
-                            "first_position, position, event_count) VALUES ");
-    for (size_t i = 0; i < moves->aggregate_count; i++) {
-        const struct moved_aggregate *moved = &moves->aggregates[i];
-        sql_printf(link, "%s(%" PRId64, i == 0 ? "" : ",", link->store->number);
-        write_name(link, moved->first->aggregate_id);
-        write_name(link, moved->first->aggregate_type);
-        sql_printf(link, ",%" PRId32 ",%" PRId64 ",%" PRId64 ",%" PRId32 ")", moved->last->version,
-                   moved->first->position, moved->last->position, moved->events);
-    }
-    sql_text(link, " ON DUPLICATE KEY UPDATE version=VALUES(version), position=VALUES(position), "
-                   "event_count=event_count+VALUES(event_count)");
+    return fields->version <= 1;
 }
 
-static void write_types(struct packet *packet, const struct moves *moves)
+static size_t count_beginnings(const struct commit_batch *batch)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < batch->append_count; i++)
+        for (size_t j = 0; j < batch->appends[i].count; j++)
+            count += may_begin(&batch->appends[i].fields[j]);
+    return count;
+}
+
+/* The row of an aggregate stays as the first of its events made it. */
+static void write_aggregates(struct packet *packet, const struct commit_batch *batch)
+{
+    struct mysql_link *link = packet->link;
+    size_t rows = 0;
+    for (size_t i = 0; i < batch->append_count; i++)
+        for (size_t j = 0; j < batch->appends[i].count; j++) {
+            const struct event_fields *fields = &batch->appends[i].fields[j];
+            if (!may_begin(fields))
+                continue;
+            if (rows++ == 0)
+                begin_statement(packet, "INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, "
+                                        "first_version, first_position) VALUES ");
+            sql_printf(link, "%s(%" PRId64, rows == 1 ? "" : ",", link->store->number);
+            write_name(link, fields->aggregate_id);
+            write_name(link, fields->aggregate_type);
+            sql_printf(link, ",%" PRId32 ",%" PRId64 ")", fields->version, fields->position);
+        }
+    if (rows > 0)
+        sql_text(link, " ON DUPLICATE KEY UPDATE first_version=first_version");
+}
+
+static void write_types(struct packet *packet, const struct counted_types *counted)
 {
     struct mysql_link *link = packet->link;
     begin_statement(packet, "INSERT INTO strata_type_counts (store, type, events) VALUES ");
-    for (size_t i = 0; i < moves->type_count; i++) {
+    for (size_t i = 0; i < counted->count; i++) {
         sql_printf(link, "%s(%" PRId64, i == 0 ? "" : ",", link->store->number);
-        write_name(link, moves->types[i].type);
-        sql_printf(link, ",%" PRId64 ")", moves->types[i].events);
+        write_name(link, counted->types[i].type);
+        sql_printf(link, ",%" PRId64 ")", counted->types[i].events);
     }
     sql_text(link, " ON DUPLICATE KEY UPDATE events=events+VALUES(events)");
 }
@@ -225,15 +217,15 @@ static void write_head(struct packet *packet, const struct store_head *after)
 }
 
 static struct status write_packets(struct mysql_link *link, const struct commit_batch *batch,
-                                   const struct moves *moves, unsigned *ret_commit_statement)
+                                   const struct counted_types *counted, unsigned *ret_commit_statement)
 {
     struct packet packet = {.link = link};
     STATUS_TRY(write_events(&packet, batch));
     STATUS_TRY(write_terms(&packet, batch));
-    STATUS_TRY(make_room(&packet, moves->aggregate_count * AGGREGATE_ROW_BYTES +
-                                      moves->type_count * TYPE_ROW_BYTES + HEAD_BYTES));
-    write_aggregates(&packet, moves);
-    write_types(&packet, moves);
+    STATUS_TRY(make_room(&packet, count_beginnings(batch) * AGGREGATE_ROW_BYTES +
+                                      counted->count * TYPE_ROW_BYTES + HEAD_BYTES));
+    write_aggregates(&packet, batch);
+    write_types(&packet, counted);
     write_head(&packet, &batch->after);
     *ret_commit_statement = packet.statements;
     begin_statement(&packet, "COMMIT");
@@ -246,18 +238,15 @@ struct status mysql_write_batch(struct mysql_link *link, const struct commit_bat
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     if (arena == NULL)
         return mysql_no_memory();
-    struct moves moves = {
-        .by_id = hash_table_make(link->store->seed),
-        .aggregates = arena_array(arena, batch->record_count, sizeof *moves.aggregates),
+    struct counted_types counted = {
         .by_type = hash_table_make(link->store->seed),
-        .types = arena_array(arena, batch->record_count, sizeof *moves.types),
+        .types = arena_array(arena, batch->record_count, sizeof *counted.types),
     };
     struct status status = mysql_no_memory();
-    if (moves.aggregates != NULL && moves.types != NULL && gather(&moves, batch)) {
+    if (counted.types != NULL && count_types(&counted, batch)) {
         buffer_clear(&link->sql);
-        status = write_packets(link, batch, &moves, ret_commit_statement);
+        status = write_packets(link, batch, &counted, ret_commit_statement);
     }
-    hash_table_done(&moves.by_id);
-    hash_table_done(&moves.by_type);
+    hash_table_done(&counted.by_type);
     return status;
 }

@@ -95,6 +95,23 @@ static struct status settle(struct mysql_store *store, const struct commit_batch
 
 /* ---- the commit ---- */
 
+/* What the batch made of the heads, which were known or asked for its facts. */
+static void know(struct mysql_store *store, const struct commit_batch *batch)
+{
+    struct mysql_known *known = &store->known;
+    const struct commit_append *last = &batch->appends[batch->append_count - 1];
+    for (size_t i = 0; i < batch->append_count; i++)
+        for (size_t j = 0; j < batch->appends[i].count; j++) {
+            const struct event_fields *fields = &batch->appends[i].fields[j];
+            if (!mysql_known_put(known, fields->aggregate_id, fields->aggregate_type, fields->version)) {
+                mysql_known_forget(known);
+                return;
+            }
+        }
+    mysql_known_stand(known, batch->after.position, last->records[last->count - 1].bytes,
+                      clock_monotonic_us(store->clock));
+}
+
 static struct status commit(struct mysql_store *store, const struct commit_batch *batch)
 {
     struct mysql_link *link = &store->writer;
@@ -130,6 +147,11 @@ static struct status commit(struct mysql_store *store, const struct commit_batch
 void mysql_store_commit(struct event_store *base, const struct commit_batch *batch, commit_done done,
                         void *context)
 {
-    const struct status status = commit(mysql_of(base), batch);
+    struct mysql_store *store = mysql_of(base);
+    const struct status status = commit(store, batch);
+    if (status.code == STATUS_OK)
+        know(store, batch);
+    else
+        mysql_known_forget(&store->known);
     done(context, &status);
 }

@@ -1,9 +1,14 @@
-/* The first of a batch's two packets: locks the head, reads the time, the named aggregates and the named ids. */
+/* The first of a batch's two packets: locks the head, reads the time, the named aggregates and the named ids. Of aggregates
+ * that are known from batches before it asks what others have appended since. */
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "mysql_internal.h"
 #include "store/hash_table.h"
+
+/* Of others' events that are read to know how heads moved. */
+#define CHANGES_MOST 16384
 
 enum facts_statement {
     FACTS_ROLLBACK, /* of what a batch before may have left */
@@ -18,12 +23,18 @@ struct asking {
     const struct facts_request *request;
     struct arena *arena;
     struct facts *facts;
-    struct hash_table aggregates; /* names to their place in the request */
-    struct hash_table ids;
-    unsigned heads_statement; /* 0 = not asked */
+    struct mysql_known *known;
+    struct hash_table ids;      /* names to their place in the request */
+    unsigned changes_statement; /* 0 = not asked */
+    unsigned heads_statement;
     unsigned ids_statement;
     unsigned records_statement;
     bool found_head;
+    int64_t now_us; /* monotonic: when it was asked */
+
+    /* What others have appended since `known` stood at the head. */
+    int64_t changed_to; /* the last one's position */
+    bool alike;         /* the store has the event at which it stood; else what is known is worth nothing */
 
     /* The appends that hold named ids: their records come in order of position. */
     struct found_id {
@@ -73,19 +84,32 @@ struct status mysql_head_row(const struct sql_row *row, struct store_head *ret)
     return status_ok();
 }
 
+/* The first row is the event at which all known heads stand; the others, of whomever they are, move them on. */
+static struct status take_change(struct asking *asking, const struct sql_row *row)
+{
+    struct mysql_known *known = asking->known;
+    const int64_t position = sql_int(row, 0);
+    const struct bytes tail = sql_column(row, 3);
+    if (asking->changed_to == 0)
+        asking->alike = position == known->position && mysql_known_is_tail(known, tail);
+    asking->changed_to = position;
+    if (!asking->alike || tail.size_bytes != KNOWN_TAIL_BYTES) {
+        asking->alike = false;
+        return status_ok();
+    }
+    struct known_head *head = position > known->position ? mysql_known_find(known, sql_column(row, 1)) : NULL;
+    if (head != NULL)
+        head->version = (int32_t)sql_int(row, 2);
+    if (position == asking->facts->head.position)
+        mysql_known_stand(known, position, tail, asking->now_us);
+    return status_ok();
+}
+
 static struct status take_head_of_aggregate(struct asking *asking, const struct sql_row *row)
 {
-    const uint32_t at = find_name(&asking->aggregates, asking->request->aggregate_ids, sql_column(row, 0));
-    if (at == HASH_NONE)
-        return status_ok(); /* nobody asked for it */
-    struct aggregate_head *head = &asking->facts->heads[at];
-    *head = (struct aggregate_head){
-        .exists = true,
-        .type = arena_bytes(asking->arena, sql_column(row, 1)),
-        .version = (int32_t)sql_int(row, 2),
-        .position = sql_int(row, 3),
-    };
-    return head->type.data != NULL ? status_ok() : mysql_no_memory();
+    return mysql_known_put(asking->known, sql_column(row, 0), sql_column(row, 1), (int32_t)sql_int(row, 2))
+               ? status_ok()
+               : mysql_no_memory();
 }
 
 static struct status take_id(struct asking *asking, const struct sql_row *row)
@@ -138,6 +162,8 @@ static struct status take_fact(void *context, unsigned statement, const struct s
         asking->facts->now_us = sql_int(row, 0);
         return status_ok();
     }
+    if (statement == asking->changes_statement)
+        return take_change(asking, row);
     if (statement == asking->heads_statement)
         return take_head_of_aggregate(asking, row);
     return statement == asking->ids_statement ? take_id(asking, row) : take_record(asking, row);
@@ -154,6 +180,43 @@ static void write_names(struct mysql_link *link, const struct bytes *names, size
     sql_text(link, ")");
 }
 
+static unsigned write_changes(struct asking *asking, struct mysql_link *link, unsigned statement)
+{
+    if (asking->known->position == 0)
+        return statement;
+    asking->changes_statement = statement;
+    sql_printf(link,
+               ";SELECT position, aggregate_id, version, RIGHT(record, %u) FROM strata_events WHERE "
+               "store=%" PRId64,
+               KNOWN_TAIL_BYTES, link->store->number);
+    sql_printf(link, " AND position>=%" PRId64 " ORDER BY position LIMIT %d", asking->known->position,
+               CHANGES_MOST);
+    return statement + 1;
+}
+
+/* Of those that are not known. */
+static unsigned write_heads(struct asking *asking, struct mysql_link *link, unsigned statement)
+{
+    const struct facts_request *request = asking->request;
+    size_t asked = 0;
+    for (size_t i = 0; i < request->aggregate_count; i++) {
+        if (mysql_known_find(asking->known, request->aggregate_ids[i]) != NULL)
+            continue;
+        if (asked++ == 0) {
+            sql_text(link, ";SELECT a.aggregate_id, a.aggregate_type, " MYSQL_LAST_EVENT(
+                               "version") " FROM strata_aggregates a WHERE a.store=");
+            sql_printf(link, "%" PRId64 " AND a.aggregate_id IN ", link->store->number);
+        }
+        sql_text(link, asked == 1 ? "(" : ",");
+        sql_bytes(link, request->aggregate_ids[i]);
+    }
+    if (asked == 0)
+        return statement;
+    sql_text(link, ")");
+    asking->heads_statement = statement;
+    return statement + 1;
+}
+
 static void write_facts(struct asking *asking, struct mysql_link *link)
 {
     const struct facts_request *request = asking->request;
@@ -165,15 +228,8 @@ static void write_facts(struct asking *asking, struct mysql_link *link)
                " FOR UPDATE;",
                number);
     sql_text(link, "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)");
-    if (request->aggregate_count > 0) {
-        asking->heads_statement = statement++;
-        sql_printf(
-            link,
-            ";SELECT aggregate_id, aggregate_type, version, position FROM strata_aggregates WHERE store=%" PRId64
-            " AND aggregate_id IN ",
-            number);
-        write_names(link, request->aggregate_ids, request->aggregate_count);
-    }
+    statement = write_changes(asking, link, statement);
+    statement = write_heads(asking, link, statement);
     if (request->event_id_count == 0)
         return;
     asking->ids_statement = statement++;
@@ -255,9 +311,31 @@ static struct status make_room(struct asking *asking)
     facts->earlier = arena_array(asking->arena, request->event_id_count, sizeof *facts->earlier);
     asking->found = arena_array(asking->arena, request->event_id_count, sizeof *asking->found);
     const bool fits = facts->heads != NULL && facts->earlier != NULL && asking->found != NULL &&
-                      enter_names(&asking->aggregates, request->aggregate_ids, request->aggregate_count) &&
                       enter_names(&asking->ids, request->event_ids, request->event_id_count);
     return fits ? status_ok() : mysql_no_memory();
+}
+
+/* The changes do not lead from what is known to the head: others appended very many, or the database was set back. */
+static bool is_useless(const struct asking *asking)
+{
+    return asking->changes_statement != 0 &&
+           (!asking->alike || asking->changed_to != asking->facts->head.position);
+}
+
+/* The texts are copied: what is known may be forgotten while the batch is decided. */
+static struct status fill_heads(struct asking *asking)
+{
+    const struct facts_request *request = asking->request;
+    for (size_t i = 0; i < request->aggregate_count; i++) {
+        const struct known_head *known = mysql_known_find(asking->known, request->aggregate_ids[i]);
+        if (known == NULL)
+            continue;
+        asking->facts->heads[i] = (struct aggregate_head){
+            .exists = true, .type = arena_bytes(asking->arena, known->type), .version = known->version};
+        if (asking->facts->heads[i].type.data == NULL)
+            return mysql_no_memory();
+    }
+    return status_ok();
 }
 
 static struct status ask_once(struct mysql_store *store, struct asking *asking, struct sql_failure *failure)
@@ -265,7 +343,13 @@ static struct status ask_once(struct mysql_store *store, struct asking *asking, 
     struct mysql_link *link = &store->writer;
     *failure = (struct sql_failure){0};
     STATUS_TRY(mysql_link_begin(link));
+    asking->now_us = clock_monotonic_us(store->clock);
     asking->found_count = asking->record_count = 0;
+    asking->changes_statement = asking->heads_statement = asking->ids_statement = asking->records_statement =
+        0;
+    asking->changed_to = 0;
+    asking->alike = false;
+    mysql_known_tidy(asking->known, asking->now_us);
     write_facts(asking, link);
     atomic_fetch_add(&store->writer_round_trips, 1);
     return mysql_link_run(link, take_fact, asking, failure);
@@ -276,11 +360,18 @@ static struct status ask(struct mysql_store *store, struct asking *asking)
     struct sql_failure failure;
     STATUS_TRY(make_room(asking));
     struct status status = ask_once(store, asking, &failure);
-    if (status.code != STATUS_OK && failure.lost) /* it was idle for long; nothing has happened yet */
+    if (status.code != STATUS_OK && failure.lost) { /* it was idle for long; nothing has happened yet */
+        mysql_known_forget(asking->known);
         status = ask_once(store, asking, &failure);
+    }
+    if (status.code == STATUS_OK && is_useless(asking)) {
+        mysql_known_forget(asking->known);
+        status = ask_once(store, asking, &failure);
+    }
     STATUS_TRY(status);
     if (!asking->found_head)
         return status_reason(REASON_DAMAGED, "the row of the store is gone from strata_stores; restore it");
+    STATUS_TRY(fill_heads(asking));
     return settle_ids(asking);
 }
 
@@ -292,12 +383,13 @@ struct status mysql_store_facts(struct event_store *base, const struct facts_req
         .request = request,
         .arena = arena,
         .facts = ret,
-        .aggregates = hash_table_make(store->seed),
+        .known = &store->known,
         .ids = hash_table_make(store->seed),
     };
     const struct status status = ask(store, &asking);
-    hash_table_done(&asking.aggregates);
     hash_table_done(&asking.ids);
+    if (status.code != STATUS_OK)
+        mysql_known_forget(&store->known);
     store->hold = (struct mysql_hold){status.code == STATUS_OK, ret->head};
     if (status.code != STATUS_OK && store->writer.handle != NULL)
         mysql_link_drop(&store->writer); /* with it goes whatever it holds */

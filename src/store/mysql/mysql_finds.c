@@ -129,8 +129,10 @@ struct status mysql_store_head(struct event_store *store, struct store_head *ret
 
 /* ---- aggregates ---- */
 
-#define AGGREGATE_COLUMNS "aggregate_id, aggregate_type, version, first_position, position, event_count"
-#define LIST_PAGE         256
+#define AGGREGATE_COLUMNS                                                                                    \
+    "a.aggregate_id, a.aggregate_type, a.first_version, a.first_position, " MYSQL_LAST_EVENT(                \
+        "version") ", " MYSQL_LAST_EVENT("position")
+#define LIST_PAGE 256
 
 struct listed_aggregate {
     struct bytes id;
@@ -154,15 +156,16 @@ static struct status take_aggregate(void *context, unsigned statement, const str
 {
     (void)statement;
     struct listing *listing = context;
+    const int32_t version = (int32_t)sql_int(row, 4);
     struct listed_aggregate *listed = &listing->page[listing->count];
     *listed = (struct listed_aggregate){
         .id = arena_bytes(listing->arena, sql_column(row, 0)),
         .head = {.exists = true,
                  .type = arena_bytes(listing->arena, sql_column(row, 1)),
-                 .version = (int32_t)sql_int(row, 2),
+                 .version = version,
                  .first_position = sql_int(row, 3),
-                 .position = sql_int(row, 4),
-                 .event_count = (int32_t)sql_int(row, 5)},
+                 .position = sql_int(row, 5),
+                 .event_count = version - (int32_t)sql_int(row, 2) + 1},
     };
     listing->count++;
     return listed->id.data != NULL && listed->head.type.data != NULL ? status_ok() : mysql_no_memory();
@@ -171,24 +174,22 @@ static struct status take_aggregate(void *context, unsigned statement, const str
 static void write_aggregate_question(void *context, struct mysql_link *link)
 {
     const struct listing *listing = context;
-    sql_printf(
-        link, "SELECT " AGGREGATE_COLUMNS " FROM strata_aggregates WHERE store=%" PRId64 " AND aggregate_id=",
-        link->store->number);
+    sql_text(link, "SELECT " AGGREGATE_COLUMNS " FROM strata_aggregates a WHERE a.store=");
+    sql_printf(link, "%" PRId64 " AND a.aggregate_id=", link->store->number);
     sql_bytes(link, listing->key);
 }
 
 static void write_listing(void *context, struct mysql_link *link)
 {
     const struct listing *listing = context;
-    sql_printf(link,
-               "SELECT " AGGREGATE_COLUMNS " FROM strata_aggregates WHERE store=%" PRId64
-               " AND first_position>%" PRId64,
-               link->store->number, listing->after_first_position);
+    sql_text(link, "SELECT " AGGREGATE_COLUMNS " FROM strata_aggregates a WHERE a.store=");
+    sql_printf(link, "%" PRId64 " AND a.first_position>%" PRId64, link->store->number,
+               listing->after_first_position);
     if (listing->key.size_bytes > 0) {
-        sql_text(link, " AND aggregate_type=");
+        sql_text(link, " AND a.aggregate_type=");
         sql_bytes(link, listing->key);
     }
-    sql_printf(link, " ORDER BY first_position LIMIT %d", LIST_PAGE);
+    sql_printf(link, " ORDER BY a.first_position LIMIT %d", LIST_PAGE);
 }
 
 struct status mysql_store_aggregate(struct event_store *store, struct bytes id, struct arena *arena,

@@ -5,12 +5,19 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "mysql_known_internal.h"
 #include "mysql_link_internal.h"
 #include "store/mysql/mysql_store.h"
 
 #define POOL_MAX 64U
 /* The least max_allowed_packet of the server that is accepted. */
 #define MYSQL_PACKET_MIN_BYTES ((size_t)16 * 1024 * 1024)
+
+/* A column of the last event of the aggregate `a`, out of one key. */
+#define MYSQL_LAST_EVENT(column)                                                                                \
+    "(SELECT e." column                                                                                         \
+    " FROM strata_events e FORCE INDEX (by_aggregate) WHERE e.store=a.store AND e.aggregate_id=a.aggregate_id " \
+    "ORDER BY e.version DESC LIMIT 1)"
 
 /* Kinds of strata_terms. */
 enum mysql_term { MYSQL_TERM_CORRELATION = 1, MYSQL_TERM_TAG = 2 };
@@ -49,6 +56,7 @@ struct mysql_store {
 
     struct mysql_link writer; /* the writer's thread only, as all to the next blank line */
     struct mysql_hold hold;
+    struct mysql_known known;
 
     pthread_mutex_t reach_lock; /* guards all to the next blank line; a leaf */
     struct status failure;      /* OK, or why the server could not be reached last time */
@@ -93,8 +101,8 @@ STATUS_MUST_CHECK struct status mysql_reach_status(struct mysql_store *store);
 STATUS_MUST_CHECK struct status mysql_store_ready(struct mysql_store *store, struct mysql_link *link);
 
 /* --- the pool (mysql_pool.c) --- */
-/* Waits for a connection that nobody uses. */
-struct mysql_link *mysql_pool_take(struct mysql_store *store);
+/* Waits for a connection that nobody uses, as long as one may take to be made; then STORE_UNREACHABLE. */
+STATUS_MUST_CHECK struct status mysql_pool_take(struct mysql_store *store, struct mysql_link **ret);
 void mysql_pool_give(struct mysql_store *store, struct mysql_link *link);
 
 /*
@@ -140,12 +148,16 @@ struct status mysql_store_state_get(struct event_store *store, struct bytes key,
                                     struct bytes *ret);
 struct status mysql_store_state_put(struct event_store *store, struct bytes key, struct bytes value);
 struct status mysql_store_state_remove(struct event_store *store, struct bytes key);
+struct status mysql_store_state_swap(struct event_store *store, struct bytes key,
+                                     const struct bytes *expected, struct bytes value, bool *ret_put);
 struct status mysql_store_state_list(struct event_store *store, struct bytes prefix, struct bytes after_key,
                                      state_sink sink, void *context);
 struct status mysql_store_lease(struct event_store *store, struct bytes name, struct bytes holder,
                                 int64_t ttl_ms, struct lease *ret);
 struct status mysql_store_lease_release(struct event_store *store, struct bytes name, struct bytes holder,
                                         int64_t epoch);
+struct status mysql_store_lease_forget(struct event_store *store, struct bytes name, struct bytes holder,
+                                       int64_t epoch);
 struct status mysql_store_checkpoint_put(struct event_store *store, struct bytes name, int64_t position,
                                          int64_t epoch);
 struct status mysql_store_checkpoint_get(struct event_store *store, struct bytes name,

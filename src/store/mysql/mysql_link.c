@@ -91,8 +91,11 @@ static struct status cannot_connect(const struct mysql_link *link, MYSQL *handle
             "database.mysql.tls",
             settings->host, settings->port, why);
     default:
-        return status_reason(REASON_STORE_UNREACHABLE, "the database server at %s:%u cannot be reached: %s",
-                             settings->host, settings->port, why);
+        return status_reason(
+            REASON_STORE_UNREACHABLE,
+            "the database server at %s:%u cannot be reached: %s; check database.mysql.host and "
+            "database.mysql.port, and that it runs",
+            settings->host, settings->port, why);
     }
 }
 
@@ -218,6 +221,7 @@ struct status mysql_link_begin(struct mysql_link *link)
         mysql_link_drop(link);
     STATUS_TRY(mysql_store_ready(link->store, link));
     link->used_at_us = now_us;
+    link->long_value_count = 0;
     buffer_clear(&link->sql);
     return status_ok();
 }
@@ -236,11 +240,11 @@ static struct status take_rows(MYSQL_RES *rows, unsigned statement, sql_take tak
     return status;
 }
 
-static struct status report(struct mysql_link *link, unsigned statement, struct sql_failure *ret)
+struct status mysql_link_failed(struct mysql_link *link, unsigned statement, unsigned number, const char *why,
+                                struct sql_failure *ret)
 {
-    const unsigned number = mysql_errno(link->handle);
     const bool lost = is_lost(number);
-    const struct status status = mysql_link_fault(link, failed(link, number, mysql_error(link->handle)));
+    const struct status status = mysql_link_fault(link, failed(link, number, why));
     if (ret != NULL)
         *ret = (struct sql_failure){statement, lost, number};
     if (lost) {
@@ -250,12 +254,19 @@ static struct status report(struct mysql_link *link, unsigned statement, struct 
     return status;
 }
 
+static struct status report(struct mysql_link *link, unsigned statement, struct sql_failure *ret)
+{
+    return mysql_link_failed(link, statement, mysql_errno(link->handle), mysql_error(link->handle), ret);
+}
+
 struct status mysql_link_run(struct mysql_link *link, sql_take take, void *context,
                              struct sql_failure *ret_failure)
 {
     if (ret_failure != NULL)
         *ret_failure = (struct sql_failure){0};
     STATUS_TRY(buffer_status(&link->sql));
+    if (link->long_value_count > 0)
+        return mysql_link_run_long(link, ret_failure);
     if (mysql_real_query(link->handle, (const char *)link->sql.data, link->sql.size_bytes) != 0)
         return report(link, 0, ret_failure);
     struct status status = status_ok();

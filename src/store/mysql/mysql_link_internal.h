@@ -16,12 +16,18 @@
 
 struct mysql_store;
 
+/* Values of one statement that do not stand in its text. */
+#define SQL_LONG_VALUES_MAX 4U
+
 struct mysql_link {
     struct mysql_store *store;
     bool
         writes; /* it commits events: the server ends it soon when it is silent, so that its lock on the head goes */
     MYSQL *handle; /* NULL = not connected */
     struct buffer sql;
+    struct bytes
+        long_values[SQL_LONG_VALUES_MAX]; /* of the question marks in `sql`, in order; the caller's */
+    unsigned long_value_count;
     int64_t used_at_us; /* monotonic: since when it is idle */
 };
 
@@ -53,11 +59,21 @@ struct status mysql_link_fault(const struct mysql_link *link, struct status stat
 /* Sends the text, reads all answers. `take` and `failure` may be NULL. */
 STATUS_MUST_CHECK struct status mysql_link_run(struct mysql_link *link, sql_take take, void *context,
                                                struct sql_failure *ret_failure);
+/* The same for the text of one statement that answers no rows, and its long values (mysql_long_values.c). */
+STATUS_MUST_CHECK struct status mysql_link_run_long(struct mysql_link *link, struct sql_failure *ret_failure);
+/* What an error means for the caller and for the link, which is dropped when it is lost. `ret` may be NULL. */
+struct status mysql_link_failed(struct mysql_link *link, unsigned statement, unsigned number, const char *why,
+                                struct sql_failure *ret);
 
 /* --- writing the text --- */
 void sql_text(struct mysql_link *link, const char *text);
 __attribute__((format(printf, 2, 3))) void sql_printf(struct mysql_link *link, const char *format, ...);
 void sql_bytes(struct mysql_link *link, struct bytes bytes); /* a literal, whatever the bytes are */
+/*
+ * The same of any size, in a text of one statement that answers no rows, which is run before `value` goes: a large one is
+ * sent apart, in pieces. Escaped in the text it could be twice as long as the server takes.
+ */
+void sql_value(struct mysql_link *link, struct bytes value);
 
 /* --- reading a row --- */
 static inline struct bytes sql_column(const struct sql_row *row, unsigned column)

@@ -1,5 +1,7 @@
 /* The connections of those who read and who keep state: each is used by one thread at a time. */
+#include <errno.h>
 #include <mysqld_error.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "mysql_internal.h"
@@ -20,14 +22,38 @@ static struct mysql_link *find_free(struct mysql_store *store)
     return best;
 }
 
-struct mysql_link *mysql_pool_take(struct mysql_store *store)
+static struct timespec wait_end(uint32_t wait_ms)
 {
+    struct timespec end;
+    (void)clock_gettime(CLOCK_MONOTONIC, &end); /* fails for unknown clocks only */
+    end.tv_sec += wait_ms / 1000;
+    end.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000;
+    }
+    return end;
+}
+
+struct status mysql_pool_take(struct mysql_store *store, struct mysql_link **ret)
+{
+    const uint32_t wait_ms = store->settings.connect_timeout_ms;
+    const struct timespec end = wait_end(wait_ms);
     struct mysql_link *link = NULL;
+    int error = 0;
     pthread_mutex_lock(&store->pool_lock);
-    while ((link = find_free(store)) == NULL)
-        pthread_cond_wait(&store->pool_free, &store->pool_lock);
+    while ((link = find_free(store)) == NULL && error != ETIMEDOUT)
+        error = pthread_cond_timedwait(&store->pool_free, &store->pool_lock, &end);
     pthread_mutex_unlock(&store->pool_lock);
-    return link;
+    if (link == NULL)
+        return status_reason(
+            REASON_STORE_UNREACHABLE,
+            "all %u connections to the database server were busy for %u ms "
+            "(database.mysql.connect_timeout); raise database.mysql.pool_size, or find out what the "
+            "server is slow with",
+            store->settings.pool_size, wait_ms);
+    *ret = link;
+    return status_ok();
 }
 
 void mysql_pool_give(struct mysql_store *store, struct mysql_link *link)
@@ -51,8 +77,9 @@ static struct status run_once(struct mysql_link *link, const struct mysql_call *
 
 struct status mysql_call_run(struct mysql_store *store, const struct mysql_call *call)
 {
-    struct mysql_link *link = mysql_pool_take(store);
+    struct mysql_link *link = NULL;
     struct sql_failure failure;
+    STATUS_TRY(mysql_pool_take(store, &link));
     struct status status = run_once(link, call, &failure);
     if (status.code != STATUS_OK && (failure.lost || failure.number == ER_LOCK_DEADLOCK))
         status = run_once(link, call, &failure);

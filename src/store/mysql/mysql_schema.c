@@ -36,9 +36,10 @@ static const char *const version_1[] = {
     " store INT UNSIGNED NOT NULL, kind TINYINT UNSIGNED NOT NULL, term VARBINARY(255) NOT NULL,"
     " position BIGINT NOT NULL, PRIMARY KEY (store, kind, term, position)) ENGINE=InnoDB ROW_FORMAT=DYNAMIC",
 
+    /* Written once, since each write costs an append: how far an aggregate has come its last event says. */
     "CREATE TABLE IF NOT EXISTS strata_aggregates ("
     " store INT UNSIGNED NOT NULL, aggregate_id VARBINARY(255) NOT NULL, aggregate_type VARBINARY(255) NOT NULL,"
-    " version INT NOT NULL, first_position BIGINT NOT NULL, position BIGINT NOT NULL, event_count INT NOT NULL,"
+    " first_version TINYINT NOT NULL, first_position BIGINT NOT NULL,"
     " PRIMARY KEY (store, aggregate_id), KEY by_first (store, first_position),"
     " KEY by_type (store, aggregate_type, first_position)) ENGINE=InnoDB ROW_FORMAT=DYNAMIC",
 
@@ -184,14 +185,60 @@ struct settings_row {
     int64_t binary_log;
     int64_t sync_binary_log;
     int64_t packet_max_bytes;
+    const struct refused_value *refused; /* NULL = none of them */
 };
+
+/*
+ * What only some servers know, and with which value. One primary takes all writes: a lock on the head's row holds on the
+ * member where it was taken, and what another member has not applied yet is not in the facts that are read there.
+ */
+static const struct refused_value {
+    const char *name;
+    const char *value;
+    const char *why;
+} refused_values[] = {
+    {"wsrep_on", "ON",
+     "a Galera cluster takes writes on each of its members, and the head can be locked on one of them only; name a "
+     "server that is no member of one, such as a primary with replicas"},
+    {"group_replication_single_primary_mode", "OFF",
+     "each member of the group takes writes, and the head can be locked on one of them only; switch the group over with "
+     "SELECT group_replication_switch_to_single_primary_mode(), and let all connections go to its primary"},
+    {"super_read_only", "ON",
+     "it takes no writes; name the primary in database.mysql.host, or set it to OFF there"},
+    {"read_only", "ON",
+     "it takes no writes; name the primary in database.mysql.host, or set it to OFF there"},
+};
+
+static void find_refused(struct settings_row *settings, const struct sql_row *row)
+{
+    for (size_t i = 0; i < sizeof refused_values / sizeof *refused_values && settings->refused == NULL; i++)
+        if (bytes_equal(sql_column(row, 0), bytes_of_text(refused_values[i].name)) &&
+            bytes_equal(sql_column(row, 1), bytes_of_text(refused_values[i].value)))
+            settings->refused = &refused_values[i];
+}
 
 static struct status take_settings(void *context, unsigned statement, const struct sql_row *row)
 {
-    (void)statement;
-    *(struct settings_row *)context =
-        (struct settings_row){sql_int(row, 0), sql_int(row, 1), sql_int(row, 2), sql_int(row, 3)};
+    struct settings_row *settings = context;
+    if (statement == 0)
+        *settings =
+            (struct settings_row){sql_int(row, 0), sql_int(row, 1), sql_int(row, 2), sql_int(row, 3), NULL};
+    else
+        find_refused(settings, row);
     return status_ok();
+}
+
+static struct status read_settings(struct mysql_link *link, struct settings_row *ret)
+{
+    buffer_clear(&link->sql);
+    sql_text(link, "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.log_bin, @@GLOBAL.sync_binlog, "
+                   "@@GLOBAL.max_allowed_packet;SHOW GLOBAL VARIABLES WHERE Variable_name IN (''");
+    for (size_t i = 0; i < sizeof refused_values / sizeof *refused_values; i++) {
+        sql_text(link, ",");
+        sql_bytes(link, bytes_of_text(refused_values[i].name));
+    }
+    sql_text(link, ")");
+    return mysql_link_run(link, take_settings, ret, NULL);
 }
 
 static struct status weak(const char *setting, int64_t value, const char *wanted, const char *why)
@@ -205,10 +252,11 @@ static struct status weak(const char *setting, int64_t value, const char *wanted
 static struct status check_settings(struct mysql_link *link)
 {
     struct settings_row row = {0};
-    buffer_clear(&link->sql);
-    sql_text(link, "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.log_bin, @@GLOBAL.sync_binlog, "
-                   "@@GLOBAL.max_allowed_packet");
-    STATUS_TRY(mysql_link_run(link, take_settings, &row, NULL));
+    STATUS_TRY(read_settings(link, &row));
+    if (row.refused != NULL)
+        return status_error(STATUS_FAILED_PRECONDITION, "the database server at %s:%u runs with %s = %s: %s",
+                            link->store->settings.host, link->store->settings.port, row.refused->name,
+                            row.refused->value, row.refused->why);
     if (row.packet_max_bytes < (int64_t)MYSQL_PACKET_MIN_BYTES)
         return status_error(STATUS_FAILED_PRECONDITION,
                             "the database server runs with max_allowed_packet = %" PRId64
@@ -232,7 +280,7 @@ static struct status check_privileges(struct mysql_link *link)
                                           "state",  "leases", "checkpoints", "snapshots"};
     static const char *const changed[] = {"stores", "aggregates", "type_counts",
                                           "state",  "leases",     "checkpoints"};
-    static const char *const removed[] = {"state", "checkpoints", "snapshots"};
+    static const char *const removed[] = {"state", "leases", "checkpoints", "snapshots"};
     buffer_clear(&link->sql);
     for (size_t i = 0; i < sizeof written / sizeof *written; i++)
         sql_printf(link, "INSERT INTO strata_%s SELECT * FROM strata_%s WHERE FALSE;", written[i],

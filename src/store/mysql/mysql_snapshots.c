@@ -60,7 +60,7 @@ static void write_put(void *context, struct mysql_link *link)
     sql_bytes(link, snapshot->event_digest);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         sql_text(link, ",");
-        sql_bytes(link, texts[i]);
+        sql_value(link, texts[i]);
     }
     sql_text(link, ")");
 }

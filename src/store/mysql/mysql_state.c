@@ -42,7 +42,7 @@ static void write_put(void *context, struct mysql_link *link)
     sql_printf(link, "INSERT INTO strata_state VALUES (%" PRId64 ",", link->store->number);
     sql_bytes(link, call->key);
     sql_text(link, ",");
-    sql_bytes(link, call->value);
+    sql_value(link, call->value);
     sql_text(link, ") ON DUPLICATE KEY UPDATE value=VALUES(value)");
 }
 
@@ -78,6 +78,51 @@ struct status mysql_store_state_remove(struct event_store *store, struct bytes k
     struct value_call gone = {.key = key};
     const struct mysql_call call = {write_remove, NULL, NULL, &gone};
     return mysql_call_run(mysql_of(store), &call);
+}
+
+struct swap_call {
+    struct bytes key;
+    const struct bytes *expected;
+    struct bytes value;
+    int64_t rows;
+};
+
+static void write_swap(void *context, struct mysql_link *link)
+{
+    const struct swap_call *call = context;
+    if (call->expected == NULL) {
+        sql_printf(link, "INSERT INTO strata_state VALUES (%" PRId64 ",", link->store->number);
+        sql_bytes(link, call->key);
+        sql_text(link, ",");
+        sql_bytes(link, call->value);
+        sql_text(link, ") ON DUPLICATE KEY UPDATE name=name");
+    } else {
+        sql_text(link, "UPDATE strata_state SET value=");
+        sql_bytes(link, call->value);
+        sql_printf(link, " WHERE store=%" PRId64 " AND name=", link->store->number);
+        sql_bytes(link, call->key);
+        sql_text(link, " AND value=");
+        sql_bytes(link, *call->expected);
+    }
+    sql_text(link, ";SELECT ROW_COUNT()");
+}
+
+static struct status take_rows(void *context, unsigned statement, const struct sql_row *row)
+{
+    (void)statement;
+    ((struct swap_call *)context)->rows = sql_int(row, 0);
+    return status_ok();
+}
+
+struct status mysql_store_state_swap(struct event_store *store, struct bytes key,
+                                     const struct bytes *expected, struct bytes value, bool *ret_put)
+{
+    struct swap_call swap = {.key = key, .expected = expected, .value = value};
+    const struct mysql_call call = {write_swap, take_rows, NULL, &swap};
+    STATUS_TRY(state_swap_check(key, value));
+    STATUS_TRY(mysql_call_run(mysql_of(store), &call));
+    *ret_put = swap.rows == 1; /* 0: of rows that change, as the library counts unless it is told otherwise */
+    return status_ok();
 }
 
 struct value_page {
@@ -191,9 +236,10 @@ static struct status change_row_once(struct mysql_link *link, const struct row_c
  */
 static struct status change_row(struct mysql_store *store, const struct row_change *change)
 {
-    struct mysql_link *link = mysql_pool_take(store);
+    struct mysql_link *link = NULL;
     struct sql_failure failure = {0};
     struct status status = status_ok();
+    STATUS_TRY(mysql_pool_take(store, &link));
     for (int attempt = 0; attempt < ATTEMPTS_MOST; attempt++) {
         status = change_row_once(link, change, &failure);
         if (failure.number == 0)
@@ -324,6 +370,24 @@ struct status mysql_store_lease_release(struct event_store *base, struct bytes n
     const struct row_change change = {write_lease_read, take_lease_row, decide_release,
                                       write_lease,      restart_lease,  &lease};
     return change_row(mysql_of(base), &change);
+}
+
+static void write_forget(void *context, struct mysql_link *link)
+{
+    const struct lease_call *call = context;
+    sql_printf(link, "DELETE FROM strata_leases WHERE store=%" PRId64 " AND name=", link->store->number);
+    sql_bytes(link, call->name);
+    sql_text(link, " AND holder=");
+    sql_bytes(link, call->holder);
+    sql_printf(link, " AND epoch=%" PRId64 " AND ends_at_us<>0", call->epoch);
+}
+
+struct status mysql_store_lease_forget(struct event_store *base, struct bytes name, struct bytes holder,
+                                       int64_t epoch)
+{
+    struct lease_call lease = {.name = name, .holder = holder, .epoch = epoch};
+    const struct mysql_call call = {write_forget, NULL, NULL, &lease};
+    return mysql_call_run(mysql_of(base), &call);
 }
 
 /* ---- checkpoints ---- */

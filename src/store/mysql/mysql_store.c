@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -70,6 +71,7 @@ static void mysql_store_close(struct event_store *base)
 {
     struct mysql_store *store = mysql_of(base);
     mysql_link_done(&store->writer);
+    mysql_known_done(&store->known);
     for (size_t i = 0; i < POOL_MAX; i++)
         mysql_link_done(&store->pool[i]);
     free_settings(&store->settings);
@@ -93,10 +95,12 @@ static const struct event_store_ops mysql_ops = {
     .stats = mysql_store_stats,
     .state_get = mysql_store_state_get,
     .state_put = mysql_store_state_put,
+    .state_swap = mysql_store_state_swap,
     .state_remove = mysql_store_state_remove,
     .state_list = mysql_store_state_list,
     .lease = mysql_store_lease,
     .lease_release = mysql_store_lease_release,
+    .lease_forget = mysql_store_lease_forget,
     .checkpoint_put = mysql_store_checkpoint_put,
     .checkpoint_get = mysql_store_checkpoint_get,
     .checkpoint_remove = mysql_store_checkpoint_remove,
@@ -151,8 +155,13 @@ static void init_parts(struct mysql_store *store)
     (void)pthread_mutex_init(&store->reach_lock, NULL); /* these fail only for attributes that are not used */
     (void)pthread_mutex_init(&store->ready_lock, NULL);
     (void)pthread_mutex_init(&store->pool_lock, NULL);
-    (void)pthread_cond_init(&store->pool_free, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&store->pool_free, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     mysql_link_init(&store->writer, store, true);
+    mysql_known_init(&store->known, store->seed);
     for (size_t i = 0; i < POOL_MAX; i++)
         mysql_link_init(&store->pool[i], store, false);
 }

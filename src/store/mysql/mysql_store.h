@@ -8,7 +8,8 @@
  *
  * Ownership  Texts of the options are copied. Clock and log are borrowed and outlive the store.
  * Threads    As event_store.h says; readers share a pool of connections and wait for one.
- * Blocking   Every call, for connect_timeout_ms and io_timeout_ms at most (a commit that is being settled: longer).
+ * Blocking   Every call, for connect_timeout_ms (also to wait for a connection) and io_timeout_ms at most (a commit that
+ *            is being settled: longer).
  */
 #pragma once
 

@@ -7,17 +7,20 @@
 static void test_memory_is_aligned_and_does_not_overlap(void **state)
 {
     (void)state;
-    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
-    uint8_t *parts[500];
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-        parts[i] = arena_alloc(arena, i);
-        assert_non_null(parts[i]);
-        assert_int_equal((uintptr_t)parts[i] % 16, 0);
-        memset(parts[i], (int)(i & 0xFF), i);
+    struct arena *arenas[] = {arena_new(0), arena_new_small(0)};
+    for (size_t a = 0; a < ARRAY_SIZE(arenas); a++) {
+        uint8_t *parts[500];
+        for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+            parts[i] = arena_alloc(arenas[a], i);
+            assert_non_null(parts[i]);
+            assert_int_equal((uintptr_t)parts[i] % 16, 0);
+            memset(parts[i], (int)(i & 0xFF), i);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+            for (size_t j = 0; j < i; j++)
+                assert_int_equal(parts[i][j], i & 0xFF);
+        arena_free(arenas[a]);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-        for (size_t j = 0; j < i; j++)
-            assert_int_equal(parts[i][j], i & 0xFF);
 }
 
 static void test_the_budget_bounds_the_sum(void **state)

@@ -65,6 +65,30 @@ static void test_an_arena_without_room_fails_the_buffer(void **state)
     assert_status(buffer_status(&buffer), STATUS_RESOURCE_EXHAUSTED);
 }
 
+static void test_what_is_reserved_is_exact_and_holds_what_is_added(void **state)
+{
+    (void)state;
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    struct buffer buffers[] = {buffer_make(0), buffer_in(arena, 0)};
+    for (size_t b = 0; b < 2; b++) {
+        struct buffer *buffer = &buffers[b];
+        buffer_reserve(buffer, 11);
+        const uint8_t *data = buffer->data;
+        assert_int_equal(buffer->capacity_bytes, 11);
+        assert_int_equal(buffer->size_bytes, 0);
+        buffer_add_text(buffer, "hello");
+        buffer_reserve(buffer, 6); /* is there already */
+        buffer_add_text(buffer, " world");
+        assert_ptr_equal(buffer->data, data);
+        buffer_reserve(buffer, SIZE_MAX - 10); /* wraps around: nothing is done */
+        buffer_add_byte(buffer, '!');
+        assert_status_ok(buffer_status(buffer));
+        assert_int_equal(buffer->size_bytes, 12);
+        assert_memory_equal(buffer->data, "hello world!", 12);
+        buffer_done(buffer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -72,6 +96,7 @@ int main(void)
         cmocka_unit_test(test_a_buffer_keeps_what_is_added),
         cmocka_unit_test(test_a_full_buffer_refuses_the_rest_and_says_so_once_asked),
         cmocka_unit_test(test_an_arena_without_room_fails_the_buffer),
+        cmocka_unit_test(test_what_is_reserved_is_exact_and_holds_what_is_added),
     };
     return cmocka_run_group_tests_name("bytes", tests, NULL, NULL);
 }

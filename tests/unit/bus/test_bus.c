@@ -277,6 +277,55 @@ static struct status open_shared(const struct clock *clock, struct event_store *
     return status;
 }
 
+#define JOURNAL_KEY BYTES_LITERAL("bus/checkpoint")
+
+/* Version 1, one entry: position 9, at 1 µs. */
+static const uint8_t journal_of_another[] = {1, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0,
+                                             0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0};
+static const struct event_store_ops *inner_ops;
+static int puts_of_another; /* that are still to come */
+
+static struct status get_and_another_puts(struct event_store *store, struct bytes key, struct arena *arena,
+                                          struct bytes *ret)
+{
+    const struct status status = inner_ops->state_get(store, key, arena, ret);
+    if (puts_of_another-- > 0)
+        assert_status_ok(inner_ops->state_put(store, JOURNAL_KEY,
+                                              bytes_of(journal_of_another, sizeof journal_of_another)));
+    return status;
+}
+
+static void test_the_checkpoint_does_not_step_back_behind_another_process(void **state)
+{
+    (void)state;
+    static struct bench bench;
+    static struct event_store_ops ops;
+    for (int known = 0; known < 2; known++) { /* nothing is stored yet; what we have put is */
+        bench_open_over(&bench, open_shared);
+        inner_ops = bench.store->ops;
+        ops = *inner_ops;
+        ops.state_get = get_and_another_puts;
+        puts_of_another = 0;
+        bench.store->ops = &ops;
+        assert_status_ok(bus_start(bench.bus));
+        for (int i = 0; i < known; i++) {
+            bench_append(&bench, "custom", "a");
+            manual_clock_advance_ms(&bench.clock, 1500);
+            while (!is_processed(&bench, i + 1))
+                ;
+        }
+        bench_append(&bench, "custom", "a");
+        puts_of_another = 1; /* between our look and our put */
+        bus_stop(bench.bus); /* which saves */
+        CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+        struct bytes stored;
+        assert_status_ok(inner_ops->state_get(bench.store, JOURNAL_KEY, arena, &stored));
+        assert_true(bytes_equal(stored, bytes_of(journal_of_another, sizeof journal_of_another)));
+        bench.store->ops = inner_ops;
+        bench_close(&bench);
+    }
+}
+
 static void test_a_hint_brings_what_was_appended_elsewhere_and_is_not_believed(void **state)
 {
     (void)state;
@@ -322,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_the_checkpoint_moves_once_a_second_and_survives),
         cmocka_unit_test(test_a_long_journal_stays_ordered_and_bounded),
         cmocka_unit_test(test_a_missing_position_is_waited_for_and_then_reported),
+        cmocka_unit_test(test_the_checkpoint_does_not_step_back_behind_another_process),
         cmocka_unit_test(test_a_hint_brings_what_was_appended_elsewhere_and_is_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,12 +81,42 @@ static void test_a_number_stays_within_its_bounds(void **state)
     assert_false(value_number("", -3, 5, &number));
 }
 
+static const struct {
+    const char *why;
+    const char *text;
+    bool good;
+} addresses[] = {
+    {"a name and a port", "core:50051", true},
+    {"an IPv4 address", "127.0.0.1:1", true},
+    {"an IPv6 address in brackets", "[::1]:65535", true},
+    {"an IPv6 address alone: where does it end?", "::1:50051", false},
+    {"gRPC would take port 443", "localhost", false},
+    {"a URL", "http://localhost:8080", false},
+    {"a URL of gRPC's", "dns:///core:50051", false},
+    {"no host", ":50051", false},
+    {"no port", "core:", false},
+    {"the port that means any", "core:0", false},
+    {"a port that is none", "core:65536", false},
+    {"a sign", "core:+5", false},
+    {"something behind it", "core:5/x", false},
+    {"empty", "", false},
+};
+
+static void test_an_address_has_a_host_and_a_port(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(addresses); i++)
+        if (value_address(addresses[i].text) != addresses[i].good)
+            fail_msg("%s: \"%s\"", addresses[i].why, addresses[i].text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_duration_is_a_number_and_its_unit),
         cmocka_unit_test(test_a_time_is_a_moment_or_so_long_ago),
         cmocka_unit_test(test_a_number_stays_within_its_bounds),
+        cmocka_unit_test(test_an_address_has_a_host_and_a_port),
     };
     return cmocka_run_group_tests_name("values", tests, NULL, NULL);
 }

@@ -211,6 +211,40 @@ static void test_development_mode_refuses_other_addresses_by_name(void **state)
     assert_status_ok(config_check(config));
 }
 
+static void test_a_secret_and_its_file_are_not_both_given(void **state)
+{
+    static const char *const both[][2] = {
+        {"database:\n  mysql: {password: a, password_file: b}\n", "database.mysql.password_file"},
+        {"database:\n  redis: {password: a, password_file: b}\n", "database.redis.password_file"},
+        {"database:\n  mongodb: {uri: \"mongodb://a\", uri_file: b}\n", "database.mongodb.uri_file"},
+        {"security: {jwt_secret: a, jwt_secret_file: b}\n", "security.jwt_secret_file"}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+        CLEANUP(config_free_at) struct config *config = config_new();
+        assert_status_ok(read_text(config, both[i][0]));
+        const struct status status = config_check(config);
+        assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+        assert_non_null(strstr(status.message, both[i][1]));
+    }
+    CLEANUP(config_free_at) struct config *config = config_new();
+    assert_status_ok(
+        read_text(config, "database:\n  mysql: {password: '', password_file: a}\n  mongodb: {uri_file: a}\n"));
+    assert_status_ok(config_check(config)); /* the URI is a default */
+}
+
+static void test_a_file_of_comments_alone_is_the_defaults(void **state)
+{
+    static const char *const empty[] = {"", "\n", "# nothing: here\n\n  # nor here", " \r\n"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(empty); i++) {
+        CLEANUP(config_free_at) struct config *config = config_new();
+        const struct status status = read_text(config, empty[i]);
+        if (status.code != STATUS_OK)
+            fail_msg("\"%s\": %s", empty[i], status.message);
+        assert_int_equal(config_int(config, CONFIG_SERVER_GRPC_PORT), 50051);
+    }
+}
+
 static const struct {
     const char *why;
     const char *text;
@@ -371,6 +405,8 @@ int main(void)
         cmocka_unit_test(test_an_unknown_variable_is_refused_by_name),
         cmocka_unit_test(test_a_name_that_maps_to_two_keys_sets_both),
         cmocka_unit_test(test_development_mode_refuses_other_addresses_by_name),
+        cmocka_unit_test(test_a_secret_and_its_file_are_not_both_given),
+        cmocka_unit_test(test_a_file_of_comments_alone_is_the_defaults),
         cmocka_unit_test(test_what_is_not_built_is_refused_by_name),
         cmocka_unit_test(test_engines_follow_from_the_sections_unless_they_are_chosen),
         cmocka_unit_test(test_snapshots_are_in_files_only_beside_events_that_are),

@@ -332,6 +332,48 @@ static void test_the_first_records_must_be_the_store_s_next(void **state)
     history_done(&history);
 }
 
+/* A store in which another process writes between the two questions that adopting begins with. */
+struct shared_store {
+    struct event_store store;
+    struct event_store *below;
+    const struct history *history;
+};
+
+static struct status head_before(struct event_store *store, struct store_head *ret)
+{
+    struct shared_store *shared = (struct shared_store *)store;
+    struct store_head ignored;
+    STATUS_TRY(shared->below->ops->head(shared->below, ret));
+    return event_store_adopt(shared->below, shared->history->records, shared->history->count, &system_entropy,
+                             &ignored);
+}
+
+static struct status facts_below(struct event_store *store, const struct facts_request *request,
+                                 struct arena *arena, struct facts *ret)
+{
+    struct shared_store *shared = (struct shared_store *)store;
+    return shared->below->ops->facts(shared->below, request, arena, ret);
+}
+
+/* The same records, sent by a process that was killed: not "used by another event", but a head that is read anew. */
+static void test_a_head_that_moves_meanwhile_is_aborted(void **state)
+{
+    (void)state;
+    struct history history;
+    struct store_head head;
+    history_init(&history);
+    static const struct event_store_ops ops = {.head = head_before, .facts = facts_below};
+    struct shared_store shared = {.store = {.ops = &ops}, .history = &history};
+    assert_status_ok(memory_store_open(&system_clock, &shared.below));
+    const struct status status =
+        event_store_adopt(&shared.store, history.records, history.count, &system_entropy, &head);
+    assert_status(status, STATUS_ABORTED);
+    assert_non_null(strstr(status.message, "position 1 was next"));
+    assert_holds(shared.below, &history);
+    event_store_close(shared.below);
+    history_done(&history);
+}
+
 /* A cut append is not whole: the batch must wait for the rest of it. */
 static void test_half_an_append_is_refused(void **state)
 {
@@ -388,6 +430,7 @@ int main(void)
         cmocka_unit_test(test_what_was_adopted_is_history_like_any_other),
         cmocka_unit_test(test_what_does_not_fit_is_refused_by_name_and_leaves_no_trace),
         cmocka_unit_test(test_the_first_records_must_be_the_store_s_next),
+        cmocka_unit_test(test_a_head_that_moves_meanwhile_is_aborted),
         cmocka_unit_test(test_half_an_append_is_refused),
         cmocka_unit_test(test_bytes_that_are_no_record_are_refused),
     };

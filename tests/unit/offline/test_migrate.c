@@ -18,6 +18,8 @@ struct fixture {
     struct event_store *target;
     struct snapshot_store *source_snapshots;
     struct snapshot_store *target_snapshots;
+    bool (*may_retry)(void *context, const struct status *why);
+    int retries;
     int asked;
     int64_t progress;
 };
@@ -68,7 +70,10 @@ static struct status migrate(struct fixture *fixture, bool (*is_closed)(void *co
 {
     const struct migrate_side source = {fixture->source, fixture->source_snapshots};
     const struct migrate_side target = {fixture->target, fixture->target_snapshots};
-    const struct migrate_options options = {on_progress, is_closed, fixture};
+    const struct migrate_options options = {.on_progress = on_progress,
+                                            .is_closed = is_closed,
+                                            .may_retry = fixture->may_retry,
+                                            .context = fixture};
     return migrate_store(&source, &target, &options, &system_entropy, ret);
 }
 
@@ -152,6 +157,18 @@ static void test_a_target_that_holds_more_is_refused(void **state)
     assert_non_null(strstr(status.message, "the wrong way round"));
 }
 
+/* A mistyped database or store_id is a new store: to call its nothing moved would be a success that is none. */
+static void test_a_source_without_events_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct migrate_report report;
+    event_store_close(fixture->source);
+    fixture->source = open_events();
+    const struct status status = migrate(fixture, NULL, &report);
+    assert_int_equal(status.code, STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(status.message, "the source holds no event"));
+}
+
 /* Twice something came meanwhile; then the source is closed, with one event that came just before. */
 static bool close_after_three(void *context)
 {
@@ -173,6 +190,184 @@ static void test_a_source_is_followed_until_it_is_closed(void **state)
     assert_status_ok(fixture->target->ops->head(fixture->target, &target));
     assert_int_equal(source.position, target.position);
     assert_memory_equal(&source.chain, &target.chain, sizeof source.chain);
+}
+
+/* ---- stores that are out of reach for a while ---- */
+
+/* How often each operation fails before it works; `arrives` = the first failed commit took place all the same. */
+struct breaks {
+    int heads;
+    int reads;
+    int commits;
+    int puts;
+    bool arrives;
+    enum status_reason reason; /* of the failures */
+    int asked;                 /* how often a retry is asked for */
+};
+
+static struct breaks breaks;
+static const struct event_store_ops *whole;
+static struct event_store_ops broken;
+
+static struct status away(void)
+{
+    return status_reason(breaks.reason, "the server is away");
+}
+
+static struct status head_or_break(struct event_store *store, struct store_head *ret)
+{
+    return breaks.heads-- > 0 ? away() : whole->head(store, ret);
+}
+
+struct half {
+    record_sink sink;
+    void *context;
+    int left;
+};
+
+static bool take_half(void *context, int64_t position, struct record record)
+{
+    struct half *half = context;
+    return half->left-- > 0 && half->sink(half->context, position, record);
+}
+
+/* The connection is lost on the way. */
+static struct status read_or_break(struct event_store *store, const struct read_query *query,
+                                   record_sink sink, void *context)
+{
+    if (breaks.reads-- <= 0)
+        return whole->read(store, query, sink, context);
+    struct half half = {sink, context, 3};
+    assert_status_ok(whole->read(store, query, take_half, &half));
+    return away();
+}
+
+static void forget_answer(void *context, const struct status *status)
+{
+    (void)context;
+    assert_status_ok(*status);
+}
+
+static void commit_or_break(struct event_store *store, const struct commit_batch *batch, commit_done done,
+                            void *context)
+{
+    if (breaks.commits-- <= 0) {
+        whole->commit(store, batch, done, context);
+        return;
+    }
+    if (breaks.arrives)
+        whole->commit(store, batch, forget_answer, NULL);
+    breaks.arrives = false;
+    const struct status status = away();
+    done(context, &status);
+}
+
+static struct status put_or_break(struct event_store *store, struct bytes key, struct bytes value)
+{
+    return breaks.puts-- > 0 ? away() : whole->state_put(store, key, value);
+}
+
+static bool retry_ten_times(void *context, const struct status *why)
+{
+    struct fixture *fixture = context;
+    assert_string_equal(why->message, "the server is away");
+    return ++fixture->retries <= 10;
+}
+
+static void break_both(struct fixture *fixture, const struct breaks *how)
+{
+    breaks = *how;
+    whole = fixture->source->ops;
+    broken = *whole;
+    broken.read = read_or_break;
+    broken.commit = commit_or_break;
+    broken.state_put = put_or_break;
+    fixture->source->ops = fixture->target->ops = &broken;
+    fixture->may_retry = retry_ten_times;
+}
+
+static void mend_both(struct fixture *fixture)
+{
+    fixture->source->ops = fixture->target->ops = whole;
+}
+
+static bool break_heads(void *context)
+{
+    (void)context;
+    broken.head =
+        head_or_break; /* not before it is followed: that both can be asked is a matter of its start */
+    return true;
+}
+
+static void test_what_passes_is_outlived_and_nothing_comes_twice(void **state)
+{
+    const struct breaks table[] = {
+        {.reads = 2, .reason = REASON_STORE_UNREACHABLE, .asked = 2}, /* within an append */
+        {.commits = 2, .reason = REASON_STORE_UNREACHABLE, .asked = 2},
+        {.commits = 1, .arrives = true, .reason = REASON_OUTCOME_UNKNOWN, .asked = 1},
+        {.commits = 1, .arrives = true, .reads = 1, .reason = REASON_STORE_UNREACHABLE, .asked = 2},
+        {.heads = 3, .reason = REASON_STORE_UNREACHABLE, .asked = 3},
+        {.puts = 1, .reason = REASON_STORE_UNREACHABLE, .asked = 1},
+        {.heads = 1, .reads = 1, .commits = 1, .puts = 1, .reason = REASON_STORE_UNREACHABLE, .asked = 4},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        struct fixture *fixture = *state;
+        struct migrate_report report;
+        struct event_store *source = fixture->source;
+        assert_status_ok(source->ops->state_put(source, BYTES_LITERAL("key"), BYTES_LITERAL("value")));
+        break_both(fixture, &table[i]);
+        assert_status_ok(migrate(fixture, break_heads, &report));
+        mend_both(fixture);
+        assert_int_equal(fixture->retries, table[i].asked);
+        assert_moved(fixture);
+        assert_int_equal(report.moved, fixture->history.count);
+        assert_int_equal(report.found, 0);
+        assert_int_equal(report.values, 1);
+        (void)close_both(state);
+        (void)open_both(state);
+    }
+}
+
+static void test_what_does_not_pass_ends_it(void **state)
+{
+    const struct breaks table[] = {
+        {.commits = 1, .reason = REASON_STORE_FAILED}, /* it is read-only from then on */
+        {.reads = 1, .reason = REASON_DAMAGED},
+        {.commits = 100, .reason = REASON_STORE_UNREACHABLE, .asked = 11}, /* until the caller has enough */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        struct fixture *fixture = *state;
+        struct migrate_report report;
+        break_both(fixture, &table[i]);
+        const struct status status = migrate(fixture, break_heads, &report);
+        mend_both(fixture);
+        assert_int_equal(status.reason, table[i].reason);
+        assert_int_equal(fixture->retries, table[i].asked);
+        (void)close_both(state);
+        (void)open_both(state);
+    }
+}
+
+/* Somebody wrote to the target while it could not be reached. */
+static bool append_to_target(void *context, const struct status *why)
+{
+    struct fixture *fixture = context;
+    (void)why;
+    mend_both(fixture);
+    append_one(fixture->target, "stranger");
+    return true;
+}
+
+static void test_a_target_that_another_one_wrote_to_meanwhile_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct migrate_report report;
+    const struct breaks once = {.commits = 1, .reason = REASON_STORE_UNREACHABLE};
+    break_both(fixture, &once);
+    fixture->may_retry = append_to_target;
+    const struct status status = migrate(fixture, break_heads, &report);
+    assert_int_equal(status.code, STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(status.message, "not the first ones of the source"));
 }
 
 static void test_snapshots_values_and_checkpoints_move_too(void **state)
@@ -217,7 +412,11 @@ int main(void)
         TEST(test_an_interrupted_move_goes_on),
         TEST(test_a_target_with_other_events_is_refused),
         TEST(test_a_target_that_holds_more_is_refused),
+        TEST(test_a_source_without_events_is_refused),
         TEST(test_a_source_is_followed_until_it_is_closed),
+        TEST(test_what_passes_is_outlived_and_nothing_comes_twice),
+        TEST(test_what_does_not_pass_ends_it),
+        TEST(test_a_target_that_another_one_wrote_to_meanwhile_is_refused),
         TEST(test_snapshots_values_and_checkpoints_move_too),
     };
     return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);

@@ -185,6 +185,33 @@ static void test_one_of_a_kind_runs_in_all_of_them(void **state)
     assert_ended(wait_operation(&pair->b, start_verify(&pair->b, 0, none)), SUCCEEDED);
 }
 
+/* The epoch that the next holder of its lease gets, when it is free. */
+static int64_t next_epoch(const char *id)
+{
+    int64_t epoch = 0;
+    for (int looks = 0; lease_of(id, "anybody", &epoch) != STATUS_OK; looks++) {
+        if (looks == LOOKS_MAX)
+            fail_msg("the lease of an operation is not given back");
+        rest();
+    }
+    return epoch;
+}
+
+/* There are many operations, and nobody takes the lease of one that has ended. */
+static void test_nothing_is_left_of_the_lease_of_one_that_has_ended(void **state)
+{
+    struct pair *pair = *state;
+    (void)publish_custom(&pair->a, "a", "{}");
+    Strata__V1__Operation *ended = wait_operation(&pair->a, start_verify(&pair->a, 0, none));
+    Strata__V1__Operation *cancelled = start_at_gate(&pair->a);
+    test_message_free(cancel_operation(&pair->b, cancelled->id, NULL));
+    gate_open();
+    assert_int_equal(next_epoch(ended->id), 1); /* as if there had been none */
+    assert_int_equal(next_epoch(cancelled->id), 1);
+    assert_ended(ended, SUCCEEDED);
+    test_message_free(cancelled);
+}
+
 /* Its thread hears of it, and what it records later does not undo it. */
 static void test_a_cancel_at_the_other_reaches_the_one_that_runs(void **state)
 {
@@ -269,6 +296,7 @@ static void test_what_a_stopped_one_leaves_the_other_goes_on_with(void **state)
     Strata__V1__Operation *ended = wait_operation(&pair->a, started);
     assert_string_equal(ended->message, "went on at 2000 of 5000 after a restart");
     assert_string_equal(result_of(ended, "events"), "5000");
+    assert_int_equal(next_epoch(ended->id), 1); /* of whoever ended it */
     assert_ended(ended, SUCCEEDED);
 }
 
@@ -386,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_each_sees_what_the_other_runs),
         CASE(test_one_of_a_kind_runs_in_all_of_them),
+        CASE(test_nothing_is_left_of_the_lease_of_one_that_has_ended),
         CASE(test_a_cancel_at_the_other_reaches_the_one_that_runs),
         CASE(test_cancelling_what_has_ended_elsewhere_changes_nothing),
         cmocka_unit_test_setup_teardown(test_a_watch_follows_what_the_other_runs, set_up_in_time, tear_down),

@@ -64,6 +64,7 @@ static void write_first(struct held_store *held, const struct commit_batch *batc
         first.record_count += batch->appends[i].count;
     first.after.position = last->first_position + (int64_t)last->count - 1;
     first.after.chain = last->chain_after;
+    first.after.aggregate_count = last->aggregate_count_after;
     struct status status = status_ok();
     held->inner->ops->commit(held->inner, &first, copy_status, &status);
     assert(status.code == STATUS_OK);

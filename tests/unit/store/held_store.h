@@ -47,7 +47,7 @@ void held_store_hold(struct held_store *held, bool facts, bool commits);
 void held_store_fail_commit(struct held_store *held, struct status status, bool anyway);
 /* The next `count` ones are refused before they are written. */
 void held_store_fail_commits(struct held_store *held, struct status status, int count);
-/* The next one is overtaken behind its first `count` appends, all of aggregates that exist by then. */
+/* The next one is overtaken behind its first `count` appends. */
 void held_store_overtake_behind(struct held_store *held, size_t count);
 void held_store_fail_facts(struct held_store *held, struct status status); /* the next ones */
 void held_store_fail_read(struct held_store *held, struct status status);  /* the next one */

@@ -407,6 +407,51 @@ static void test_a_verdict_holds_only_at_its_version(void **state)
 
 /* ---- idempotency ---- */
 
+static enum append_outcome_kind append_judged(struct fixture *fixture, const char *id, int32_t validated_at,
+                                              atomic_bool *broken, bool stands_on_none)
+{
+    const struct append_event event = sample_event(id, "three", "changed", "");
+    const struct append_verdict verdict = {.aggregate_id = BYTES_LITERAL("three"),
+                                           .validated_at = validated_at,
+                                           .status = status_ok(),
+                                           .broken = broken,
+                                           .stands_on_none = stands_on_none};
+    struct append append = sample_append(&event, 1);
+    append.verdicts = &verdict;
+    append.verdict_count = 1;
+    return store_driver_append(&fixture->driver, &append).kind;
+}
+
+/* They were validated one on top of the other, at 3, 4 and 5; then somebody else took version 4, and 5. */
+static void test_a_verdict_falls_with_those_that_it_stands_on(void **state)
+{
+    struct fixture *fixture = *state;
+    atomic_bool broken = false;
+    assert_int_equal(append_judged(fixture, "s1", 3, NULL, false), APPEND_ACCEPTED);
+    assert_int_equal(append_judged(fixture, "b1", 3, &broken, true), APPEND_REVALIDATE);
+    assert_true(atomic_load(&broken));
+    /* The version is right and the event there is not the predecessor's. */
+    assert_int_equal(append_judged(fixture, "b2", 4, &broken, false), APPEND_REVALIDATE);
+    assert_int_equal(append_judged(fixture, "s2", 4, NULL, false), APPEND_ACCEPTED);
+    assert_int_equal(append_judged(fixture, "b3", 5, &broken, false), APPEND_REVALIDATE);
+    assert_true(atomic_load(&broken)); /* until service begins another round */
+    atomic_store(&broken, false);
+    assert_int_equal(append_judged(fixture, "b1", 5, &broken, true), APPEND_ACCEPTED);
+    assert_int_equal(append_judged(fixture, "b2", 6, &broken, false), APPEND_ACCEPTED);
+    assert_false(atomic_load(&broken));
+}
+
+/* Of a predecessor that was not recorded for another reason service says so: the first of a round stands on none. */
+static void test_who_stands_on_none_is_sent_back_for_its_own_version_only(void **state)
+{
+    struct fixture *fixture = *state;
+    atomic_bool broken = true;
+    assert_int_equal(append_judged(fixture, "b1", 3, &broken, true), APPEND_ACCEPTED);
+    assert_int_equal(append_judged(fixture, "b2", 4, &broken, false), APPEND_REVALIDATE);
+    assert_int_equal(append_judged(fixture, "b3", 7, &broken, true), APPEND_REVALIDATE);
+    assert_true(atomic_load(&broken));
+}
+
 static void test_a_replay_wins_over_everything(void **state)
 {
     struct fixture *fixture = *state;
@@ -582,6 +627,8 @@ int main(void)
         TEST(test_the_rules_are_asked_in_their_order),
         TEST(test_creating_what_exists_is_told_before_limits_and_types),
         TEST(test_a_verdict_holds_only_at_its_version),
+        TEST(test_a_verdict_falls_with_those_that_it_stands_on),
+        TEST(test_who_stands_on_none_is_sent_back_for_its_own_version_only),
         TEST(test_a_replay_wins_over_everything),
         TEST(test_other_content_under_the_same_ids_is_refused),
         TEST(test_ids_that_overlap_otherwise_are_refused),

@@ -102,6 +102,39 @@ static void test_what_was_written_before_a_rival_came_stands(void **state)
     assert_int_equal(fixture->held.commit_appends[2], 2);
 }
 
+static struct request *submit_to(struct fixture *fixture, const char *id, struct bytes aggregate_id)
+{
+    struct request *request = prepare(fixture, id, ANY);
+    request->event.aggregate_id = aggregate_id;
+    assert_status_ok(writer_submit(fixture->writer, &request->append));
+    return request;
+}
+
+/* Who hears of commits hears of those two, with the head that they make. */
+static void test_of_what_was_written_in_part_the_head_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    held_store_hold(&fixture->held, true, false);
+    (void)submit(fixture, "x", ANY);
+    held_store_await_facts(&fixture->held, 1);
+    (void)submit(fixture, "a", ANY);
+    struct request *b = submit_to(fixture, "b", BYTES_LITERAL("second"));
+    (void)submit_to(fixture, "c", BYTES_LITERAL("third"));
+    held_store_hold(&fixture->held, false, true);
+    held_store_await_commits(&fixture->held, 1);
+    held_store_hold(&fixture->held, true, false);
+    held_store_await_facts(&fixture->held, 2);
+    held_store_overtake_behind(&fixture->held, 2);
+    held_store_hold(&fixture->held, false, true);
+    await_answer(b);
+    pthread_mutex_lock(&fixture->lock);
+    const struct store_head told = fixture->told;
+    pthread_mutex_unlock(&fixture->lock);
+    assert_int_equal(told.position, 3);
+    assert_int_equal(told.aggregate_count, 2);
+    held_store_hold(&fixture->held, false, false);
+}
+
 static void test_a_commit_of_unknown_fate_ends_only_itself(void **state)
 {
     struct fixture *fixture = *state;
@@ -171,6 +204,7 @@ int main(void)
         TEST(test_a_version_that_a_rival_took_is_a_conflict),
         TEST(test_who_is_always_overtaken_is_told_in_the_end),
         TEST(test_what_was_written_before_a_rival_came_stands),
+        TEST(test_of_what_was_written_in_part_the_head_is_told),
         TEST(test_a_commit_of_unknown_fate_ends_only_itself),
         TEST(test_what_was_only_refused_beside_an_unknown_commit_was_not_executed),
         TEST(test_what_facts_hold_is_let_go_when_nothing_is_to_be_written),

@@ -17,8 +17,12 @@ static void tell(struct fixture *fixture, char letter)
 
 static void on_commit(void *context, const struct store_head *head)
 {
+    struct fixture *fixture = context;
     assert_true(head->position > 0);
-    tell(context, 'C');
+    tell(fixture, 'C');
+    pthread_mutex_lock(&fixture->lock);
+    fixture->told = *head;
+    pthread_mutex_unlock(&fixture->lock);
 }
 
 void writer_fixture_start(struct fixture *fixture, struct writer_options options)

@@ -45,6 +45,7 @@ struct fixture {
     size_t request_count;
     char story[STORY_MAX]; /* what happened, a letter each: C a commit told, an id's first letter an answer */
     size_t story_length;
+    struct store_head told; /* with the last C */
 };
 
 /* Opens both, starts a writer; cmocka's setup and teardown. */

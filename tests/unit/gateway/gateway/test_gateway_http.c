@@ -285,7 +285,7 @@ static const struct {
      "",
      NULL,
      404,
-     {"\"detail\":\"there is nothing at /api/v2/events; GET /openapi.json lists what there is\""}},
+     {"\"detail\":\"there is nothing at /api/v2/events; GET /openapi.json lists what there is, /docs shows it\""}},
     {"a wrong verb",
      "DELETE",
      "/api/v1/aggregates/a",

@@ -118,7 +118,7 @@ static const struct {
     {"durations have a unit", "Health.Component", "{\"latency\":\"1\"}", REASON_INVALID_FIELD, "latency ",
      "a duration such as 1.5s"},
     {"unknown enum names and numbers", "Health", "{\"state\":\"FINE\",\"components\":[{\"state\":99}]}",
-     REASON_INVALID_FIELD, "state components[0].state ", "one of the enum's names"},
+     REASON_INVALID_FIELD, "state components[0].state ", "must be one of HEALTHY, DEGRADED, UNHEALTHY"},
     {"a list is no single value", "EventQuery", "{\"items\":{\"types\":[]}}", REASON_INVALID_FIELD, "items ",
      "it must be a list in [ ]"},
     {"elements are of their type", "EventQuery", "{\"items\":[{\"types\":[\"a\",1,null]},7]}",
