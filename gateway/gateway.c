@@ -36,9 +36,9 @@ static void refuse_verb(struct http_exchange *exchange, const char *allow)
 static void refuse_path(struct http_exchange *exchange)
 {
     const struct http_request *http = exchange_request(exchange);
-    const struct status status =
-        status_error(STATUS_NOT_FOUND, "there is nothing at %s; GET /openapi.json lists what there is, /docs shows it",
-                     transcode_shown(http->arena, http->path));
+    const struct status status = status_error(
+        STATUS_NOT_FOUND, "there is nothing at %s; GET /openapi.json lists what there is, /docs shows it",
+        transcode_shown(http->arena, http->path));
     respond_problem(exchange, &status, 404, NULL);
 }
 

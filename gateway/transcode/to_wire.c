@@ -116,7 +116,8 @@ static struct status wrong_value(const struct reading *reading, const struct pla
     if (token->kind == JSON_OBJECT_BEGIN || token->kind == JSON_ARRAY_BEGIN)
         STATUS_TRY(json_skip_value(reading->json, token, &value));
     return fault(reading, place, REASON_INVALID_FIELD, "is %s; it must be %s",
-                 transcode_shown(reading->faults->arena, value), transcode_wanted(reading->faults->arena, field));
+                 transcode_shown(reading->faults->arena, value),
+                 transcode_wanted(reading->faults->arena, field));
 }
 
 /* --- values --- */

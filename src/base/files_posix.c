@@ -11,13 +11,14 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "files_lock_internal.h"
+
+#define ZERO_PIECE_BYTES (256U * 1024U)
 /* Events of a fintech are nobody else's: the umask can only narrow these further. */
-#define FILE_MODE    0600
-#define FOLDER_MODE  0700
-#define HOLDER_BYTES 320U /* a host name has at most 64 bytes here and 255 elsewhere */
+#define FILE_MODE   0600
+#define FOLDER_MODE 0700
 
 struct posix_files {
     struct files files;
@@ -215,16 +216,33 @@ static struct status posix_sync(struct file *base)
     return fdatasync(file->fd) == 0 ? status_ok() : sync_failed(fail_file(file, "syncing", errno));
 }
 
-/* From pages that are there: memory that is fresh each time costs more in page faults than writing it. */
+/* A failure is that of a sync: the pages may be gone, and the next sync may lie. Where there is no such call it was a wish. */
+static int reach_disk(int fd, uint64_t from, uint64_t to)
+{
+    const unsigned how = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    const int result = sync_file_range(fd, (off_t)from, (off_t)(to - from), how);
+    return result == 0 || errno == ENOSYS || errno == EOPNOTSUPP ? 0 : EIO;
+}
+
+/*
+ * From pages that are there: memory that is fresh each time costs more in page faults than writing it. In pieces that reach
+ * the disk one by one, so that the sync of another file waits for one at most; the sync behind all has the rest to do,
+ * which is the journal's part, once.
+ */
 static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
     static const uint8_t zeros[64 * 1024];
     int error = 0;
+    uint64_t reached = from;
     while (error == 0 && from < to) {
         const uint64_t left = to - from;
         const size_t piece = left < sizeof zeros ? (size_t)left : sizeof zeros;
         error = write_fully(fd, from, zeros, piece);
         from += piece;
+        if (error != 0 || from == to || from - reached < ZERO_PIECE_BYTES)
+            continue;
+        error = reach_disk(fd, reached, from);
+        reached = from;
     }
     return error;
 }
@@ -402,84 +420,6 @@ static struct status posix_sync_dir(struct files *base, const char *path)
     return error == 0 ? status_ok() : sync_failed(fail(files, path, "syncing the folder", error));
 }
 
-/* The process that holds the flock, from /proc/locks: "1: FLOCK  ADVISORY
- * WRITE 4711 fe:00:1234 0 EOF". 0 = unknown. */
-static long lock_holder(int fd)
-{
-    struct stat about;
-    FILE *locks = fopen("/proc/locks", "re");
-    if (locks == NULL)
-        return 0;
-    long holder = 0;
-    char line[256];
-    while (fstat(fd, &about) == 0 && holder == 0 && fgets(line, sizeof line, locks) != NULL) {
-        long pid = 0;
-        unsigned major_number = 0;
-        unsigned minor_number = 0;
-        uint64_t inode = 0;
-        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own format; a number it could not hold is no holder of ours */
-        if (sscanf(line, "%*[^:]: FLOCK %*s %*s %ld %x:%x:%" SCNu64, &pid, &major_number, &minor_number,
-                   &inode) == 4 &&
-            inode == about.st_ino && major_number == major(about.st_dev) &&
-            minor_number == minor(about.st_dev))
-            holder = pid;
-    }
-    (void)fclose(locks); /* only read from */
-    return holder > 0 ? holder : 0;
-}
-
-/*
- * "process 4711 on host db1". For people and for the messages of those who come too late, from this host or, over a
- * network file system, from another; the lock itself is the flock. So a failure, of a full disk say, is no reason to
- * refuse the lock, and nothing is synced.
- */
-static void write_holder(int fd)
-{
-    char host[256] = "unknown";
-    char line[HOLDER_BYTES];
-    (void)gethostname(host, sizeof host - 1); /* else "unknown" */
-    const int size = snprintf(line, sizeof line, "process %ld on host %s\n", (long)getpid(), host);
-    if (write_fully(fd, 0, line, (size_t)size) == 0 && ftruncate(fd, size) != 0) {
-        /* The end of a longer line of a former holder stays behind ours, which is read alone. */
-    }
-}
-
-/* The line of another holder, "" when there is none. Whoever can write LOCK chooses it, so it must look as ours do. */
-static long read_holder(int fd, char ret_line[HOLDER_BYTES])
-{
-    const ssize_t got = pread(fd, ret_line, HOLDER_BYTES - 1, 0);
-    ret_line[got > 0 ? got : 0] = '\0';
-    ret_line[strcspn(ret_line, "\n")] = '\0';
-    bool plain = true;
-    for (const char *c = ret_line; *c != '\0'; c++)
-        plain = plain && *c >= ' ' && *c <= '~';
-    long pid = 0;
-    char host[256];
-    /* NOLINTNEXTLINE(cert-err34-c): a number that does not fit names no process of ours */
-    if (!plain || sscanf(ret_line, "process %10ld on host %255[^\n]", &pid, host) != 2 || pid <= 0) {
-        ret_line[0] = '\0';
-        return 0;
-    }
-    return pid;
-}
-
-/* What the kernel says wins over what is written, which a holder without a byte of space could not write. */
-static struct status locked(const struct posix_file *file)
-{
-    char line[HOLDER_BYTES];
-    char holder[HOLDER_BYTES + 32];
-    const long written = read_holder(file->fd, line);
-    const long known = lock_holder(file->fd);
-    if (written > 0 && (known == 0 || known == written))
-        (void)snprintf(holder, sizeof holder, "%s", line); /* always fits, as below */
-    else if (known > 0)
-        (void)snprintf(holder, sizeof holder, "process %ld", known);
-    else
-        (void)snprintf(holder, sizeof holder, "another process");
-    return status_error(STATUS_UNAVAILABLE, "%s/%s is locked by %s; stop it or choose another path",
-                        file->files->root, file->path, holder);
-}
-
 /*
  * flock belongs to the open file: a second open in this process is refused as well, closing another
  * descriptor of the same file does not release it (as fcntl's locks would), and it ends with the process.
@@ -487,15 +427,20 @@ static struct status locked(const struct posix_file *file)
 static struct status posix_lock(struct file *base)
 {
     const struct posix_file *file = of_file(base);
+    char holder[LOCK_HOLDER_BYTES];
     int result = 0;
     do
         result = flock(file->fd, LOCK_EX | LOCK_NB);
     while (result != 0 && errno == EINTR);
     if (result == 0) {
-        write_holder(file->fd);
+        lock_holder_write(file->fd);
         return status_ok();
     }
-    return errno == EWOULDBLOCK ? locked(file) : fail_file(file, "locking", errno);
+    if (errno != EWOULDBLOCK)
+        return fail_file(file, "locking", errno);
+    lock_holder_read(file->fd, holder);
+    return status_error(STATUS_UNAVAILABLE, "%s/%s is locked by %s; stop it or choose another path",
+                        file->files->root, file->path, holder);
 }
 
 /* What an ordinary user may take: the share that is kept for root is nobody's to plan with. */

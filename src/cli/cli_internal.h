@@ -28,7 +28,7 @@ extern const char *const cli_color_choices[];
 #define CLI_OPTION_ADDRESS_AT(arguments, member)                                                             \
     {                                                                                                        \
         "address", "HOST:PORT", "gRPC address of the service (default " CLI_ADDRESS_DEFAULT ")",             \
-            CLI_ADDRESS, 'a', .place = offsetof(arguments, member)                                                        \
+            CLI_ADDRESS, 'a', .place = offsetof(arguments, member)                                           \
     }
 
 /* For commands that show what the service says. */

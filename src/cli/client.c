@@ -193,10 +193,11 @@ static struct status exchange_status(const struct client *client, const struct e
             "no answer from %s (%.*s); start the service with `strata serve` or name it with --address",
             client->address, length, text);
     if (length >= (int)strlen(HTTP_ANSWER) && memcmp(text, HTTP_ANSWER, strlen(HTTP_ANSWER)) == 0)
-        return status_error(STATUS_FAILED_PRECONDITION,
-                            "%s speaks HTTP, not gRPC (%.*s); give the service's gRPC port (server.grpc_port) "
-                            "with --address",
-                            client->address, length, text);
+        return status_error(
+            STATUS_FAILED_PRECONDITION,
+            "%s speaks HTTP, not gRPC (%.*s); give the service's gRPC port (server.grpc_port) "
+            "with --address",
+            client->address, length, text);
     return status_error((enum status_code)exchange->code, "%.*s", length, text);
 }
 

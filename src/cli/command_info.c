@@ -27,8 +27,8 @@ static const struct cli_option options[] = {
      .place = offsetof(struct info_arguments, store_id)},
     {"json", NULL, "one JSON object, for programs", CLI_SWITCH,
      .place = offsetof(struct info_arguments, json)},
-    {"address", "HOST:PORT", "ask this service what it is, instead of looking into a folder", CLI_ADDRESS, 'a',
-     .place = offsetof(struct info_arguments, common.address)},
+    {"address", "HOST:PORT", "ask this service what it is, instead of looking into a folder", CLI_ADDRESS,
+     'a', .place = offsetof(struct info_arguments, common.address)},
     CLI_OPTIONS_OUTPUT,
     {0},
 };

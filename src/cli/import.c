@@ -302,10 +302,11 @@ static struct status take_line(struct import *import, struct bytes line)
         const uint64_t number = import->lines.number;
         if (number == 1 && line.size_bytes >= strlen(RECORDS_BEGIN) &&
             memcmp(line.data, RECORDS_BEGIN, strlen(RECORDS_BEGIN)) == 0)
-            return status_error(STATUS_INVALID_ARGUMENT,
-                                "%s holds records, not NDJSON; import it with --keep and --path DIR, the folder "
-                                "of a store that no service holds, or of a new one",
-                                import->options->file == NULL ? "the input" : import->options->file);
+            return status_error(
+                STATUS_INVALID_ARGUMENT,
+                "%s holds records, not NDJSON; import it with --keep and --path DIR, the folder "
+                "of a store that no service holds, or of a new one",
+                import->options->file == NULL ? "the input" : import->options->file);
         STATUS_TRY(flush(import)); /* what comes before the line at fault stays, so it must be there */
         return at_line(import, number, status);
     }

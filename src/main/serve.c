@@ -144,6 +144,11 @@ static void on_commit(void *context, const struct store_head *head)
     redis_hints_tell(running->hints, head->position);
 }
 
+static struct status hints_health(void *context)
+{
+    return redis_hints_health(context);
+}
+
 static struct status start_writer(struct running *running)
 {
     const struct writer_options options = {
@@ -176,6 +181,8 @@ static struct status make_service(struct running *running)
         .snapshots = running->stores.snapshots,
         .cache = running->stores.cache,
         .bus = running->bus,
+        .hints_health = running->hints == NULL ? NULL : hints_health,
+        .hints_context = running->hints,
         .domain = running->domain,
         .clock = &system_clock,
         .entropy = &system_entropy,
@@ -360,7 +367,8 @@ static struct status build(struct running *running)
 static const char *shown_bind(const struct config *config, char text[ADDRESS_BYTES])
 {
     const char *bind = config_text(config, CONFIG_SERVER_BIND);
-    (void)snprintf(text, ADDRESS_BYTES, strchr(bind, ':') != NULL ? "[%s]" : "%s", bind); /* an address fits */
+    /* It is an address that could be bound, so it fits. */
+    (void)snprintf(text, ADDRESS_BYTES, strchr(bind, ':') != NULL ? "[%s]" : "%s", bind);
     return text;
 }
 

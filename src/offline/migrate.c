@@ -9,6 +9,7 @@
 #include "store/append.h"
 
 #define BATCH_RECORDS (ADOPT_RECORDS_MAX + APPEND_EVENTS_MAX)
+#define ABORTED_MAX   10
 
 /* Events on their way: whole appends that are adopted together. */
 struct migration {
@@ -22,6 +23,7 @@ struct migration {
     int64_t head;        /* of the source, as far as is read now */
     int64_t there;    /* events that the target had when this reading began: they are compared, not moved */
     bool interrupted; /* what was read since the two below may be in the target or not */
+    int aborted;      /* times that somebody else wrote */
     int64_t agreed;   /* the last position at which the target was seen to have the source's chain */
     struct sha256 agreed_chain;
 
@@ -62,8 +64,15 @@ static struct status adopt_batch(struct migration *migration)
 {
     if (migration->count == 0)
         return status_ok();
-    STATUS_TRY(event_store_adopt(migration->target.events, migration->records, migration->count,
-                                 migration->entropy, &migration->report->target));
+    const int64_t known = migration->report->target.position;
+    struct event_store *target = migration->target.events;
+    const struct status status = event_store_adopt(target, migration->records, migration->count,
+                                                   migration->entropy, &migration->report->target);
+    struct store_head now;
+    if (status.code == STATUS_FAILED_PRECONDITION && target->ops->head(target, &now).code == STATUS_OK &&
+        now.position != known)
+        return status_error(STATUS_ABORTED, "%s", status.message); /* it moved after it was asked */
+    STATUS_TRY(status);
     agree(migration);
     migration->count = migration->bytes = 0;
     arena_reset(migration->arena);
@@ -185,13 +194,22 @@ static bool may_pass(const struct status *status)
            status->code == STATUS_ABORTED || status->reason == REASON_OUTCOME_UNKNOWN;
 }
 
-static struct status persist(struct migration *migration, struct status (*step)(struct migration *migration))
+/* Appends of a migration that was killed may arrive while this one begins: then it goes on behind them. */
+static bool goes_on(struct migration *migration, const struct status *status)
 {
     const struct migrate_options *options = migration->options;
+    if (status->code == STATUS_ABORTED && migration->aborted < ABORTED_MAX) {
+        migration->aborted++;
+        return true;
+    }
+    return may_pass(status) && options->may_retry != NULL && options->may_retry(options->context, status);
+}
+
+static struct status persist(struct migration *migration, struct status (*step)(struct migration *migration))
+{
     for (;;) {
         const struct status status = step(migration);
-        if (status.code == STATUS_OK || !may_pass(&status) || options->may_retry == NULL ||
-            !options->may_retry(options->context, &status))
+        if (status.code == STATUS_OK || !goes_on(migration, &status))
             return status;
         migration->interrupted = true;
     }

@@ -99,23 +99,12 @@ size_t record_encoded_bound(const struct event_fields *fields)
 {
     /* Tag and length take at most 12 bytes a field, a time at most 24, the digest may be ours. */
     size_t size = 32 * 12 + 2 * 24 + SHA256_BYTES;
-    const struct bytes all[] = {fields->id,
-                                fields->type,
-                                fields->aggregate_id,
-                                fields->aggregate_type,
-                                fields->correlation_id,
-                                fields->subject,
-                                fields->traceparent,
-                                fields->append_id,
-                                fields->actor,
-                                fields->causation_id,
-                                fields->data,
-                                fields->metadata,
-                                fields->salt,
-                                fields->content_type,
-                                fields->payload_digest};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        size += all[i].size_bytes;
+    size += fields->id.size_bytes + fields->type.size_bytes + fields->aggregate_id.size_bytes +
+            fields->aggregate_type.size_bytes + fields->correlation_id.size_bytes +
+            fields->causation_id.size_bytes + fields->subject.size_bytes + fields->traceparent.size_bytes +
+            fields->append_id.size_bytes + fields->actor.size_bytes + fields->content_type.size_bytes +
+            fields->payload_digest.size_bytes + fields->salt.size_bytes + fields->data.size_bytes +
+            fields->metadata.size_bytes;
     for (size_t i = 0; i < fields->tag_count; i++)
         size += fields->tags[i].size_bytes + 12;
     return size;

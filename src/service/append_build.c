@@ -24,6 +24,7 @@ struct status append_builder_init(struct append_builder *builder, struct service
     builder->count = 0;
     builder->capacity = event_capacity;
     builder->given_ids = 0;
+    builder->typed = NULL;
     builder->payload_bytes = 0;
     /* Compaction never grows a text, so this buffer never moves and what points into it stays good. */
     builder->texts = buffer_in(arena, 0);
@@ -259,12 +260,10 @@ static __attribute__((cold, noinline)) void types_fault(struct append_builder *b
     event_fault(builder, index, of_aggregate ? "aggregate_type" : "type", status);
 }
 
-static void take_types(struct append_builder *builder, int index, const Strata__V1__NewEvent *from,
-                       struct append_event *event)
+static void find_types(struct append_builder *builder, int index, struct append_event *event)
 {
-    event->type = bytes_of_text(from->type);
-    event->fitting_type = domain_fitting_type(event->type);
     const size_t faults_before = builder->faults.count;
+    event->fitting_type = domain_fitting_type(event->type);
     EVENT_CHECK(builder, index, "type", type_check("type", event->type, ID_REQUIRED));
     EVENT_CHECK(builder, index, "aggregate_id", id_check("aggregate_id", event->aggregate_id, ID_REQUIRED));
     EVENT_CHECK(builder, index, "aggregate_type",
@@ -275,6 +274,28 @@ static void take_types(struct append_builder *builder, int index, const Strata__
         domain_check_types(builder->service->parts.domain, event->type, event->aggregate_type);
     if (!status_is_ok(&status))
         types_fault(builder, index, event, &status);
+    else
+        builder->typed = event;
+}
+
+/*
+ * Most events of an append are of the types of one before: what was found out of those holds, and they share their texts,
+ * which the threads behind this one then fetch from memory once.
+ */
+static void take_types(struct append_builder *builder, int index, const Strata__V1__NewEvent *from,
+                       struct append_event *event)
+{
+    const struct append_event *typed = builder->typed;
+    event->type = bytes_of_text(from->type);
+    if (typed == NULL || !bytes_equal(typed->type, event->type) ||
+        !bytes_equal(typed->aggregate_type, event->aggregate_type)) {
+        find_types(builder, index, event);
+        return;
+    }
+    event->type = typed->type;
+    event->aggregate_type = typed->aggregate_type;
+    event->fitting_type = typed->fitting_type;
+    EVENT_CHECK(builder, index, "aggregate_id", id_check("aggregate_id", event->aggregate_id, ID_REQUIRED));
 }
 
 void append_builder_add(struct append_builder *builder, const Strata__V1__NewEvent *from, int index,

@@ -43,7 +43,8 @@ struct append_builder {
     size_t count;
     size_t capacity;
     size_t given_ids;
-    struct buffer texts; /* compacted JSON; holds everything, so that it never moves */
+    const struct append_event *typed; /* the last one whose types were found good; NULL = none yet */
+    struct buffer texts;              /* compacted JSON; holds everything, so that it never moves */
     size_t payload_bytes;
 };
 

@@ -73,6 +73,9 @@ struct service_parts {
     struct snapshot_store *snapshots;
     struct snapshot_store *cache; /* NULL = none */
     struct bus *bus;              /* started */
+    /* NULL, or whether hints between processes come and go. Any thread; must not block. */
+    struct status (*hints_health)(void *context);
+    void *hints_context;
     const struct domain *domain;
     const struct clock *clock;
     const struct entropy *entropy;

@@ -111,6 +111,9 @@ static struct status get_health_run(struct service *service, struct call *call, 
         snapshots_health(health, "cache", service->parts.cache, NULL, 0);
     const int64_t began_us = clock_monotonic_us(service->parts.clock);
     component_add(health, "bus", false, bus_health(service->parts.bus), false, began_us);
+    if (service->parts.hints_health != NULL)
+        component_add(health, "hints", false, service->parts.hints_health(service->parts.hints_context),
+                      false, began_us);
     ret->message = &health->message.base;
     if (health->message.state == STRATA__V1__HEALTH__STATE__UNHEALTHY)
         ret->http_status = 503;

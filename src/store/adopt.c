@@ -272,7 +272,8 @@ static struct status ask_facts(struct adoption *adoption)
     const struct facts_request request = {aggregate_ids, adoption->head_count, ids, adoption->count};
     struct facts facts = {0};
     STATUS_TRY(adoption->store->ops->facts(adoption->store, &request, adoption->arena, &facts));
-    if (facts.head.position != adoption->before.position) /* the last batch of a process that was killed, maybe */
+    if (facts.head.position !=
+        adoption->before.position) /* the last batch of a process that was killed, maybe */
         return status_error(STATUS_ABORTED,
                             "position %" PRId64 " was next in this store and is written now: another process "
                             "writes there, or what one that was ended had sent has arrived; start again",

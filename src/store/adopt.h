@@ -26,6 +26,7 @@ struct entropy;
 /*
  * Makes `count` records (header ‖ payload each, in order) durable behind the head; *ret_head is where the store then
  * stands. Messages begin with the position of the record at fault.
+ *   ABORTED                       another process wrote meanwhile
  *   FAILED_PRECONDITION           the first is not at head + 1, a position is missing, times fall, versions or the
  *                                 aggregate's type do not fit, or an append is not whole
  *   ALREADY_EXISTS/EVENT_ID_USED  an event id is used

@@ -64,8 +64,10 @@ size_t event_index_memory_bytes(struct event_index *index);         /* in use, a
 STATUS_MUST_CHECK struct status event_index_head(struct event_index *index, struct bytes aggregate_id,
                                                  struct arena *arena, struct aggregate_head *ret);
 #define EVENT_INDEX_PREFETCH_MAX 32U
-/* Fetches what event_index_head() looks at into the processor's cache: first for some ids side by side, then ask. */
-void event_index_prefetch_heads(struct event_index *index, const struct bytes *aggregate_ids, size_t count);
+/* The same for some ids side by side, at most EVENT_INDEX_PREFETCH_MAX; heads of one type may share its text. */
+STATUS_MUST_CHECK struct status event_index_find_heads(struct event_index *index,
+                                                       const struct bytes *aggregate_ids, size_t count,
+                                                       struct arena *arena, struct aggregate_head *ret);
 int64_t event_index_find_id(struct event_index *index, struct bytes event_id); /* 0 = none here */
 /* The same for some ids side by side, at most EVENT_INDEX_PREFETCH_MAX. */
 void event_index_find_ids(struct event_index *index, const struct bytes *event_ids, size_t count,

@@ -143,15 +143,43 @@ struct status event_index_head(struct event_index *index, struct bytes aggregate
     return ret->type.data != NULL ? status_ok() : index_no_memory();
 }
 
-void event_index_prefetch_heads(struct event_index *index, const struct bytes *aggregate_ids, size_t count)
+/* Most aggregates that are asked for together are of one type: they share its copy. */
+static bool copy_types(struct arena *arena, struct aggregate_head *heads, size_t count)
 {
-    uint64_t hashes[EVENT_INDEX_PREFETCH_MAX];
+    struct bytes from = BYTES_NONE;
+    struct bytes copy = BYTES_NONE;
+    for (size_t i = 0; i < count; i++) {
+        if (!heads[i].exists)
+            continue;
+        if (copy.data == NULL || heads[i].type.data != from.data) {
+            from = heads[i].type;
+            copy = arena_bytes(arena, from);
+            if (copy.data == NULL)
+                return false;
+        }
+        heads[i].type = copy;
+    }
+    return true;
+}
+
+struct status event_index_find_heads(struct event_index *index, const struct bytes *aggregate_ids,
+                                     size_t count, struct arena *arena, struct aggregate_head *ret)
+{
+    uint64_t hashes[EVENT_INDEX_PREFETCH_MAX] = {0};
+    struct index_scratch scratches[EVENT_INDEX_PREFETCH_MAX];
     assert(count <= EVENT_INDEX_PREFETCH_MAX);
     for (size_t i = 0; i < count; i++)
         hashes[i] = hash_table_hash(&index->by_aggregate, aggregate_ids[i]);
     pthread_rwlock_rdlock(&index->lock);
     index_prefetch_aggregates(index, hashes, count);
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t place = index_find_aggregate(index, aggregate_ids[i], hashes[i]);
+        ret[i] = (struct aggregate_head){0};
+        if (place != HASH_NONE)
+            ret[i] = index_head_of(index, index_aggregate(index, place), &scratches[i]);
+    }
     pthread_rwlock_unlock(&index->lock);
+    return copy_types(arena, ret, count) ? status_ok() : index_no_memory();
 }
 
 int64_t event_index_find_id(struct event_index *index, struct bytes event_id)

@@ -138,8 +138,8 @@ static int64_t commit(struct bench *bench)
     after.chain = chain_next(&bench->head.chain, bench->head.position + 1, bench->leaves, count);
     after.position += (int64_t)count;
     after.aggregate_count = after.position < AGGREGATES ? after.position : AGGREGATES;
-    const struct commit_append append = {bench->head.position + 1, bench->records, bench->fields, count,
-                                         after.chain};
+    const struct commit_append append = {
+        bench->head.position + 1, bench->records, bench->fields, count, after.chain, after.aggregate_count};
     const struct commit_batch batch = {
         .before = bench->head, .after = after, .appends = &append, .append_count = 1, .record_count = count};
     bench->answer_came = false;

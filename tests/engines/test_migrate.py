@@ -53,6 +53,10 @@ class Place:
     def service(self):
         return Service(config={**self.settings, "STRATA_SNAPSHOT_EVENTS": "20"})
 
+    def quiet_service(self):
+        """Whose reads change nothing: one that takes snapshots does so a moment after a read, and may leave it."""
+        return Service(config={**self.settings, "STRATA_SNAPSHOT_EVENTS": "0"})
+
 
 def migrate_command(source, target, *more):
     return [str(BINARY), "migrate", "--from", str(source.file), "--to", str(target.file), "--quiet", *more]
@@ -126,12 +130,15 @@ class Moves(unittest.TestCase):
         places = [self.embedded("first"), self.mysql("second"), self.mongodb("third"), self.embedded("fourth")]
         with places[0].service() as service, Client(service) as client:
             self.fill(client, EVENTS)
+            for _ in self.answers(service):  # for which snapshots are taken, that move too
+                pass
+        with places[0].quiet_service() as service, Client(service) as client:
             expected = list(self.answers(service))
             chain = read_history(client.channel).chain.hex()
         for source, target in zip(places, places[1:]):
             self.assertEqual(migrate(source, target)[1], chain)
             self.assertIn("moved 0 events", migrate(source, target)[0])
-            with target.service() as service, Client(service) as client:
+            with target.quiet_service() as service, Client(service) as client:
                 self.assertEqual(read_history(client.channel).chain.hex(), chain)
                 for wanted, got in zip(expected, self.answers(service)):
                     self.assertEqual(got, wanted)
@@ -196,6 +203,15 @@ class Moves(unittest.TestCase):
         self.assertEqual(moving.returncode, 0, error)
         self.assertEqual(output.count(chain), 2, output)
 
+    def wait_until_moved(self, name, moving):
+        """A server that is away when a move begins is refused; so it has to have begun."""
+        until = time.monotonic() + 60
+        position = "SELECT position FROM strata_stores WHERE name='%s' AND position>0" % name
+        while not self.mariadb.sql(position, database="strata_test"):
+            self.assertIsNone(moving.poll())
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.05)
+
     def test_a_follower_outlives_a_server_that_is_away(self):
         """Source and target stand on it, so that reads and writes are cut off, at whatever point they were."""
         source, target = self.mysql("followed"), self.mysql("follower")
@@ -204,6 +220,7 @@ class Moves(unittest.TestCase):
             moving = subprocess.Popen(migrate_command(source, target, "--follow"), env=environment(), stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True)
             self.addCleanup(moving.kill)
+            self.wait_until_moved("follower", moving)
             for number in range(3):
                 self.fill(client, EVENTS // 9, "g%d-" % number)
                 self.mariadb.kill()
@@ -230,17 +247,18 @@ class Moves(unittest.TestCase):
         self.fail("it ended without a retry")
 
     def test_a_follower_gives_up_when_it_is_told_to(self):
-        source, target = self.mysql("given-up"), self.embedded("given-up")
+        source = self.mysql("given-up")
         with source.service() as service, Client(service) as client:
             self.fill(client, 20)
         for how in ("by its bound", "by two signals"):
             with self.subTest(how):
+                target = self.mysql("ended " + how)
                 more = ("--retry-for", "1s") if how == "by its bound" else ()
                 moving = subprocess.Popen(migrate_command(source, target, "--follow", *more), env=environment(),
                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 self.addCleanup(moving.kill)
                 self.addCleanup(moving.stderr.close)
-                time.sleep(1)  # so that it follows; a server that is away at the start is refused, which fails the test
+                self.wait_until_moved("ended " + how, moving)
                 self.mariadb.kill()
                 try:
                     self.until_it_retries(moving)

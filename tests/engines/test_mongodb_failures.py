@@ -5,7 +5,6 @@ Through a proxy the driver must not look for the members of the replica set by i
 
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,40 +15,13 @@ import grpc
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 from support.cutting_proxy import CuttingProxy  # noqa: E402
-from support.engines import MariaDb, MongoWire  # noqa: E402
+from support.database_faults import message_of_start, publish, wait_until  # noqa: E402
+from support.engines import MariaDb, MongoWire, make_certificates  # noqa: E402
 from support.replicas import Replicas, Subscriber  # noqa: E402
 from support.strata_rpc import Client, event_pb2, event_service_pb2, subscription_service_pb2  # noqa: E402
-from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
+from support.strata_service import Service, scaled  # noqa: E402
 
 SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
-READY_SECONDS = 60
-
-
-def settings(server, **other):
-    return {**server.settings(), **{"STRATA_DATABASE_MONGODB_" + name.upper(): value for name, value in other.items()}}
-
-
-def message_of_start(config):
-    """What `strata serve` says when it does not start."""
-    with tempfile.TemporaryDirectory() as folder:
-        ended = subprocess.run([str(BINARY), "serve"], cwd=folder, capture_output=True, text=True, timeout=60,
-                               env=environment({"STRATA_SERVER_HTTP_PORT": "0", "STRATA_SERVER_GRPC_PORT": "0",
-                                                "STRATA_WEBSOCKET_PORT": "0", **config}))
-    assert ended.returncode == 1, (ended.returncode, ended.stderr)
-    return ended.stderr
-
-
-def publish(service, aggregate, event_id=None, **members):
-    return service.request("POST", "/api/v1/events/publish", {
-        "aggregate_id": aggregate, "aggregate_type": "custom", "type": "custom", "data": {}, **members,
-        **({"id": event_id} if event_id else {})})
-
-
-def wait_until(what, seconds=READY_SECONDS):
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "waited %d s" % seconds
-        time.sleep(0.05)
 
 
 class Refusals(unittest.TestCase):
@@ -71,28 +43,63 @@ class Refusals(unittest.TestCase):
         database.options = ("--auth",)
         database.start()
         uri = "mongodb://%%s127.0.0.1:%d/strata_test?replicaSet=secantus" % database.port
-        self.expect(["refuses user \"u\"", "database.mongodb.uri"], settings(database, uri=uri % "u:wrong@"))
-        self.expect(["refuses user \"nobody\"", "database.mongodb.uri"], settings(database, uri=uri % "nobody:right@"))
-        self.expect(["\"reader\" lacks a role", "\"strata_test\"", "readWrite"], settings(database, uri=uri % "reader:right@"))
+        self.expect(["refuses user \"u\"", "database.mongodb.uri"], database.settings(uri=uri % "u:wrong@"))
+        self.expect(["refuses user \"nobody\"", "database.mongodb.uri"], database.settings(uri=uri % "nobody:right@"))
+        self.expect(["\"reader\" lacks a role", "\"strata_test\"", "readWrite"], database.settings(uri=uri % "reader:right@"))
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "uri"
             file.write_text(uri % "u:right@" + "\n")
-            with Service(config=settings(database, uri_file=str(file), store_id="by-file")) as service:
+            with Service(config=database.settings(uri_file=str(file), store_id="by-file")) as service:
                 self.assertEqual(publish(service, "a")[0], 201)
                 self.assertNotIn("right", service.log())
-            self.expect(["uri_file", "No such file"], settings(database, uri_file=str(file) + "-none"))
+            self.expect(["uri_file", "No such file"], database.settings(uri_file=str(file) + "-none"))
 
     def test_a_standalone_server_is_refused(self):
         with MongoWire("--standalone") as database:
             self.expect(["standalone", "replica set", "database.mongodb.uri"],
-                        settings(database, uri="mongodb://127.0.0.1:%d/" % database.port))
+                        database.settings(uri="mongodb://127.0.0.1:%d/" % database.port))
 
     def test_a_name_that_cannot_be_one_is_refused(self):
         nowhere = MongoWire()
         self.addCleanup(nowhere.__exit__, None, None, None)
-        self.expect(["database.mongodb.uri is not one"], settings(nowhere, uri="http://127.0.0.1:1/"))
-        self.expect(["database.mongodb.database is \"a.b\""], settings(nowhere, database="a.b"))
-        self.expect(["database.mongodb.store_id is \"a$b\""], settings(nowhere, store_id="a$b"))
+        self.expect(["database.mongodb.uri is not one"], nowhere.settings(uri="http://127.0.0.1:1/"))
+        self.expect(["database.mongodb.database is \"a.b\""], nowhere.settings(database="a.b"))
+        self.expect(["database.mongodb.store_id is \"a$b\""], nowhere.settings(store_id="a$b"))
+
+
+class Tls(unittest.TestCase):
+    def test_a_server_is_trusted_by_its_certificate_and_name_or_refused_with_what_to_mend(self):
+        with tempfile.TemporaryDirectory() as folder:
+            good, other = make_certificates(Path(folder) / "good"), make_certificates(Path(folder) / "other")
+            elsewhere = make_certificates(Path(folder) / "elsewhere", "DNS:db.example")
+
+            def config(database, ca):
+                uri = database.settings()["STRATA_DATABASE_MONGODB_URI"]
+                return database.settings(uri="%s&tls=true&tlsCAFile=%s" % (uri, ca), connect_timeout="1s")
+            with MongoWire(tls=good) as database:
+                with Service(config=config(database, good.ca)) as service:
+                    self.assertEqual(publish(service, "a")[0], 201)
+                for ca in (other.ca, Path(folder) / "none"):
+                    self._expect_refusal(database, config(database, ca))
+            with MongoWire(tls=elsewhere) as database:
+                self._expect_refusal(database, config(database, elsewhere.ca))
+            with MongoWire() as database:  # without TLS: it may get it, so it is waited for
+                with Service(config=config(database, good.ca)) as service:
+                    wait_until(lambda: "runs with TLS" in str(service.request("GET", "/health")[2]))
+
+    def _expect_refusal(self, database, config):
+        message = message_of_start(config)
+        for part in ("127.0.0.1:%d" % database.port, "TLS", "tlsCAFile", "database.mongodb.uri"):
+            self.assertIn(part, message)
+
+
+class Killed(unittest.TestCase):
+    def test_a_killed_process_leaves_nothing_in_shared_memory(self):
+        with Service() as service:
+            self.assertIn("serving", service.log())
+            kept = Path("/dev/shm/mongoc-%d" % service.process.pid)
+            service.kill()
+            self.assertFalse(kept.exists())
 
 
 class Pair(unittest.TestCase):
@@ -112,7 +119,7 @@ class Gone(unittest.TestCase):
         database = MongoWire()
         self.addCleanup(database.__exit__, None, None, None)
         database.prepare()
-        with Service(config=settings(database, connect_timeout="1s")) as service:  # nothing listens yet
+        with Service(config=database.settings(connect_timeout="1s")) as service:  # nothing listens yet
             self.assertEqual(service.request("GET", "/livez")[0], 200)
             self.assertEqual(service.request("GET", "/readyz")[0], 503)
             status, _, problem = publish(service, "a", "first")
@@ -137,7 +144,7 @@ class OutOfItsSet(unittest.TestCase):
     stopping. The driver forgets it, and when it has forgotten all, looks for none."""
 
     def test_a_server_that_was_alone_meanwhile_is_found_again(self):
-        with MongoWire() as database, Service(config=settings(database, connect_timeout="1s")) as service:
+        with MongoWire() as database, Service(config=database.settings(connect_timeout="1s")) as service:
             subscriber = Subscriber(service)
             subscriber.start()
             self.assertEqual(publish(service, "a", "first")[0], 201)
@@ -165,7 +172,7 @@ class Silent(unittest.TestCase):
 
     def test_a_bus_that_saves_its_checkpoint_meanwhile_waits_for_it_once(self):
         with MongoWire() as database, CuttingProxy(database.port) as proxy:
-            config = settings(database, uri="mongodb://127.0.0.1:%d/?directConnection=true" % proxy.port,
+            config = database.settings(uri="mongodb://127.0.0.1:%d/?directConnection=true" % proxy.port,
                               connect_timeout="%ds" % self.TIMEOUT_S, io_timeout="%ds" % self.TIMEOUT_S)
             with Service(config=config) as service, Client(service) as client:
                 stream = client.subscriptions.Subscribe(
@@ -173,10 +180,15 @@ class Silent(unittest.TestCase):
                 proxy.silent_after = b"insert\x00\x0b\x00\x00\x00main.state"  # by which the checkpoint is kept first
                 self.assertEqual(publish(service, "a")[0], 201)
                 heard, longest = time.monotonic(), 0.0
-                with self.assertRaises(grpc.RpcError):
-                    for _ in stream:  # the event, then checkpoints, a second apart
+                try:
+                    for _ in stream:  # the event, then checkpoints, a second apart, but for that
                         longest = max(longest, time.monotonic() - heard)
                         heard = time.monotonic()
+                        if longest > 1.5 * self.TIMEOUT_S:
+                            break
+                except grpc.RpcError:  # ended for want of the database
+                    longest = max(longest, time.monotonic() - heard)
+                stream.cancel()
                 self.assertTrue(proxy.silent.is_set())
                 # The answer, a second try of the driver's, and the look for another server; never five times all that.
                 self.assertLess(longest, 4.5 * self.TIMEOUT_S)
@@ -211,7 +223,7 @@ class CutOff(unittest.TestCase):
         with MongoWire() as database, CuttingProxy(database.port, SEED) as proxy:
             # Without the driver's own second try, so that lost answers come to the store.
             uri = "mongodb://127.0.0.1:%d/?directConnection=true&retryWrites=false&retryReads=false" % proxy.port
-            through = settings(database, uri=uri)
+            through = database.settings(uri=uri)
             database.settings = lambda: through
             with Replicas(database, 2, SEED) as replicas:
                 proxy.cut_share, proxy.delay_s = 0.03, 0.001
@@ -230,7 +242,7 @@ class RoundTrips(unittest.TestCase):
     def test_a_batch_is_two_round_trips(self):
         """All that a batch asks is asked at the same time, then it is written: by a line so slow that they can be told."""
         with MongoWire() as database, CuttingProxy(database.port) as proxy:
-            config = settings(database, uri="mongodb://127.0.0.1:%d/?directConnection=true" % proxy.port)
+            config = database.settings(uri="mongodb://127.0.0.1:%d/?directConnection=true" % proxy.port)
             with Service(config=config) as service, Client(service) as client:
                 def append(number):
                     begin = time.monotonic()

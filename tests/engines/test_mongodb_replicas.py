@@ -23,8 +23,9 @@ SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
 class OnMongoDb(unittest.TestCase):
     def test_every_acknowledged_event_is_there_once_and_in_one_order(self):
         print("STRATA_TEST_SEED=%s STRATA_TEST_APPENDS=%d" % (SEED, APPENDS), flush=True)
-        # Those of the database first: while a replica is stopped the others finish a small load.
-        troubles = ["restart_database", "kill_replica", "kill_database", "kill_replica", "stop_replica"]
+        # A replica is stopped last: meanwhile the others finish a small load. When it wakes, its driver connects anew, to a
+        # database that is about to stop: which may then say that it is no member of a replica set.
+        troubles = ["restart_database", "kill_replica", "kill_database", "kill_replica", "stop_replica", "restart_database"]
         begin = time.monotonic()
         with MongoWire() as database, Replicas(database, 3, SEED) as replicas:
             history = replicas.run(CLIENTS, APPENDS, troubles)

@@ -2,10 +2,8 @@
 
 import os
 import random
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 from pathlib import Path
@@ -14,40 +12,13 @@ from google.protobuf import timestamp_pb2
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
 from support.cutting_proxy import CuttingProxy  # noqa: E402
+from support.database_faults import message_of_start, publish, wait_until  # noqa: E402
 from support.engines import MariaDb, free_port, make_certificates  # noqa: E402
 from support.replicas import Replicas  # noqa: E402
 from support.strata_rpc import Client, event_pb2, event_service_pb2, subscription_service_pb2  # noqa: E402
-from support.strata_service import BINARY, Service, environment, scaled  # noqa: E402
+from support.strata_service import Service, scaled  # noqa: E402
 
 SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
-READY_SECONDS = 60
-
-
-def settings(server, **other):
-    return {**server.settings(), **{"STRATA_DATABASE_MYSQL_" + name.upper(): value for name, value in other.items()}}
-
-
-def message_of_start(config):
-    """What `strata serve` says when it does not start."""
-    with tempfile.TemporaryDirectory() as folder:
-        ended = subprocess.run([str(BINARY), "serve"], cwd=folder, capture_output=True, text=True, timeout=60,
-                               env=environment({"STRATA_SERVER_HTTP_PORT": "0", "STRATA_SERVER_GRPC_PORT": "0",
-                                                "STRATA_WEBSOCKET_PORT": "0", **config}))
-    assert ended.returncode == 1, (ended.returncode, ended.stderr)
-    return ended.stderr
-
-
-def publish(service, aggregate, event_id=None, **members):
-    return service.request("POST", "/api/v1/events/publish", {
-        "aggregate_id": aggregate, "aggregate_type": "custom", "type": "custom", "data": {}, **members,
-        **({"id": event_id} if event_id else {})})
-
-
-def wait_until(what, seconds=READY_SECONDS):
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "waited %d s" % seconds
-        time.sleep(0.05)
 
 
 class Refusals(unittest.TestCase):
@@ -59,7 +30,7 @@ class Refusals(unittest.TestCase):
                          "CREATE USER nobody@127.0.0.1 IDENTIFIED BY 'right'; GRANT ALL ON strata_test.* TO u@127.0.0.1;")
 
     def expect(self, parts, **other):
-        message = message_of_start(settings(self.database, **other))
+        message = message_of_start(self.database.settings(**other))
         for part in parts:
             self.assertIn(part, message)
 
@@ -76,16 +47,16 @@ class Refusals(unittest.TestCase):
         self.expect(["\"reader\" lacks a privilege", "GRANT ALL"], username="reader", password="right")
 
     def test_a_missing_privilege_is_named_when_the_tables_are_there_too(self):
-        with Service(config=settings(self.database, store_id="granted")):
+        with Service(config=self.database.settings(store_id="granted")):
             self.expect(["\"reader\" lacks a privilege", "GRANT ALL"], username="reader", password="right", store_id="granted")
 
     def test_localhost_means_the_port_that_is_named(self):
-        with Service(config=settings(self.database, host="localhost", store_id="localhost")) as service:
+        with Service(config=self.database.settings(host="localhost", store_id="localhost")) as service:
             self.assertEqual(publish(service, "a")[0], 201)
 
     def test_a_password_that_changes_while_it_runs_is_no_fault_of_its_clients(self):
         self.database.sql("CREATE USER w@127.0.0.1 IDENTIFIED BY 'right'; GRANT ALL ON strata_test.* TO w@127.0.0.1")
-        with Service(config=settings(self.database, username="w", password="right", store_id="changed")) as service:
+        with Service(config=self.database.settings(username="w", password="right", store_id="changed")) as service:
             self.assertEqual(publish(service, "a")[0], 201)
             self.database.sql("ALTER USER w@127.0.0.1 IDENTIFIED BY 'other'; KILL USER w@127.0.0.1")
             for ask in (lambda: publish(service, "a"), lambda: service.request("GET", "/api/v1/events")):
@@ -99,7 +70,7 @@ class Refusals(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "password"
             file.write_text("right\n")
-            with Service(config=settings(self.database, username="u", password_file=str(file), store_id="by-file")) as service:
+            with Service(config=self.database.settings(username="u", password_file=str(file), store_id="by-file")) as service:
                 self.assertEqual(publish(service, "a")[0], 201)
             self.expect(["password_file", "No such file"], username="u", password_file=str(file) + "-none")
 
@@ -110,51 +81,51 @@ class Refusals(unittest.TestCase):
 class WeakSettings(unittest.TestCase):
     def expect(self, option, setting):
         with MariaDb(option) as database:
-            message = message_of_start(settings(database))
+            message = message_of_start(database.settings())
             self.assertIn(setting, message)
             return database, message
 
     def test_a_log_that_is_not_flushed_at_commit_is_refused_unless_it_is_accepted(self):
         with MariaDb("--innodb-flush-log-at-trx-commit=2") as database:
-            message = message_of_start(settings(database))
+            message = message_of_start(database.settings())
             self.assertIn("innodb_flush_log_at_trx_commit = 2", message)
             self.assertIn("database.mysql.allow_weak_durability", message)
-            with Service(config=settings(database, allow_weak_durability="true")) as service:
+            with Service(config=database.settings(allow_weak_durability="true")) as service:
                 self.assertEqual(publish(service, "a")[0], 201)
 
     def test_a_binary_log_that_is_not_synced_is_refused(self):
         with MariaDb("--log-bin", "--server-id=1", "--sync-binlog=0") as database:
-            self.assertIn("sync_binlog = 0", message_of_start(settings(database)))
+            self.assertIn("sync_binlog = 0", message_of_start(database.settings()))
 
     def test_a_binary_log_of_statements_is_refused(self):
         with MariaDb("--log-bin", "--server-id=1", "--sync-binlog=1", "--binlog-format=STATEMENT") as database:
-            self.assertIn("binlog_format = STATEMENT", message_of_start(settings(database)))
+            self.assertIn("binlog_format = STATEMENT", message_of_start(database.settings()))
 
     def test_a_galera_cluster_is_refused_whatever_its_size(self):
         """A real member, alone: the lock on the head's row holds on one member only."""
         with MariaDb("--wsrep-on=ON", "--wsrep-provider=/usr/lib/galera/libgalera_smm.so", "--wsrep-cluster-address=gcomm://",
                      "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--wsrep-node-address=127.0.0.1",
                      "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:%d" % free_port()) as database:
-            message = message_of_start(settings(database, allow_weak_durability="true"))
+            message = message_of_start(database.settings(allow_weak_durability="true"))
             self.assertIn("127.0.0.1:%d runs with wsrep_on = ON" % database.port, message)
             self.assertIn("no member of one", message)
 
     def test_a_server_that_takes_no_writes_is_refused_and_left_when_it_becomes_one(self):
         with MariaDb() as database:
             database.sql("CREATE USER u@127.0.0.1; GRANT ALL ON strata_test.* TO u@127.0.0.1")
-            with Service(config=settings(database, username="u")) as service:
+            with Service(config=database.settings(username="u")) as service:
                 self.assertEqual(publish(service, "a")[0], 201)
                 database.sql("SET GLOBAL read_only=ON")  # as a primary that is demoted; root may write all the same
                 wait_until(lambda: "read_only = ON" in publish(service, "a")[2].get("detail", ""))
                 status, _, problem = publish(service, "a")
                 self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"))
-                self.assertIn("database.mysql.host", message_of_start(settings(database)))
+                self.assertIn("database.mysql.host", message_of_start(database.settings()))
                 database.sql("SET GLOBAL read_only=OFF")
                 wait_until(lambda: publish(service, "a")[0] == 201)
 
     def test_a_packet_that_is_too_small_is_refused(self):
         with MariaDb("--max-allowed-packet=1M") as database:
-            self.assertIn("max_allowed_packet = 1048576", message_of_start(settings(database)))
+            self.assertIn("max_allowed_packet = 1048576", message_of_start(database.settings()))
 
 
 class Tls(unittest.TestCase):
@@ -163,9 +134,9 @@ class Tls(unittest.TestCase):
             good, other = make_certificates(Path(folder) / "good"), make_certificates(Path(folder) / "other")
             with MariaDb("--ssl-ca=%s" % good.ca, "--ssl-cert=%s" % good.certificate, "--ssl-key=%s" % good.key) as database:
                 for tls, extra in (("required", {}), ("verified", {"tls_ca_file": str(good.ca)})):
-                    with Service(config=settings(database, tls=tls, store_id=tls, **extra)) as service:
+                    with Service(config=database.settings(tls=tls, store_id=tls, **extra)) as service:
                         self.assertEqual(publish(service, "a")[0], 201)
-                message = message_of_start(settings(database, tls="verified", tls_ca_file=str(other.ca)))
+                message = message_of_start(database.settings(tls="verified", tls_ca_file=str(other.ca)))
                 self.assertIn("no encrypted connection", message)
 
 
@@ -216,9 +187,9 @@ class CutOff(unittest.TestCase):
     def test_an_answer_that_ends_within_the_description_of_its_columns_is_no_answer(self):
         """The library says the same there as when no more results come."""
         with MariaDb() as database, CuttingProxy(database.port) as proxy:
-            with Service(config=settings(database)) as service:
+            with Service(config=database.settings()) as service:
                 self.assertEqual(publish(service, "a")[0], 201)
-            with Service(config=settings(database, port=str(proxy.port))) as service, Client(service) as client:
+            with Service(config=database.settings(port=str(proxy.port))) as service, Client(service) as client:
                 proxy.cut_before = b"\x0eaggregate_type"  # of the aggregates' heads, behind the store's head
                 client.events.AppendEvents(event_service_pb2.AppendEventsRequest(
                     events=[event_pb2.NewEvent(type="custom", aggregate_id="a", data=b"{}")],
@@ -231,7 +202,7 @@ class Unknown(unittest.TestCase):
         """The network is silent behind a COMMIT, for longer than the service asks."""
         for arrives in (True, False):
             with self.subTest(arrives=arrives), MariaDb() as database, CuttingProxy(database.port) as proxy:
-                config = settings(database, port=str(proxy.port), io_timeout="1s", connect_timeout="1s", settle_timeout="2s")
+                config = database.settings(port=str(proxy.port), io_timeout="1s", connect_timeout="1s", settle_timeout="2s")
                 with Service(config=config) as service:
                     self.assertEqual(publish(service, "a", "before")[0], 201)
                     proxy.silent_after = b"COMMIT" if arrives else b"FOR UPDATE"
@@ -269,7 +240,7 @@ class Silence(unittest.TestCase):
         calls.update(("a subscription %s" % list(start), lambda client, start=start: client.subscriptions.Subscribe(
             subscription_service_pb2.SubscribeRequest(**start), timeout=60)) for start in starts)
         with MariaDb() as database, CuttingProxy(database.port) as proxy:
-            config = settings(database, port=str(proxy.port), io_timeout="6s")
+            config = database.settings(port=str(proxy.port), io_timeout="6s")
             for name, ask in calls.items():
                 with self.subTest(name), Service(config=config) as service, Client(service) as reader, Client(service) as other:
                     self.assertEqual(publish(service, "a")[0], 201)
@@ -284,7 +255,7 @@ class Silence(unittest.TestCase):
 
     def test_who_finds_every_connection_taken_is_told_so(self):
         with MariaDb() as database, CuttingProxy(database.port) as proxy:
-            config = settings(database, port=str(proxy.port), io_timeout="20s", connect_timeout="1s", pool_size="1")
+            config = database.settings(port=str(proxy.port), io_timeout="20s", connect_timeout="1s", pool_size="1")
             with Service(config=config) as service, Client(service) as client:
                 self.assertEqual(publish(service, "a")[0], 201)
                 proxy.silent_after = b"SELECT e.position"

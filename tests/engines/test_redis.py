@@ -255,6 +255,30 @@ class Named(unittest.TestCase):
         with Redis() as plain:
             self.expect(["no encrypted connection", "serves TLS"], plain.settings(tls="required"))
 
+    def test_certificates_of_clients(self):
+        """Over TLS 1.3 a server says that it wants one when the handshake is over for the client, over 1.2 within it."""
+        with tempfile.TemporaryDirectory() as folder:
+            good, other = make_certificates(Path(folder) / "good"), make_certificates(Path(folder) / "other")
+            for version in ("TLSv1.3", "TLSv1.2"):
+                with self.subTest(version), Redis("tls-protocols %s" % version, tls=good, clients_named=True) as redis:
+                    def keys(of, **more):
+                        return redis.settings(tls="verified", tls_ca_file=str(good.ca), **({
+                            "tls_cert_file": str(of.certificate), "tls_key_file": str(of.key)} if of else {}), **more)
+                    with Service(config={**keys(good), **CACHED}) as service:
+                        publish(service, "a", 1)
+                        for _ in range(3):
+                            self.assertEqual(service.request("GET", "/api/v1/aggregates/a")[0], 200)
+                        self.assertEqual(component(service, "cache"), ("HEALTHY", ""))
+                        self.assertGreater(int(cache_of(service)["hits"]), 0)
+                    self.expect(["no encrypted connection", "database.redis.tls_cert_file and tls_key_file"], keys(None))
+                    self.expect(["no encrypted connection", "database.redis.tls_cert_file and tls_key_file"], keys(other))
+            for certificate, key, named in ((str(good.ca) + "-none", good.key, "tls_cert_file"),
+                                            (good.certificate, other.key, "tls_key_file")):
+                config = Redis(tls=good).settings(tls="verified", tls_ca_file=str(good.ca), tls_cert_file=str(certificate),
+                                                  tls_key_file=str(key))
+                with self.assertRaisesRegex(RuntimeError, "database.redis." + named):
+                    Service(config={**config, **CACHED}).start()
+
 
 class Snapshots(unittest.TestCase):
     def test_snapshots_stand_in_redis_and_a_redis_that_is_down_takes_nothing_else_with_it(self):
@@ -322,6 +346,31 @@ class Hints(unittest.TestCase):
             for name, latencies in (("hints", told), ("polling", polled)):
                 print("%s: %d events, p50 %.1f ms, p99 %.1f ms, most %.1f ms" % (
                     name, len(latencies), statistics.median(latencies), latencies[len(latencies) * 99 // 100], latencies[-1]))
+
+    def test_hints_that_do_not_come_or_go_are_named_in_health(self):
+        """No part of the service is worse off than by a poll's time, so it is degraded at most."""
+        rights = (("deaf", "subscribe"), ("mute", "publish"))
+        users = ["user %s on >right ~strata:* &strata:* +@all -%s" % pair for pair in rights]
+        with Redis(*users) as redis:
+            for user, word in rights:
+                config = on_database(user, redis.settings(username=user, password="right"))
+                with self.subTest(user), Service(config=config) as one:
+                    publish(one, "a", 1)
+                    wait_until(lambda: component(one, "hints")[0] == "DEGRADED")
+                    self.assertIn("refuses user \"%s\"" % user, component(one, "hints")[1])
+                    self.assertIn(word, component(one, "hints")[1])
+                    redis.cli("acl", "setuser", user, "+" + word)
+                    wait_until(lambda: component(one, "hints") == ("HEALTHY", ""))  # and nobody appends meanwhile
+            with Service(config=on_database("gone", redis.settings())) as one:
+                wait_until(lambda: component(one, "hints") == ("HEALTHY", ""))
+                redis.kill()
+                wait_until(lambda: component(one, "hints")[0] == "DEGRADED")
+                self.assertIn("127.0.0.1:%d" % redis.port, component(one, "hints")[1])
+                self.assertEqual(one.request("GET", "/readyz")[0], 200)
+                redis.start()
+                wait_until(lambda: component(one, "hints") == ("HEALTHY", ""))
+        with Service() as alone:
+            self.assertNotIn("hints", [part["name"] for part in alone.request("GET", "/health")[2]["components"]])
 
     def test_lost_hints_cost_a_poll_and_no_event(self):
         with Redis() as redis:

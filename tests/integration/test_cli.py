@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, __file__.rsplit("/tests/", 1)[0] + "/tests")
@@ -290,6 +291,28 @@ class Serve(unittest.TestCase):
                 ({"STRATA_SERVER_BIND": "0.0.0.0", "STRATA_SECURITY_ALLOW_INSECURE_BIND": "true"}, "security.allow_insecure_bind")):
             with Service(config=settings) as service:
                 self.assertIn(words, service.log())
+
+    def test_closed_standard_descriptors_never_become_those_of_a_store(self):
+        """What is logged would else be written into the file that is opened next."""
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / "log"
+            served = subprocess.Popen(["bash", "-c", "exec %s serve --embedded <&- >&- 2>&-" % BINARY], env=environment({
+                "STRATA_DATABASE_EMBEDDED_PATH": folder + "/data", "STRATA_SERVER_HTTP_PORT": "0", "STRATA_WEBSOCKET_PORT": "0",
+                "STRATA_SERVER_GRPC_PORT": "0", "STRATA_LOGGING_OUTPUT": str(log)}))
+            try:
+                until = time.monotonic() + 60
+                while not log.exists() or '"serving"' not in log.read_text():
+                    self.assertIsNone(served.poll())
+                    self.assertLess(time.monotonic(), until)
+                    time.sleep(0.02)
+                for number in range(3):
+                    self.assertNotIn(folder, os.readlink("/proc/%d/fd/%d" % (served.pid, number)))
+            finally:
+                served.terminate()
+                self.assertEqual(served.wait(timeout=60), 0)
+            self.assertEqual(strata("verify", folder + "/data").returncode, 0)
+        done = subprocess.run(["bash", "-c", "%s completion bash >&-" % BINARY], stderr=subprocess.PIPE, text=True, env=environment())
+        self.assertNotEqual(done.returncode, 0)  # what is lost is not called a success
 
     def test_the_banner_names_address_store_mode_and_a_line_to_try(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -183,6 +183,7 @@ class WebSocketCut(HttpCut):
     def frame(text):
         assert text.startswith(b'{"type":"'), text
         kind = text[9:text.index(b'"', 9)].decode()
+        assert kind == "event" or POSITION.search(text), text  # an error
         position, number = map(int, EVENT.search(text).groups()) if kind == "event" else (
             int(POSITION.search(text).group(1)), 0)
         return kind, position, number

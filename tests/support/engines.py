@@ -29,13 +29,13 @@ def free_port():
 
 
 class Certificates:
-    """A certificate authority of its own in `folder`, and a server's certificate for 127.0.0.1 and localhost."""
+    """A certificate authority of its own in `folder`, and a server's certificate; of make_certificates."""
 
     def __init__(self, folder):
         self.ca, self.certificate, self.key = folder / "ca.pem", folder / "server.pem", folder / "server.key"
 
 
-def make_certificates(folder):
+def make_certificates(folder, names="IP:127.0.0.1,DNS:localhost"):
     folder.mkdir(parents=True)
     made = Certificates(folder)
 
@@ -44,7 +44,7 @@ def make_certificates(folder):
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj",
             "/CN=strata test ca")
     openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=127.0.0.1")
-    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    (folder / "ext").write_text("subjectAltName=%s\n" % names)
     openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-out",
             "server.pem", "-extfile", "ext")
     return made
@@ -111,7 +111,10 @@ class Engine:
 
 
 class MariaDb(Engine):
-    """MariaDB with an empty database `strata_test`; user root has no password. `options` go to the server."""
+    """MariaDB with an empty database `strata_test`; user root has no password. `options` go to the server.
+
+    A server that starts removes all temporary tables of its tmpdir, also another server's: each has a tmpdir of its own.
+    """
 
     def __init__(self, *options):
         super().__init__()
@@ -121,12 +124,12 @@ class MariaDb(Engine):
         subprocess.run(
             ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.folder / 'data'}",
              "--auth-root-authentication-method=normal", "--skip-test-db"],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, TMPDIR=str(self.folder)))
 
     def command(self):
         return ["mariadbd", "--no-defaults", "--user=root", f"--datadir={self.folder / 'data'}", f"--port={self.port}",
                 "--bind-address=127.0.0.1", f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}",
-                "--skip-name-resolve", "--max-connections=600", *self.options]
+                f"--tmpdir={self.folder}", "--skip-name-resolve", "--max-connections=600", *self.options]
 
     def answers(self):
         return subprocess.run(
@@ -144,22 +147,26 @@ class MariaDb(Engine):
              *([database] if database else [])],
             input=statements, text=True, check=True, capture_output=True).stdout
 
-    def settings(self):
-        """What a service is configured with to keep its events and snapshots here."""
-        return {"STRATA_DATABASE_MYSQL_HOST": "127.0.0.1", "STRATA_DATABASE_MYSQL_PORT": str(self.port),
-                "STRATA_DATABASE_MYSQL_USERNAME": "root", "STRATA_DATABASE_MYSQL_DATABASE": "strata_test"}
+    def settings(self, **other):
+        """What a service is configured with to keep its events and snapshots here; `other` are keys of database.mysql."""
+        keys = {"host": "127.0.0.1", "port": str(self.port), "username": "root", "database": "strata_test", **other}
+        return {"STRATA_DATABASE_MYSQL_" + name.upper(): value for name, value in keys.items()}
 
 
 class Redis(Engine):
-    """Redis that syncs each write. `lines` are further lines of its configuration; `password` is the default user's."""
+    """Redis that syncs each write. `lines` are further lines of its configuration; `password` is the default user's; with
+    `tls` it serves nothing else, and with `clients_named` only clients with a certificate of the same authority."""
 
-    def __init__(self, *lines, password=None, tls=None):
+    def __init__(self, *lines, password=None, tls=None, clients_named=False):
         super().__init__()
-        self.lines, self.password, self.tls = lines, password, tls
+        self.lines, self.password, self.tls, self.clients_named = lines, password, tls, clients_named
+
+    def _tls_lines(self):
+        return [f"tls-port {self.port}", f"tls-cert-file {self.tls.certificate}", f"tls-key-file {self.tls.key}",
+                f"tls-ca-cert-file {self.tls.ca}", f"tls-auth-clients {'yes' if self.clients_named else 'no'}"]
 
     def prepare(self):
-        port = ["port 0", f"tls-port {self.port}", f"tls-cert-file {self.tls.certificate}", f"tls-key-file {self.tls.key}",
-                f"tls-ca-cert-file {self.tls.ca}", "tls-auth-clients no"] if self.tls else [f"port {self.port}"]
+        port = ["port 0", *self._tls_lines()] if self.tls else [f"port {self.port}"]
         lines = [*port, "bind 127.0.0.1", f"dir {self.folder}", f"unixsocket {self.folder / 's'}", "appendonly yes",
                  "appendfsync always", "save \"\"", *([f"requirepass {self.password}"] if self.password else []), *self.lines]
         (self.folder / "redis.conf").write_text("\n".join(lines) + "\n")
@@ -185,13 +192,15 @@ class Redis(Engine):
 
 
 class MongoWire(Engine):
-    """A server that speaks MongoDB's protocol, as a replica set of one (docs/mongodb-stand-in.md); `options` go to it."""
+    """A server that speaks MongoDB's protocol, as a replica set of one (docs/mongodb-stand-in.md); `options` go to it. With
+    `tls`, certificates, it takes encrypted connections only."""
 
     STOPS_WITHIN_SECONDS = 8  # now and then it does not, and is killed, which it has to bear as well
 
-    def __init__(self, *options):
+    def __init__(self, *options, tls=None):
         super().__init__()
         self.options = options
+        self.tls = tls
 
     def prepare(self):
         (self.folder / "data").mkdir()
@@ -199,11 +208,14 @@ class MongoWire(Engine):
     def command(self):
         return [str(Path(__file__).resolve().parents[2] / ".venv" / "bin" / "secantusd-py"), "--host", "127.0.0.1", "--port",
                 str(self.port), "--storage-path", str(self.folder / "data"), "--sync-on-commit", "--enable-test-commands",
-                "--log-level", "WARNING", *self.options]
+                "--log-level", "WARNING", *self.options,
+                *(["--tls-cert-file", str(self.tls.certificate), "--tls-key-file", str(self.tls.key)] if self.tls else [])]
 
     def client(self, **options):
         """A client of pymongo's, to be closed."""
         from pymongo import MongoClient
+        if self.tls:
+            options.update(tls=True, tlsAllowInvalidCertificates=True)
         return MongoClient("127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=2000, **options)
 
     def answers(self):
@@ -219,7 +231,8 @@ class MongoWire(Engine):
         with self.client() as client:
             return client["strata_test"][store_id + ".appends"].find_one(sort=[("_id", -1)])
 
-    def settings(self):
-        """What a service is configured with to keep its events and snapshots here."""
-        return {"STRATA_DATABASE_MONGODB_URI": "mongodb://127.0.0.1:%d/?replicaSet=secantus" % self.port,
-                "STRATA_DATABASE_MONGODB_DATABASE": "strata_test"}
+    def settings(self, **other):
+        """What a service is configured with to keep its events and snapshots here; `other` are keys of database.mongodb."""
+        uri = {} if "uri_file" in other else {"uri": "mongodb://127.0.0.1:%d/?replicaSet=secantus" % self.port}
+        keys = {**uri, "database": "strata_test", **other}
+        return {"STRATA_DATABASE_MONGODB_" + name.upper(): value for name, value in keys.items()}

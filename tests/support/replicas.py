@@ -21,7 +21,7 @@ from support.strata_rpc import Client, Failure, event_pb2, event_service_pb2, su
 from support.strata_service import Service
 
 ANSWER_WITHIN_SECONDS = 120
-STANDS_AFTER_SECONDS = int(__import__("os").environ.get("STANDS", "60"))
+STANDS_AFTER_SECONDS = 30
 AGGREGATES = 40
 # What may be answered by a service whose database, or which itself, is going or gone.
 TRANSIENT = {("UNAVAILABLE", ""), ("UNAVAILABLE", "STORE_UNREACHABLE"), ("UNAVAILABLE", "STORE_FAILED"),

@@ -27,9 +27,7 @@ def scaled(count, least=1):
 def environment(extra=None):
     """The caller's environment without STRATA_* (unknown names stop the start) plus `extra`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("STRATA_")}
-    # libmongoc keeps counters in shared memory named after the process; those of killed ones stay, and it complains on
-    # stderr when a later process has the same number.
-    return {**kept, "MONGOC_DISABLE_SHM": "1", **(extra or {})}
+    return {**kept, **(extra or {})}
 
 
 class Service:

@@ -100,7 +100,7 @@ static struct status attempt(struct embedded_store *store, bool *ret_more)
     if (builder_is_stopping(&store->builder) || !work_find_merge(store, &first))
         return status_ok();
     *ret_more = true;
-    const struct status status = work_merge(store, first, go_on_merging, store);
+    const struct status status = work_merge(store, first, go_on_merging);
     note_attempt(store, &status);
     return status;
 }
@@ -190,6 +190,7 @@ static void *builder_loop(void *context)
     struct index_builder *builder = &store->builder;
     /* Appends and reads come first; without the permission it builds at the usual priority. */
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE_BUILDER);
+    builder->rests = true;
     for (;;) {
         bool more = false;
         const struct status status = renew_or_attempt(store, &more);

@@ -37,7 +37,9 @@ struct index_builder {
     struct status trouble; /* of the last attempt */
 
     pthread_mutex_t manifest_lock;
-    bool warned;             /* the builder's own, as the next two: its failure is logged */
+    bool warned;             /* the builder's own, as the next four: its failure is logged */
+    bool rests;              /* it runs in its thread (builder_rest_internal.h) */
+    int64_t rested_at_us;    /* monotonic */
     int64_t renewal_at_us;   /* monotonic; when to try again to make a new index, … */
     int64_t renewal_wait_ms; /* … and how long that was waited for; 0 = not tried yet */
     bool started;

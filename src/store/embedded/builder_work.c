@@ -7,6 +7,7 @@
 
 #include "base/entropy.h"
 #include "base/log.h"
+#include "builder_rest_internal.h"
 #include "embedded_internal.h"
 #include "store/embedded/index/index_manifest.h"
 #include "table_files_internal.h"
@@ -145,9 +146,9 @@ static bool go_on_always(void *context)
 }
 
 /* Tables are small: only merges are worth interrupting. */
-static struct index_pace table_pace(void)
+static struct index_pace table_pace(struct embedded_store *store)
 {
-    return (struct index_pace){.sync_every_bytes = SYNC_EVERY_BYTES, .go_on = go_on_always};
+    return (struct index_pace){SYNC_EVERY_BYTES, go_on_always, store, builder_rest};
 }
 
 static struct status open_part(struct embedded_store *store, const struct view_table *table,
@@ -178,7 +179,7 @@ static struct status build(struct embedded_store *store, const struct index_view
 {
     const struct view_table *table = view->tables[0];
     assert(table->frozen);
-    const struct index_pace pace = table_pace();
+    const struct index_pace pace = table_pace(store);
     STATUS_TRY(check_space(store, (uint64_t)table->locations.count * EVENT_BYTES_MOST + FILES_BYTES_MOST));
     STATUS_TRY(files_mkdir(store->files, folder));
     STATUS_TRY(table_write_part(store, table, folder, &pace));
@@ -245,8 +246,7 @@ static void remove_merged(struct embedded_store *store, const struct index_view 
     }
 }
 
-struct status work_merge(struct embedded_store *store, size_t first, bool (*go_on)(void *context),
-                         void *context)
+struct status work_merge(struct embedded_store *store, size_t first, bool (*go_on)(void *store))
 {
     char folder[INDEX_FOLDER_BYTES];
     builder_folder(store, folder);
@@ -260,7 +260,7 @@ struct status work_merge(struct embedded_store *store, size_t first, bool (*go_o
     STATUS_TRY(check_space(store, wanted));
     uint32_t nonce = 0;
     entropy_fill(store->entropy, &nonce, sizeof nonce);
-    const struct index_pace pace = {SYNC_EVERY_BYTES, go_on, context};
+    const struct index_pace pace = {SYNC_EVERY_BYTES, go_on, store, builder_rest};
     struct status status =
         run_merge(store->files, folder, runs, BUILDER_MERGED_RUNS, store->identity.uuid, nonce, &pace);
     if (status.reason == REASON_DAMAGED)

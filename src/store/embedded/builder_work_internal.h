@@ -22,6 +22,6 @@ uint32_t work_waiting(struct embedded_store *store);
 STATUS_MUST_CHECK struct status work_build_oldest(struct embedded_store *store);
 /* The oldest BUILDER_MERGED_RUNS neighbours of one level: the number of the first; false when there are none. */
 bool work_find_merge(struct embedded_store *store, size_t *ret_first);
-/* `go_on` is asked between pieces, on this thread; it may build. False cancels. */
+/* `go_on` is asked between pieces, on this thread, with the store; it may build. False cancels. */
 STATUS_MUST_CHECK struct status work_merge(struct embedded_store *store, size_t first,
-                                           bool (*go_on)(void *context), void *context);
+                                           bool (*go_on)(void *store));

@@ -26,17 +26,6 @@ static struct status keep_status(const struct status *why, struct arena *arena, 
 
 /* ---- tables ---- */
 
-static struct status head_in_table(const struct view_table *table, struct head_lookup *lookup,
-                                   struct arena *arena)
-{
-    struct aggregate_head head;
-    STATUS_TRY(event_index_head(table->index, lookup->id, arena, &head));
-    lookup->done = head.exists;
-    if (head.exists)
-        lookup->head = head;
-    return status_ok();
-}
-
 /* In blocks: what they look at lies all over large tables, and is fetched side by side. */
 struct status lookup_heads_in_table(const struct view_table *table, struct head_lookup *lookups, size_t count,
                                     struct arena *arena)
@@ -44,6 +33,7 @@ struct status lookup_heads_in_table(const struct view_table *table, struct head_
     for (size_t next = 0; next < count;) {
         struct head_lookup *block[EVENT_INDEX_PREFETCH_MAX];
         struct bytes ids[EVENT_INDEX_PREFETCH_MAX];
+        struct aggregate_head heads[EVENT_INDEX_PREFETCH_MAX];
         size_t wanted = 0;
         for (; next < count && wanted < EVENT_INDEX_PREFETCH_MAX; next++) {
             if (lookups[next].done)
@@ -51,10 +41,12 @@ struct status lookup_heads_in_table(const struct view_table *table, struct head_
             block[wanted] = &lookups[next];
             ids[wanted++] = lookups[next].id;
         }
-        if (wanted > 1)
-            event_index_prefetch_heads(table->index, ids, wanted);
-        for (size_t i = 0; i < wanted; i++)
-            STATUS_TRY(head_in_table(table, block[i], arena));
+        STATUS_TRY(event_index_find_heads(table->index, ids, wanted, arena, heads));
+        for (size_t i = 0; i < wanted; i++) {
+            block[i]->done = heads[i].exists;
+            if (heads[i].exists)
+                block[i]->head = heads[i];
+        }
     }
     return status_ok();
 }

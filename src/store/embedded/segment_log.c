@@ -75,10 +75,7 @@ static struct status add_segment(struct segment_log *log, int64_t first_position
     segment->event_count = event_count;
     segment->file = file;
 
-    struct segment *former = last_segment(log);
     pthread_mutex_lock(&log->space.lock);
-    if (former != NULL)
-        former->wants_truncation = true;
     log->segments[log->count] = segment;
     if (unnamed != NULL)
         log->space.unnamed = *unnamed;

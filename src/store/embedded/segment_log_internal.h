@@ -27,10 +27,9 @@ struct entropy;
 struct segment {
     int64_t first_position;
     uint64_t epoch;
-    struct file *file;     /* reading by any thread, writing by the appending one */
-    uint64_t end;          /* behind the last frame; the appending thread's */
-    uint32_t event_count;  /* likewise */
-    bool wants_truncation; /* space.lock: full, to be cut to `end` by the next preparation */
+    struct file *file;    /* reading by any thread, writing by the appending one */
+    uint64_t end;         /* behind the last frame; the appending thread's until there is a next segment */
+    uint32_t event_count; /* likewise */
     char path[STORE_PATH_BYTES];
 };
 

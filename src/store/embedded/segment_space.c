@@ -9,8 +9,7 @@
 #include "base/clock.h"
 #include "base/entropy.h"
 
-/* Zeros are written and synced in pieces, since a commit's sync may have to wait for one; larger ones when it waits anyway. */
-#define PIECE_BYTES_AHEAD (256U * 1024U)
+/* Zeros are written and synced in pieces, since a commit may have to wait for one. */
 #define PIECE_BYTES_MOST  (1024U * 1024U)
 #define PIECE_BYTES_LEAST 4096U
 #define PIECES_A_STEP     4U /* at least, so that tiny logs go the ways of large ones */
@@ -22,6 +21,9 @@
 /* With so many whole segments free, the next one is prepared whole. */
 #define AMPLE_SEGMENTS 4U
 #define NS_A_MS        1000000L
+/* Pages and blocks of a whole end that are freed at once hold a processor for milliseconds, and with it some commits. */
+#define CUT_BYTES_AT_ONCE (256U * 1024U)
+#define CUT_PAUSE_MS      2
 
 /* What one round does, taken from the shared state at its begin. */
 struct round {
@@ -67,7 +69,7 @@ static uint64_t whole_next(const struct segment_log *log, const struct segment *
         return 0;
     const uint64_t whole = smaller(max, SEGMENT_HEADER_BYTES + used * 1024 / progress * 17 / 16);
     const uint64_t due = whole * (progress - 1024 / 8) / (1024 * 3 / 4);
-    return smaller(whole, (due + PIECE_BYTES_AHEAD - 1) / PIECE_BYTES_AHEAD * PIECE_BYTES_AHEAD);
+    return smaller(whole, (due + PIECE_BYTES_MOST - 1) / PIECE_BYTES_MOST * PIECE_BYTES_MOST);
 }
 
 /* How large the next file should be; 0 = it is not due. Runs under space.lock. */
@@ -130,12 +132,12 @@ static struct status check_reserve(const struct segment_log *log, uint64_t wante
                         log->options.store_id, free_bytes, RESERVE_BYTES);
 }
 
-/* One piece a round, so that an append which waits for some space (up to `needed`) need not wait for all. */
+/* One piece a round, so that an append which waits for some space need not wait for all. */
 static struct status extend(const struct segment_log *log, struct file *file, uint64_t from, uint64_t to,
-                            uint64_t needed, bool for_seal, uint64_t *ret_end)
+                            bool for_seal, uint64_t *ret_end)
 {
-    const uint64_t most = needed > from ? PIECE_BYTES_MOST : PIECE_BYTES_AHEAD;
-    const uint64_t piece = larger(PIECE_BYTES_LEAST, smaller(most, log->options.step_bytes / PIECES_A_STEP));
+    const uint64_t piece =
+        larger(PIECE_BYTES_LEAST, smaller(PIECE_BYTES_MOST, log->options.step_bytes / PIECES_A_STEP));
     const uint64_t piece_end = smaller(to, from + piece);
     if (!for_seal)
         STATUS_TRY(check_reserve(log, piece_end - from));
@@ -156,8 +158,8 @@ static struct status extend_last(struct segment_log *log, struct round *round)
         STATUS_TRY(files_open(log->options.files, path, FILE_WRITE, &log->preparing));
         log->preparing_number = round->last_number;
     }
-    return extend(log, log->preparing, round->prepared_end, round->target_end, round->needed_end,
-                  round->for_seal, &round->prepared_end);
+    return extend(log, log->preparing, round->prepared_end, round->target_end, round->for_seal,
+                  &round->prepared_end);
 }
 
 /* Not before the first frame is durable: until then it is no segment. */
@@ -206,7 +208,7 @@ static struct status make_next(const struct segment_log *log, struct round *roun
     if (begins)
         STATUS_TRY(begin_next(log, round, file));
     uint64_t end = 0;
-    STATUS_TRY(extend(log, file, round->next_prepared, round->next_target, round->next_needed, false, &end));
+    STATUS_TRY(extend(log, file, round->next_prepared, round->next_target, false, &end));
     snprintf(folder, sizeof folder, "%s/log", log->options.store_id);
     if (begins) /* no frame may be written into a file whose name a power loss can take away */
         STATUS_TRY(files_sync_dir(log->options.files, folder));
@@ -215,32 +217,34 @@ static struct status make_next(const struct segment_log *log, struct round *roun
 }
 
 /*
- * Gives back what is behind the end of a segment that gets no more frames. A failure costs space and nothing else
- * (recovery accepts zeros behind the end of any segment and the next start tries again), so it is survived on purpose.
+ * Gives back what is behind the end of a segment that gets no more frames, at most `most` bytes of it; true = there is more.
+ * A failure costs space and nothing else (recovery accepts zeros behind the end of any segment and the next start tries
+ * again), so it is survived on purpose.
  */
-static void cut_to_end(const struct segment_log *log, const struct segment *segment)
+static bool cut(const struct segment_log *log, const struct segment *segment, uint64_t most)
 {
     struct file *file = NULL;
     uint64_t size = 0;
+    bool more = false;
     if (files_open(log->options.files, segment->path, FILE_WRITE, &file).code == STATUS_OK &&
-        file_size(file, &size).code == STATUS_OK && size > segment->end)
-        (void)file_truncate(file, segment->end).code; /* see above */
+        file_size(file, &size).code == STATUS_OK && size > segment->end) {
+        more = size - segment->end > most;
+        if (file_truncate(file, more ? size - most : segment->end).code != STATUS_OK)
+            more = false; /* see above */
+    }
     file_close(file);
+    return more;
 }
 
-static void truncate_full(struct segment_log *log)
+/* The full segments, oldest first; true = there is more to do. */
+static bool cut_full(struct segment_log *log, uint64_t most)
 {
-    for (uint32_t i = log->count; i-- > 0;) {
-        struct segment *segment = log->segments[i];
-        pthread_mutex_lock(&log->space.lock);
-        const bool wanted = segment->wants_truncation;
-        segment->wants_truncation = false;
-        pthread_mutex_unlock(&log->space.lock);
-        if (!wanted && i + 2 < log->count)
-            return;
-        if (wanted)
-            cut_to_end(log, segment);
+    while (log->cut_count + 1 < segment_log_count(log)) {
+        if (cut(log, log->segments[log->cut_count], most))
+            return true;
+        log->cut_count++;
     }
+    return false;
 }
 
 static bool asks_ample(const struct segment_log *log)
@@ -261,7 +265,7 @@ static struct status run_round(struct segment_log *log, struct round *round, boo
         trouble = unnamed.code == STATUS_OK ? trouble : unnamed;
     if (trouble.code == STATUS_OK)
         trouble = make_next(log, round);
-    truncate_full(log);
+    log->cutting = cut_full(log, CUT_BYTES_AT_ONCE);
     return trouble;
 }
 
@@ -324,7 +328,7 @@ void segment_log_wait(struct segment_log *log, int64_t timeout_ms)
     struct space *space = &log->space;
     pthread_mutex_lock(&space->lock);
     if (!space->poked && space->asked == space->served)
-        wait_until(&space->wanted, &space->lock, timeout_ms);
+        wait_until(&space->wanted, &space->lock, log->cutting ? CUT_PAUSE_MS : timeout_ms);
     space->poked = false;
     pthread_mutex_unlock(&space->lock);
 }
@@ -457,7 +461,8 @@ void segment_log_give_back(struct segment_log *log)
         space->unnamed.pending = space->broken.code != STATUS_OK;
     }
     if (last != NULL && trusted && !space->unnamed.pending)
-        cut_to_end(log, last);
+        (void)cut(log, last, UINT64_MAX);
+    (void)cut_full(log, UINT64_MAX);
     pool_path(log, space->next_taken, path);
     (void)files_remove(log->options.files, path).code; /* the next start removes it, if there is one */
     space->trouble = status_ok();

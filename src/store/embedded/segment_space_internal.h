@@ -55,6 +55,8 @@ struct segment_log {
     enum status_code reported; /* of segment_log_space_changed() */
     struct file *preparing;    /* a second handle of the last segment */
     uint32_t preparing_number;
+    uint32_t cut_count; /* the oldest segments, whose files end where their frames do … */
+    bool cutting;       /* … and the next one's is being cut */
 };
 
 /* By the appending thread, or with space.lock held. */

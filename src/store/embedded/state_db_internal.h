@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/crypto.h"
@@ -90,6 +91,9 @@ struct state_db {
     bool threaded;
     pthread_t thread;
     struct status trouble; /* OK, or why the last transaction failed */
+
+    /* As of the last transaction, for any thread: who asks for one of none need not wait for the thread. */
+    _Atomic int64_t snapshot_count;
 
     /* The thread's; without one, whoever holds `lock`: */
     sqlite3 *connection;

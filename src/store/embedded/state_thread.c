@@ -101,9 +101,10 @@ static struct state_call *queue_take(struct state_queue *queue, unsigned most)
     return first;
 }
 
-/* A value that SQLite finds too large is its caller's trouble. */
+/* Before anyone is answered. A value that SQLite finds too large is its caller's trouble. */
 static void note_transaction(struct state_db *db, const struct status *status)
 {
+    atomic_store(&db->snapshot_count, db->sums.count);
     if (status->code != STATUS_INVALID_ARGUMENT)
         db->trouble = *status;
 }

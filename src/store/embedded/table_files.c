@@ -6,6 +6,9 @@
 #include "embedded_internal.h"
 #include "layer_list_internal.h"
 
+#define EVENTS_A_REST    64
+#define POSITIONS_A_REST 4096U
+
 static struct status no_memory(void)
 {
     return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to write the index of a segment");
@@ -29,6 +32,18 @@ static int64_t *new_positions(const struct view_table *table, size_t lists)
     return malloc((size_t)table->locations.count * lists * sizeof(int64_t));
 }
 
+static void copy_list(const struct view_table *table, const struct indexed_list *list, int64_t *ret,
+                      const struct index_pace *pace)
+{
+    for (uint32_t at = 0; at < list->count; at += POSITIONS_A_REST) {
+        const uint32_t left = list->count - at;
+        event_index_list_copy(table->index, list, at, ret + at,
+                              left < POSITIONS_A_REST ? left : POSITIONS_A_REST);
+        if (left > POSITIONS_A_REST)
+            index_pace_rest(pace);
+    }
+}
+
 static struct part_facts facts_of(const struct view_table *table)
 {
     const struct index_counts counts = event_index_counts(table->index);
@@ -42,10 +57,13 @@ static struct part_facts facts_of(const struct view_table *table)
 
 /* ---- the part ---- */
 
-static struct status add_places(struct part_builder *builder, const struct view_table *table)
+static struct status add_places(struct part_builder *builder, const struct view_table *table,
+                                const struct index_pace *pace)
 {
     for (int64_t position = table->base + 1; position <= last_of(table); position++) {
         const struct location location = locations_at(&table->locations, position);
+        if (position % EVENTS_A_REST == 0)
+            index_pace_rest(pace);
         const struct place place = {location.offset, location.header_crc};
         STATUS_TRY(part_builder_add_place(builder, place, event_index_time_at(table->index, position)));
     }
@@ -55,6 +73,7 @@ static struct status add_places(struct part_builder *builder, const struct view_
 struct part_terms {
     struct part_builder *builder;
     const struct view_table *table;
+    const struct index_pace *pace;
     int64_t *positions; /* the lists of a kind take each position once at most */
     size_t used;
 };
@@ -66,7 +85,7 @@ static struct status add_list(struct part_terms *terms, enum part_term_kind kind
     if (list->count == 0)
         return status_ok();
     terms->used += list->count;
-    event_index_list_copy(terms->table->index, list, 0, positions, list->count);
+    copy_list(terms->table, list, positions, terms->pace);
     return part_builder_add_term(terms->builder, kind, text, positions, list->count);
 }
 
@@ -89,7 +108,7 @@ static struct status add_terms(struct part_terms *terms, enum read_by by, enum p
 static struct status write_part(const struct embedded_store *store, struct part_terms *terms,
                                 const char *folder, const struct index_pace *pace)
 {
-    STATUS_TRY(add_places(terms->builder, terms->table));
+    STATUS_TRY(add_places(terms->builder, terms->table, pace));
     STATUS_TRY(add_terms(terms, READ_BY_TYPE, PART_EVENT_TYPE));
     STATUS_TRY(add_terms(terms, READ_BY_AGGREGATE_TYPE, PART_AGGREGATE_TYPE));
     return part_builder_write(terms->builder, store->files, folder, store->identity.uuid, new_nonce(store),
@@ -102,7 +121,7 @@ struct status table_write_part(const struct embedded_store *store, const struct 
     const struct part_facts facts = facts_of(table);
     CLEANUP(part_builder_free_at) struct part_builder *builder = NULL;
     STATUS_TRY(part_builder_new(&facts, &builder));
-    struct part_terms terms = {builder, table, new_positions(table, 3), 0};
+    struct part_terms terms = {builder, table, pace, new_positions(table, 3), 0};
     const struct status status =
         terms.positions == NULL ? no_memory() : write_part(store, &terms, folder, pace);
     free(terms.positions);
@@ -112,12 +131,14 @@ struct status table_write_part(const struct embedded_store *store, const struct 
 /* ---- the run ---- */
 
 static struct status add_ids(const struct embedded_store *store, struct run_builder *builder,
-                             const struct view_table *table)
+                             const struct view_table *table, const struct index_pace *pace)
 {
     struct index_scratch scratch;
     for (int64_t position = table->base + 1; position <= last_of(table); position++) {
         const struct bytes id = event_index_id_at(table->index, position, &scratch);
         const uint64_t hash = embedded_index_hash(store, INDEX_KEY_EVENT_ID, id);
+        if (position % EVENTS_A_REST == 0)
+            index_pace_rest(pace);
         STATUS_TRY(run_builder_add_id(builder, hash, id, position));
     }
     return status_ok();
@@ -125,16 +146,19 @@ static struct status add_ids(const struct embedded_store *store, struct run_buil
 
 static struct status add_keys(const struct embedded_store *store, struct run_builder *builder,
                               const struct view_table *table, enum read_by by, enum index_key_kind kind,
-                              int64_t *positions)
+                              int64_t *positions, const struct index_pace *pace)
 {
     struct index_scratch scratch;
     struct indexed_key key;
     size_t cursor = 0;
+    uint32_t count = 0;
     while (event_index_next_key(table->index, by, &cursor, &scratch, &key)) {
-        event_index_list_copy(table->index, &key.list, 0, positions, key.list.count);
+        copy_list(table, &key.list, positions, pace);
         const uint32_t value = run_value_of(by, by == READ_BY_AGGREGATE ? key.last_version : 0);
         STATUS_TRY(run_builder_add_key(builder, embedded_index_hash(store, kind, key.text), value, positions,
                                        key.list.count));
+        if (count++ % EVENTS_A_REST == 0)
+            index_pace_rest(pace);
     }
     return status_ok();
 }
@@ -143,10 +167,10 @@ static struct status write_run(const struct embedded_store *store, struct run_bu
                                const struct view_table *table, int64_t *positions, const char *folder,
                                const struct index_pace *pace)
 {
-    STATUS_TRY(add_ids(store, builder, table));
-    STATUS_TRY(add_keys(store, builder, table, READ_BY_AGGREGATE, INDEX_KEY_AGGREGATE, positions));
-    STATUS_TRY(add_keys(store, builder, table, READ_BY_CORRELATION, INDEX_KEY_CORRELATION, positions));
-    STATUS_TRY(add_keys(store, builder, table, READ_BY_TAG, INDEX_KEY_TAG, positions));
+    STATUS_TRY(add_ids(store, builder, table, pace));
+    STATUS_TRY(add_keys(store, builder, table, READ_BY_AGGREGATE, INDEX_KEY_AGGREGATE, positions, pace));
+    STATUS_TRY(add_keys(store, builder, table, READ_BY_CORRELATION, INDEX_KEY_CORRELATION, positions, pace));
+    STATUS_TRY(add_keys(store, builder, table, READ_BY_TAG, INDEX_KEY_TAG, positions, pace));
     return run_builder_write(builder, store->files, folder, store->identity.uuid, new_nonce(store), pace);
 }
 

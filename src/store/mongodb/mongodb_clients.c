@@ -17,10 +17,34 @@
 struct mongodb_driver {
     mongoc_client_pool_t *clients;
     int64_t made_at_us;
-    size_t lent;
+    size_t lent; /* guarded by pool_lock */
+    atomic_int servers;
 };
 
 /* ---- drivers ---- */
+
+/* These come from its monitors' threads, and from who takes the first client. Its list of servers has only those that answer. */
+static void on_server(const mongoc_apm_server_opening_t *event)
+{
+    struct mongodb_driver *driver = mongoc_apm_server_opening_get_context(event);
+    atomic_fetch_add(&driver->servers, 1);
+}
+
+static void on_server_forgotten(const mongoc_apm_server_closed_t *event)
+{
+    struct mongodb_driver *driver = mongoc_apm_server_closed_get_context(event);
+    atomic_fetch_sub(&driver->servers, 1);
+}
+
+static void count_servers(struct mongodb_driver *driver)
+{
+    mongoc_apm_callbacks_t *callbacks = mongoc_apm_callbacks_new();
+    mongoc_apm_set_server_opening_cb(callbacks, on_server);
+    mongoc_apm_set_server_closed_cb(callbacks, on_server_forgotten);
+    (void)mongoc_client_pool_set_apm_callbacks(driver->clients, callbacks,
+                                               driver); /* once, before the first client */
+    mongoc_apm_callbacks_destroy(callbacks);
+}
 
 static struct status make_driver(struct mongodb_store *store, struct mongodb_driver **ret)
 {
@@ -35,6 +59,7 @@ static struct status make_driver(struct mongodb_store *store, struct mongodb_dri
         return status_error(STATUS_INVALID_ARGUMENT, "database.mongodb.uri cannot be used: %s",
                             error.message);
     }
+    count_servers(driver);
     (void)mongoc_client_pool_set_error_api(driver->clients, MONGOC_ERROR_API_VERSION_2);
     (void)mongoc_client_pool_set_appname(driver->clients, "strata");
     mongoc_client_pool_max_size(driver->clients, LENT_MOST); /* so that none waits for another */
@@ -152,31 +177,38 @@ void mongodb_client_give(struct mongodb_store *store, mongoc_client_t *client)
 
 /* ---- a new driver ---- */
 
-/* Under pool_lock: the client's driver is the one in use, and not a new one. */
-static bool may_renew(struct mongodb_store *store, const mongoc_client_t *client)
+/* Under pool_lock: the driver is the one in use, and not a new one. */
+static bool may_renew(const struct mongodb_store *store, const struct mongodb_driver *driver)
 {
-    return find_lent(store, client)->driver == store->driver &&
-           clock_monotonic_us(store->clock) - store->driver->made_at_us >= RENEW_INTERVAL_US;
+    return driver == store->driver &&
+           clock_monotonic_us(store->clock) - driver->made_at_us >= RENEW_INTERVAL_US;
 }
 
-void mongodb_clients_renew(struct mongodb_store *store, mongoc_client_t *client)
+static void renew(struct mongodb_store *store, const struct mongodb_driver *driver)
 {
     struct mongodb_driver *made = NULL;
-    pthread_mutex_lock(&store->pool_lock);
-    bool may = may_renew(store, client);
-    pthread_mutex_unlock(&store->pool_lock);
-    if (!may)
-        return;
     const struct status status = make_driver(store, &made);
     if (status.code != STATUS_OK) /* tried again by the next who finds out */
         return;
     pthread_mutex_lock(&store->pool_lock);
-    may = may_renew(store, client); /* another may have been faster */
-    if (may) {
+    const bool first = may_renew(store, driver);
+    if (first) {
         store->driver = made;
-        atomic_fetch_add(&store->retired, 1); /* used by `client`, at least */
+        atomic_fetch_add(&store->retired, 1); /* it goes with its clients, of which the caller has one */
     }
     pthread_mutex_unlock(&store->pool_lock);
-    if (!may)
+    if (!first)
         free_driver(made);
+}
+
+bool mongodb_clients_forgotten(struct mongodb_store *store, const mongoc_client_t *client)
+{
+    pthread_mutex_lock(&store->pool_lock);
+    const struct mongodb_driver *driver = find_lent(store, client)->driver;
+    const bool forgotten = atomic_load(&driver->servers) == 0;
+    const bool may = forgotten && may_renew(store, driver);
+    pthread_mutex_unlock(&store->pool_lock);
+    if (may)
+        renew(store, driver);
+    return forgotten;
 }

@@ -97,8 +97,8 @@ void mongodb_client_refresh(struct mongodb_store *store, mongoc_client_t **clien
 STATUS_MUST_CHECK struct status mongodb_client_take(struct mongodb_store *store, mongoc_client_t **ret);
 void mongodb_client_give(struct mongodb_store *store, mongoc_client_t *client);
 
-/* Its driver has forgotten all servers: makes a new one, unless that was done a moment ago. */
-void mongodb_clients_renew(struct mongodb_store *store, mongoc_client_t *client);
+/* Whether the driver of this one, which is lent, has forgotten all servers; then a new one is made, once a second at most. */
+bool mongodb_clients_forgotten(struct mongodb_store *store, const mongoc_client_t *client);
 
 /* ---- the store ---- */
 

@@ -68,6 +68,22 @@ bool mongodb_is_refusal(const bson_error_t *error)
            error->domain == MONGOC_ERROR_SERVER_SELECTION || is_refused_user(error);
 }
 
+/* The driver has no codes for these. */
+static const char *unreachable_remedy(const struct mongodb_settings *settings, const bson_error_t *error)
+{
+    if (strstr(error->message, "TLS") != NULL)
+        return "check tls, tlsCAFile and the host names of database.mongodb.uri against its certificate";
+    return mongoc_uri_get_tls(settings->uri)
+               ? "check hosts, replicaSet and tls in database.mongodb.uri, and that it runs with TLS"
+               : "check hosts and replicaSet in database.mongodb.uri, and that it runs";
+}
+
+bool mongodb_is_distrusted(const struct status *status)
+{
+    return strstr(status->message, "certificate verify failed") != NULL ||
+           strstr(status->message, "Failed initialize TLS state") != NULL; /* no CA file */
+}
+
 struct status mongodb_failed(struct mongodb_store *store, const bson_error_t *error)
 {
     const struct mongodb_settings *settings = &store->settings;
@@ -85,10 +101,8 @@ struct status mongodb_failed(struct mongodb_store *store, const bson_error_t *er
             user == NULL ? "" : user, settings->database, settings->hosts, error->message);
     if (error->domain == MONGOC_ERROR_SERVER_SELECTION || error->domain == MONGOC_ERROR_STREAM) {
         const struct status status =
-            status_reason(REASON_STORE_UNREACHABLE,
-                          "the database server at %s cannot be reached: %s; check "
-                          "hosts and replicaSet in database.mongodb.uri, and that it runs",
-                          settings->hosts, error->message);
+            status_reason(REASON_STORE_UNREACHABLE, "the database server at %s cannot be reached: %s; %s",
+                          settings->hosts, error->message, unreachable_remedy(settings, error));
         if (error->domain == MONGOC_ERROR_SERVER_SELECTION)
             mongodb_reach_failed(store, &status);
         else

@@ -51,6 +51,8 @@ mongoc_collection_t *mongodb_collection(struct mongodb_store *store, mongoc_clie
 /* ---- what went wrong ---- */
 
 STATUS_MUST_CHECK struct status mongodb_failed(struct mongodb_store *store, const bson_error_t *error);
+/* Of a status of the former: the server is there, and its certificate not one that we trust. */
+bool mongodb_is_distrusted(const struct status *status);
 /* Nothing was executed, nor will be: the server said so, or it was not spoken to. */
 bool mongodb_is_refusal(const bson_error_t *error);
 /* The server may or may not have executed the command, or will take it when it is sent again. */

@@ -8,14 +8,8 @@
 #include "base/log.h"
 #include "mongodb_internal.h"
 
-enum sight {
-    SIGHT_PRIMARY,
-    SIGHT_OTHERS, /* servers that are none, or do not answer */
-    SIGHT_NOBODY, /* the driver has forgotten all: see mongodb_clients.c */
-};
-
 /* What the driver's monitors know; asks nobody. */
-static enum sight look(const mongoc_client_t *client)
+static bool sees_primary(mongoc_client_t *client)
 {
     static const char *const usable[] = {"RSPrimary", "Mongos", "Standalone", "LoadBalancer"};
     size_t count = 0;
@@ -25,7 +19,7 @@ static enum sight look(const mongoc_client_t *client)
         for (size_t j = 0; j < sizeof usable / sizeof *usable; j++)
             found = found || strcmp(mongoc_server_description_type(servers[i]), usable[j]) == 0;
     mongoc_server_descriptions_destroy_all(servers, count);
-    return count == 0 ? SIGHT_NOBODY : found ? SIGHT_PRIMARY : SIGHT_OTHERS;
+    return found;
 }
 
 /* Told once, until a server is reached again. */
@@ -53,13 +47,9 @@ struct status mongodb_reach_may_try(struct mongodb_store *store, mongoc_client_t
     pthread_mutex_lock(&store->reach_lock);
     const struct status status = store->unreachable ? store->failure : status_ok();
     pthread_mutex_unlock(&store->reach_lock);
-    const enum sight sight = status.code == STATUS_OK ? SIGHT_PRIMARY : look(client);
-    if (sight == SIGHT_PRIMARY)
+    if (status.code == STATUS_OK || sees_primary(client))
         return status_ok();
-    if (sight == SIGHT_OTHERS)
-        return status;
-    mongodb_clients_renew(store, client);
-    return note_forgotten(store);
+    return mongodb_clients_forgotten(store, client) ? note_forgotten(store) : status;
 }
 
 static void note(struct mongodb_store *store, const struct status *why, bool unreachable)

@@ -84,11 +84,11 @@ static void log_for_driver(mongoc_log_level_t level, const char *domain, const c
 
 static void set_driver_log(struct log *log)
 {
-    mongoc_init();
     pthread_mutex_lock(&driver_lock);
     driver_log = log;
     pthread_mutex_unlock(&driver_lock);
-    mongoc_log_set_handler(log_for_driver, NULL);
+    mongoc_log_set_handler(log_for_driver, NULL); /* before its first word, which else goes to stderr */
+    mongoc_init();
 }
 
 static void leave_driver_log(const struct log *log)
@@ -294,7 +294,9 @@ struct status mongodb_store_open(const struct mongodb_store_options *options, co
     set_driver_log(log);
     init_parts(store);
     const struct status status = open_parts(store, options);
-    if (status.code != STATUS_OK && status.reason != REASON_STORE_UNREACHABLE) {
+    /* One that is only away may come back. */
+    if (status.code != STATUS_OK &&
+        (status.reason != REASON_STORE_UNREACHABLE || mongodb_is_distrusted(&status))) {
         mongodb_store_close(&store->store);
         return status;
     }

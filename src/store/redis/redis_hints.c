@@ -30,10 +30,15 @@ struct redis_hints {
     atomic_bool stopping;
     _Atomic int64_t to_tell; /* 0 = nothing */
 
+    pthread_mutex_t lock; /* a leaf; guards the next two */
+    struct status deaf;   /* OK, or why nothing can be heard */
+    struct status mute;   /* OK, or why the last hint was not told */
+
     struct redis_link subscription; /* the thread's, as all below */
     bool listening;
     int64_t heard_at_us; /* monotonic: when anything came */
     bool asked;          /* whether it lives, since then */
+    int64_t untold;      /* 0 = none */
 };
 
 /* ---- hearing ---- */
@@ -45,8 +50,26 @@ static void set_listening(struct redis_hints *hints, bool yes)
     hints->listening = yes;
 }
 
+static void note(struct redis_hints *hints, struct status *place, struct status status)
+{
+    pthread_mutex_lock(&hints->lock);
+    *place = status;
+    pthread_mutex_unlock(&hints->lock);
+}
+
+struct status redis_hints_health(struct redis_hints *hints)
+{
+    if (hints == NULL)
+        return status_ok();
+    pthread_mutex_lock(&hints->lock);
+    const struct status status = hints->deaf.code != STATUS_OK ? hints->deaf : hints->mute;
+    pthread_mutex_unlock(&hints->lock);
+    return status;
+}
+
 static void drop_subscription(struct redis_hints *hints, const struct status *why)
 {
+    note(hints, &hints->deaf, *why);
     redis_link_drop(&hints->subscription);
     redis_breaker_failed(hints->redis, &hints->redis->reach, why);
     set_listening(hints, false);
@@ -77,6 +100,7 @@ static void try_to_subscribe(struct redis_hints *hints)
     redis_breaker_succeeded(redis, &redis->reach);
     hints->heard_at_us = clock_monotonic_us(redis->clock);
     hints->asked = false;
+    note(hints, &hints->deaf, status_ok());
     set_listening(hints, true);
 }
 
@@ -127,11 +151,12 @@ static void look_after(struct redis_hints *hints)
 
 /* ---- telling ---- */
 
-/* One that fails is lost: the next has a higher position. */
+/* One that fails is told later, if no other comes before that: late as it is, it shows whether hints go out again. */
 static void publish(struct redis_hints *hints)
 {
     char text[24];
-    const int64_t position = atomic_exchange(&hints->to_tell, 0);
+    const int64_t newest = atomic_exchange(&hints->to_tell, 0);
+    const int64_t position = newest > hints->untold ? newest : hints->untold;
     if (position == 0)
         return;
     (void)snprintf(text, sizeof text, "%" PRId64, position); /* fits */
@@ -139,6 +164,8 @@ static void publish(struct redis_hints *hints)
                                   bytes_of_text(text)};
     redisReply *reply = NULL;
     const struct status status = redis_run_one(hints->redis, REDIS_WRITES, words, ARRAY_COUNT(words), &reply);
+    note(hints, &hints->mute, status);
+    hints->untold = status.code == STATUS_OK ? 0 : position;
     if (status.code == STATUS_OK)
         freeReplyObject(reply);
 }
@@ -195,6 +222,7 @@ static void hints_free(struct redis_hints *hints)
     if (hints->wake_fd >= 0)
         (void)close(hints->wake_fd);
     buffer_done(&hints->channel);
+    (void)pthread_mutex_destroy(&hints->lock);
     redis_free(hints->redis);
     free(hints);
 }
@@ -222,6 +250,8 @@ struct status redis_hints_start(const struct redis_options *options,
     if (hints == NULL)
         return redis_no_memory();
     hints->listener = *listener;
+    hints->deaf = hints->mute = status_ok();
+    (void)pthread_mutex_init(&hints->lock, NULL); /* fails only for attributes that are not used */
     hints->wake_fd = -1;
     hints->subscription.socket.fd = -1;
     struct status status = redis_new(options, "hints between replicas", clock, log, &hints->redis);

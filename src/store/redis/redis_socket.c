@@ -153,19 +153,6 @@ static struct status connect_any(const struct redis *redis, int64_t deadline_us,
     return status;
 }
 
-/* Waits for what OpenSSL asks for after a call that gave `result`; OK = call again. */
-static struct status tls_wait(const struct redis *redis, struct redis_socket *socket, int result,
-                              int64_t deadline_us, bool *ret_ready)
-{
-    const int error = SSL_get_error(socket->ssl, result);
-    if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
-        ERR_clear_error();
-        return ended(redis, socket);
-    }
-    *ret_ready = wait_for(redis, socket->fd, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_us);
-    return status_ok();
-}
-
 static struct status no_tls(const struct redis *redis, const char *why)
 {
     return status_reason(REASON_STORE_UNREACHABLE,
@@ -174,10 +161,56 @@ static struct status no_tls(const struct redis *redis, const char *why)
                          redis->settings.host, redis->settings.port, why);
 }
 
+/* What the other side has said of the handshake, in an alert. It may be about our certificate, or that there is none. */
+static struct status refused_by_server(const struct redis *redis, const char *alert)
+{
+    return status_reason(
+        REASON_STORE_UNREACHABLE,
+        "no encrypted connection to Redis at %s:%u: it answers \"%s\"; where it wants a certificate of "
+        "its clients, name one that it accepts in database.redis.tls_cert_file and tls_key_file, and "
+        "check that it speaks TLS 1.2 or later",
+        redis->settings.host, redis->settings.port, alert);
+}
+
+/* OpenSSL counts alerts from there. */
+static bool is_alert(unsigned long error)
+{
+    return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) > SSL_AD_REASON_OFFSET;
+}
+
+/*
+ * Over TLS 1.3 a server looks at the client's certificate when the client takes the handshake for done, and says what it
+ * thinks of it in place of the first answer. Who was about to write may find only that nobody listens any more.
+ */
+static struct status tls_ended(const struct redis *redis, struct redis_socket *socket)
+{
+    uint8_t unwanted = 0;
+    size_t got = 0;
+    if (ERR_peek_error() == 0)
+        (void)SSL_read_ex(socket->ssl, &unwanted, sizeof unwanted, &got);
+    const bool alert = is_alert(ERR_peek_error());
+    const char *reason = openssl_reason();
+    return alert ? refused_by_server(redis, reason) : ended(redis, socket);
+}
+
+/* Waits for what OpenSSL asks for after a call that gave `result`; OK = call again. */
+static struct status tls_wait(const struct redis *redis, struct redis_socket *socket, int result,
+                              int64_t deadline_us, bool *ret_ready)
+{
+    const int error = SSL_get_error(socket->ssl, result);
+    if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+        return tls_ended(redis, socket);
+    *ret_ready = wait_for(redis, socket->fd, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_us);
+    return status_ok();
+}
+
 static struct status refused_tls(const struct redis *redis, SSL *ssl)
 {
     const long verdict = SSL_get_verify_result(ssl);
+    const bool alert = is_alert(ERR_peek_error());
     const char *reason = openssl_reason();
+    if (alert)
+        return refused_by_server(redis, reason);
     return no_tls(redis, verdict == X509_V_OK ? reason : X509_verify_cert_error_string(verdict));
 }
 

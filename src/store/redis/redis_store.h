@@ -78,5 +78,7 @@ STATUS_MUST_CHECK struct status redis_hints_start(const struct redis_options *op
                                                   struct redis_hints **ret);
 /* Any thread; never blocks. Several in a row may become one hint, of the highest position. NULL is fine. */
 void redis_hints_tell(struct redis_hints *hints, int64_t position);
+/* Any thread; never blocks. OK, or why hints of others cannot be heard, or ours not be told. NULL is fine. */
+STATUS_MUST_CHECK struct status redis_hints_health(struct redis_hints *hints);
 /* The listener is not called afterwards. NULL is fine. */
 void redis_hints_stop(struct redis_hints *hints);

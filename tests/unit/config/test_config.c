@@ -227,8 +227,8 @@ static void test_a_secret_and_its_file_are_not_both_given(void **state)
         assert_non_null(strstr(status.message, both[i][1]));
     }
     CLEANUP(config_free_at) struct config *config = config_new();
-    assert_status_ok(
-        read_text(config, "database:\n  mysql: {password: '', password_file: a}\n  mongodb: {uri_file: a}\n"));
+    assert_status_ok(read_text(
+        config, "database:\n  mysql: {password: '', password_file: a}\n  mongodb: {uri_file: a}\n"));
     assert_status_ok(config_check(config)); /* the URI is a default */
 }
 

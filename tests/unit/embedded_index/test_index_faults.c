@@ -149,6 +149,7 @@ static void test_every_file_call_may_fail_once(void **state)
 
 struct patience {
     unsigned asked;
+    unsigned rested;
     unsigned until; /* 0 = for ever */
     /* When set: nothing stands under this run's name while it is being written. */
     struct files *files;
@@ -164,6 +165,12 @@ static bool still_patient(void *context)
         assert_status(run_model_open(patience->written, patience->files, &run), STATUS_NOT_FOUND);
     }
     return patience->until == 0 || patience->asked < patience->until;
+}
+
+static void rest(void *context)
+{
+    struct patience *patience = context;
+    patience->rested++;
 }
 
 static void test_the_pace_ends_the_work_without_a_trace(void **state)
@@ -190,14 +197,15 @@ static void test_the_pace_ends_the_work_without_a_trace(void **state)
     world_done(&world);
 }
 
-/* A large file: asked for each 256 KiB or so and synced as often as it is told to, not only at the end. */
+/* A large file: asked for each 256 KiB or so and synced as often as it is told to, not only at the end. What computes for long
+ * rests: at each page of 4 KiB, and twice for each 1024 entries that are sorted. */
 static void test_large_files_are_written_and_merged_in_pieces(void **state)
 {
     (void)state;
     struct memory_files disk = memory_files_empty();
     struct faulty_files files = faulty_files_over(&disk.files, 0, FAULT_SYNC_LOST); /* counts syncs */
     struct patience patience = {0};
-    const struct index_pace pace = {2 << 20, still_patient, &patience};
+    const struct index_pace pace = {2 << 20, still_patient, &patience, rest};
     struct run_model models[2];
     struct run *runs[2] = {NULL, NULL};
     assert_status_ok(files_mkdir(&disk.files, MODEL_FOLDER));
@@ -213,9 +221,12 @@ static void test_large_files_are_written_and_merged_in_pieces(void **state)
     assert_true(bytes > 4 << 20);
     assert_in_range(patience.asked, 2 * (bytes >> 18), 2 * (bytes >> 18) + 6);
     assert_in_range(files.fit_count, 2 * (bytes >> 21), 2 * (bytes >> 21) + 2);
+    assert_true(patience.rested > 2 * ((bytes >> 12) + 2 * 400000 / 1024));
     const unsigned asked = patience.asked;
+    patience.rested = 0;
     assert_status_ok(run_merge(&files.files, MODEL_FOLDER, runs, 2, model_uuid, 3, &pace));
     assert_in_range(patience.asked - asked, 2 * (bytes >> 18), 2 * (bytes >> 18) + 5);
+    assert_true(patience.rested > (2 * bytes >> 12) * 9 / 10);
     patience = (struct patience){.until = 5};
     assert_status(run_merge(&files.files, MODEL_FOLDER, runs, 2, model_uuid, 3, &pace), STATUS_CANCELLED);
     assert_int_equal(patience.asked, 5); /* nothing goes on after a no */

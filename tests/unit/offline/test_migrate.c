@@ -157,6 +157,54 @@ static void test_a_target_that_holds_more_is_refused(void **state)
     assert_non_null(strstr(status.message, "the wrong way round"));
 }
 
+/* A target that the last batch of a killed migration reaches after this one has asked how far it is. */
+struct late_target {
+    struct event_store store;
+    struct fixture *fixture;
+    size_t arrives; /* so many records */
+};
+static struct late_target late;
+
+static struct status late_head(struct event_store *store, struct store_head *ret)
+{
+    (void)store;
+    struct event_store *below = late.fixture->target;
+    STATUS_TRY(below->ops->head(below, ret));
+    struct store_head ignored;
+    const size_t arrives = late.arrives;
+    late.arrives = 0;
+    return arrives == 0
+               ? status_ok()
+               : event_store_adopt(below, late.fixture->history.records, arrives, &system_entropy, &ignored);
+}
+
+static struct status late_facts(struct event_store *store, const struct facts_request *request,
+                                struct arena *arena, struct facts *ret)
+{
+    (void)store;
+    return late.fixture->target->ops->facts(late.fixture->target, request, arena, ret);
+}
+
+static void late_commit(struct event_store *store, const struct commit_batch *batch, commit_done done,
+                        void *context)
+{
+    (void)store;
+    late.fixture->target->ops->commit(late.fixture->target, batch, done, context);
+}
+
+static void test_what_a_killed_move_had_sent_may_arrive_late(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct event_store_ops ops = {.head = late_head, .facts = late_facts, .commit = late_commit};
+    late = (struct late_target){.store = {.ops = &ops}, .fixture = fixture, .arrives = 4};
+    const struct migrate_side source = {fixture->source, NULL};
+    const struct migrate_side target = {&late.store, NULL};
+    const struct migrate_options options = {.on_progress = on_progress, .context = fixture};
+    struct migrate_report report;
+    assert_status_ok(migrate_store(&source, &target, &options, &system_entropy, &report));
+    assert_moved(fixture);
+}
+
 /* A mistyped database or store_id is a new store: to call its nothing moved would be a success that is none. */
 static void test_a_source_without_events_is_refused(void **state)
 {
@@ -412,6 +460,7 @@ int main(void)
         TEST(test_an_interrupted_move_goes_on),
         TEST(test_a_target_with_other_events_is_refused),
         TEST(test_a_target_that_holds_more_is_refused),
+        TEST(test_what_a_killed_move_had_sent_may_arrive_late),
         TEST(test_a_source_without_events_is_refused),
         TEST(test_a_source_is_followed_until_it_is_closed),
         TEST(test_what_passes_is_outlived_and_nothing_comes_twice),

@@ -460,6 +460,30 @@ static void test_bad_appends_name_the_path(void **state)
     assert_int_equal(status.reason, REASON_INVALID_FIELD);
 }
 
+/* What was found out of one event's types is nobody else's but of those that have the same. */
+static void test_each_events_types_are_judged(void **state)
+{
+    struct world *world = *state;
+    Strata__V1__NewEvent given[5];
+    Strata__V1__NewEvent *events[5];
+    for (size_t i = 0; i < 5; i++) {
+        given[i] = new_event((const char *[]){"a", "b", "c", "d", "e"}[i], "{}");
+        events[i] = &given[i];
+    }
+    given[1].type = T("never heard of");
+    given[2].aggregate_type = T("nor_of_this");
+    given[3].type = T("user_deleted"); /* of aggregates of another type */
+    Strata__V1__AppendEventsRequest request = STRATA__V1__APPEND_EVENTS_REQUEST__INIT;
+    request.events = events;
+    request.n_events = 5;
+    struct test_reply reply = test_call(world->table, METHOD_EVENT_SERVICE_APPEND_EVENTS, &request.base);
+    assert_int_equal(reply.fault_count, 3);
+    assert_string_equal(reply.faults[0], "events[1].type");
+    assert_string_equal(reply.faults[1], "events[2].aggregate_type");
+    assert_string_equal(reply.faults[2], "events[3].type");
+    test_reply_done(&reply);
+}
+
 /* "events[1]: events[1].data.user_id …" would send its reader looking for a list within a list. */
 static void test_a_path_is_told_once(void **state)
 {
@@ -523,6 +547,7 @@ int main(void)
         CASE(test_a_condition_fails_on_a_later_match_only),
         CASE(test_bad_appends_name_the_path),
         CASE(test_a_path_is_told_once),
+        CASE(test_each_events_types_are_judged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

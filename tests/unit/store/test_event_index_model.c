@@ -281,6 +281,27 @@ static void check_head(struct event_index *index, int begin, int end, struct byt
     assert_int_equal(head.event_count, first->first ? count : 0);
 }
 
+/* Side by side they say what each says alone. */
+static void check_heads(struct event_index *index, struct arena *arena)
+{
+    struct bytes ids[EVENT_INDEX_PREFETCH_MAX] = {BYTES_NONE};
+    struct aggregate_head heads[EVENT_INDEX_PREFETCH_MAX];
+    const size_t count = (size_t)random_below(EVENT_INDEX_PREFETCH_MAX + 1);
+    for (size_t i = 0; i < count; i++)
+        ids[i] = i % 5 == 0 ? BYTES_LITERAL("nobody") : history[random_below(EVENTS)].fields.aggregate_id;
+    assert_status_ok(event_index_find_heads(index, ids, count, arena, heads));
+    for (size_t i = 0; i < count; i++) {
+        struct aggregate_head alone;
+        assert_status_ok(event_index_head(index, ids[i], arena, &alone));
+        assert_int_equal(heads[i].exists, alone.exists);
+        assert_true(bytes_equal(heads[i].type, alone.type));
+        assert_int_equal(heads[i].version, alone.version);
+        assert_int_equal(heads[i].position, alone.position);
+        assert_int_equal(heads[i].first_position, alone.first_position);
+        assert_int_equal(heads[i].event_count, alone.event_count);
+    }
+}
+
 static void check_times(struct event_index *index, int begin, int end)
 {
     for (int64_t time_us = 990; time_us < 1000 + EVENTS * 4; time_us += 7) {
@@ -405,6 +426,7 @@ static void check_all(struct event_index *index, int begin, int end)
     }
     check_times(index, begin, end);
     for (int i = 0; i < 10; i++) {
+        check_heads(index, arena);
         check_aggregates(index, begin, end, BYTES_NONE, arena);
         check_aggregates(index, begin, end, history[random_below(EVENTS)].fields.aggregate_type, arena);
     }

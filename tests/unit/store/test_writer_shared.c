@@ -118,21 +118,21 @@ static void test_of_what_was_written_in_part_the_head_is_told(void **state)
     (void)submit(fixture, "x", ANY);
     held_store_await_facts(&fixture->held, 1);
     (void)submit(fixture, "a", ANY);
-    struct request *b = submit_to(fixture, "b", BYTES_LITERAL("second"));
-    (void)submit_to(fixture, "c", BYTES_LITERAL("third"));
+    (void)submit_to(fixture, "b", BYTES_LITERAL("second"));
+    struct request *c = submit_to(fixture, "c", BYTES_LITERAL("third"));
     held_store_hold(&fixture->held, false, true);
     held_store_await_commits(&fixture->held, 1);
     held_store_hold(&fixture->held, true, false);
     held_store_await_facts(&fixture->held, 2);
     held_store_overtake_behind(&fixture->held, 2);
-    held_store_hold(&fixture->held, false, true);
-    await_answer(b);
-    pthread_mutex_lock(&fixture->lock);
-    const struct store_head told = fixture->told;
-    pthread_mutex_unlock(&fixture->lock);
-    assert_int_equal(told.position, 3);
-    assert_int_equal(told.aggregate_count, 2);
     held_store_hold(&fixture->held, false, false);
+    await_answer(c);
+    assert_int_equal(fixture->told_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        static const int64_t wanted[3][2] = {{1, 1}, {3, 2}, {4, 3}};
+        assert_int_equal(fixture->told[i].position, wanted[i][0]);
+        assert_int_equal(fixture->told[i].aggregate_count, wanted[i][1]);
+    }
 }
 
 static void test_a_commit_of_unknown_fate_ends_only_itself(void **state)

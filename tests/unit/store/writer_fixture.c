@@ -21,7 +21,8 @@ static void on_commit(void *context, const struct store_head *head)
     assert_true(head->position > 0);
     tell(fixture, 'C');
     pthread_mutex_lock(&fixture->lock);
-    fixture->told = *head;
+    fixture->told[fixture->told_count] = *head;
+    fixture->told_count += fixture->told_count < TOLD_MAX - 1;
     pthread_mutex_unlock(&fixture->lock);
 }
 

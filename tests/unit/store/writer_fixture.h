@@ -17,6 +17,7 @@
 
 #define REQUESTS_MAX 700
 #define STORY_MAX    1024
+#define TOLD_MAX     8
 #define ANY          (-1) /* no expectation */
 
 struct fixture;
@@ -45,7 +46,8 @@ struct fixture {
     size_t request_count;
     char story[STORY_MAX]; /* what happened, a letter each: C a commit told, an id's first letter an answer */
     size_t story_length;
-    struct store_head told; /* with the last C */
+    struct store_head told[TOLD_MAX]; /* with each C, the last one from then on */
+    size_t told_count;
 };
 
 /* Opens both, starts a writer; cmocka's setup and teardown. */

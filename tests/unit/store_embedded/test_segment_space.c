@@ -53,13 +53,13 @@ static void world_done(struct world *world)
     memory_files_done(&world->disk);
 }
 
-/* One event in a frame, then the rounds that the preparing thread would make beside the next. */
-static void append(struct world *world)
+/* A frame that says it has `events`. */
+static void append_frame(struct world *world, uint32_t events)
 {
     struct frame_header header = {
         .kind = FRAME_EVENTS,
         .entries_bytes = FRAME_BYTES - FRAME_HEADER_BYTES,
-        .count = 1,
+        .count = events,
         .first_position = world->head.position + 1,
     };
     enum append_fate fate = FRAME_NOT_WRITTEN;
@@ -67,16 +67,27 @@ static void append(struct world *world)
     uint64_t offset = 0;
     assert_status_ok(segment_log_append(world->log, &header, world->frame, sizeof world->frame, &world->head,
                                         &fate, &segment, &offset));
-    world->head.position++;
+    world->head.position += events;
+}
+
+/* One event in a frame, then the rounds that the preparing thread would make beside the next. */
+static void append(struct world *world)
+{
+    append_frame(world, 1);
     for (int i = 0; i < 3; i++)
         segment_log_prepare(world->log);
 }
 
-static uint64_t last_file_bytes(const struct world *world)
+static uint64_t file_bytes(const struct world *world, uint32_t segment)
 {
     uint64_t bytes = 0;
-    assert_status_ok(file_size(segment_log_at(world->log, segment_log_count(world->log) - 1)->file, &bytes));
+    assert_status_ok(file_size(segment_log_at(world->log, segment)->file, &bytes));
     return bytes;
+}
+
+static uint64_t last_file_bytes(const struct world *world)
+{
+    return file_bytes(world, segment_log_count(world->log) - 1);
 }
 
 static void fill_segment(struct world *world)
@@ -135,12 +146,60 @@ static void test_a_short_disk_is_not_taken_ahead_of_need(void **state)
     free(world);
 }
 
+/* To free a whole end at once holds up commits. */
+static void test_a_full_segment_is_cut_to_its_end_in_pieces(void **state)
+{
+    (void)state;
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_init(world, 0, 1000);
+    append(world);
+    fill_segment(world);
+    append_frame(world, 600);
+    append_frame(world, 600); /* which no longer fit */
+    assert_int_equal(segment_log_count(world->log), 3);
+    const uint64_t end = segment_log_at(world->log, 1)->end;
+    uint64_t before = file_bytes(world, 1);
+    assert_true(before > end + 8 * 256 * KIB);
+    for (int rounds = 0; before > end; rounds++) {
+        segment_log_prepare(world->log);
+        const uint64_t bytes = file_bytes(world, 1);
+        assert_in_range(bytes, end, before);
+        assert_true(before - bytes <= 256 * KIB);
+        assert_in_range(rounds, 0, 2 * MAX_BYTES / (256 * KIB));
+        before = bytes;
+    }
+    world_done(world);
+    free(world);
+}
+
+/* The rest of it does not wait for the next start. */
+static void test_a_clean_stop_cuts_what_is_left(void **state)
+{
+    (void)state;
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_init(world, 0, 1000);
+    append(world);
+    fill_segment(world);
+    append_frame(world, 600);
+    append_frame(world, 600);
+    segment_log_prepare(world->log);
+    segment_log_give_back(world->log);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(file_bytes(world, i), segment_log_at(world->log, i)->end);
+    world_done(world);
+    free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_the_first_segment_grows_beside_its_frames),
         cmocka_unit_test(test_it_is_as_large_as_the_former_seems_to_become),
         cmocka_unit_test(test_a_short_disk_is_not_taken_ahead_of_need),
+        cmocka_unit_test(test_a_full_segment_is_cut_to_its_end_in_pieces),
+        cmocka_unit_test(test_a_clean_stop_cuts_what_is_left),
     };
     return cmocka_run_group_tests_name("segment_space", tests, NULL, NULL);
 }

@@ -77,8 +77,12 @@ DEFINE_CLEANUP(struct index_writer, index_writer_free);
 
 /* The logical offset of the byte that is added next; the first is INDEX_PAGE_DATA_BYTES. */
 uint64_t index_writer_at(const struct index_writer *writer);
+/* Of its pace; it also rests at the end of each page. */
+void index_writer_rest(const struct index_writer *writer);
 STATUS_MUST_CHECK struct status index_writer_add(struct index_writer *writer, const void *data,
                                                  size_t size_bytes);
+/* Room for `size_bytes` in the page that is being filled, counted as added, for the caller to fill; NULL = it does not fit. */
+uint8_t *index_writer_room(struct index_writer *writer, size_t size_bytes);
 STATUS_MUST_CHECK struct status index_writer_add_zeros(struct index_writer *writer, size_t size_bytes);
 /*
  * Writes what is left and the header page, syncs, renames. `header` is a whole page of which the caller has filled

@@ -71,7 +71,15 @@ struct index_pace {
     /* Asked between pieces; false ends the work with CANCELLED and leaves no file. NULL = never. */
     bool (*go_on)(void *context);
     void *context;
+    /* Called after every few µs of computing, so that it can give way to others; NULL = never. */
+    void (*rest)(void *context);
 };
+
+static inline void index_pace_rest(const struct index_pace *pace)
+{
+    if (pace != NULL && pace->rest != NULL)
+        pace->rest(pace->context);
+}
 
 /* Writes <folder>/<first>.part durably (as .tmp, synced, renamed; the folder is synced by who writes the MANIFEST). */
 STATUS_MUST_CHECK struct status part_builder_write(struct part_builder *builder, struct files *files,

@@ -95,7 +95,7 @@ static int term_order(const void *a, const void *b)
 
 /* Sorts the terms and fills their entries; what the file holds behind them goes to the buffers. */
 static struct status terms_prepare(struct term *terms, size_t count, uint32_t nonce, struct buffer *lists,
-                                   struct buffer *texts)
+                                   struct buffer *texts, const struct index_pace *pace)
 {
     for (size_t i = 0; i < count; i++)
         terms[i].entry.hash = part_term_hash(nonce, terms[i].entry.kind, terms[i].text);
@@ -106,8 +106,9 @@ static struct status terms_prepare(struct term *terms, size_t count, uint32_t no
         entry->list_quarter = (uint32_t)(lists->size_bytes / POSTING_ALIGN_BYTES);
         entry->text_at = (uint32_t)texts->size_bytes;
         if (entry->count > 1)
-            posting_encode(lists, terms[i].positions, entry->count);
+            posting_encode(lists, terms[i].positions, entry->count, pace);
         buffer_add_bytes(texts, terms[i].text);
+        index_pace_rest(pace);
     }
     STATUS_TRY(buffer_status(lists));
     STATUS_TRY(buffer_status(texts));
@@ -152,7 +153,7 @@ struct status part_builder_write(struct part_builder *builder, struct files *fil
     struct buffer lists = buffer_make(0);
     struct buffer texts = buffer_make(0);
     struct index_writer *writer = NULL;
-    struct status status = terms_prepare(terms, term_count, nonce, &lists, &texts);
+    struct status status = terms_prepare(terms, term_count, nonce, &lists, &texts, pace);
     if (status.code == STATUS_OK)
         status = index_writer_open(&place, nonce, pace, &writer);
     if (status.code == STATUS_OK)

@@ -5,6 +5,8 @@
 #include "run_writer_internal.h"
 
 #define INSERTION_MOST 24U /* entries of a bucket; more are sorted by qsort */
+#define ITEMS_A_REST   1024U
+#define BUCKETS_A_REST 128U
 
 struct item {
     uint64_t class;
@@ -88,7 +90,7 @@ struct status run_builder_add_key(struct run_builder *builder, uint64_t hash, ui
         if (quarter >= UINT32_MAX)
             return status_error(STATUS_OUT_OF_RANGE, "the lists of an index file would have over 16 GiB");
         item.list = (uint32_t)quarter + 1;
-        posting_encode(&builder->lists, positions, count);
+        posting_encode(&builder->lists, positions, count, NULL);
         if (builder->lists.failed)
             return buffer_status(&builder->lists);
     }
@@ -126,7 +128,8 @@ static void bucket_sort(struct item *items, size_t count)
  * Sorts by counting on the radix bits, then inside each bucket of about 8: a seventh of qsort's time.
  * *ret is the caller's to free.
  */
-static struct status items_sort(const struct buffer *items, struct item **ret, uint32_t *ret_count)
+static struct status items_sort(const struct buffer *items, const struct index_pace *pace, struct item **ret,
+                                uint32_t *ret_count)
 {
     const struct item *from = (const struct item *)(const void *)items->data;
     const uint32_t count = (uint32_t)(items->size_bytes / sizeof *from);
@@ -139,15 +142,23 @@ static struct status items_sort(const struct buffer *items, struct item **ret, u
         free(sorted);
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory to sort %u index entries", count);
     }
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         starts[run_bucket(from[i].class, radix) + 1]++;
+        if (i % ITEMS_A_REST == 0)
+            index_pace_rest(pace);
+    }
     for (size_t bucket = 0; bucket < buckets; bucket++)
         starts[bucket + 1] += starts[bucket];
-    for (uint32_t i = 0; i < count; i++) /* moves each start to its bucket's end */
+    for (uint32_t i = 0; i < count; i++) { /* moves each start to its bucket's end */
         sorted[starts[run_bucket(from[i].class, radix)]++] = from[i];
+        if (i % ITEMS_A_REST == 0)
+            index_pace_rest(pace);
+    }
     for (size_t bucket = 0; bucket < buckets; bucket++) {
         const uint32_t start = bucket == 0 ? 0 : starts[bucket - 1];
         bucket_sort(sorted + start, starts[bucket] - start);
+        if (bucket % BUCKETS_A_REST == 0)
+            index_pace_rest(pace);
     }
     free(starts);
     *ret = sorted;
@@ -212,9 +223,9 @@ struct status run_builder_write(struct run_builder *builder, struct files *files
     struct item *keys = NULL;
     uint32_t id_count = 0;
     uint32_t key_count = 0;
-    struct status status = items_sort(&builder->ids, &ids, &id_count);
+    struct status status = items_sort(&builder->ids, pace, &ids, &id_count);
     if (status.code == STATUS_OK)
-        status = items_sort(&builder->keys, &keys, &key_count);
+        status = items_sort(&builder->keys, pace, &keys, &key_count);
     if (status.code == STATUS_OK)
         status = sections_write(builder, ids, id_count, keys, key_count, &place, nonce, pace);
     free(ids);

@@ -104,6 +104,11 @@ uint64_t index_writer_at(const struct index_writer *writer)
     return ((uint64_t)writer->first_page + writer->full_pages) * INDEX_PAGE_DATA_BYTES + writer->fill_bytes;
 }
 
+void index_writer_rest(const struct index_writer *writer)
+{
+    index_pace_rest(&writer->pace);
+}
+
 static void page_seal(uint8_t page[INDEX_PAGE_BYTES], uint32_t number, uint32_t nonce)
 {
     put_u32_le(page + INDEX_PAGE_DATA_BYTES, number);
@@ -131,10 +136,21 @@ static struct status page_end(struct index_writer *writer)
     page_seal(writer->pages + (size_t)writer->full_pages * INDEX_PAGE_BYTES, number, writer->nonce);
     writer->full_pages++;
     writer->fill_bytes = 0;
+    index_pace_rest(&writer->pace);
     if (number == UINT32_MAX - PIECE_PAGES)
         return status_error(STATUS_OUT_OF_RANGE, "%s would be larger than an index file can be",
                             writer->path);
     return writer->full_pages == PIECE_PAGES ? piece_write(writer) : status_ok();
+}
+
+/* What fills a page has to end it, which can fail: that is index_writer_add()'s. */
+uint8_t *index_writer_room(struct index_writer *writer, size_t size_bytes)
+{
+    if (size_bytes >= INDEX_PAGE_DATA_BYTES - writer->fill_bytes)
+        return NULL;
+    uint8_t *room = writer->pages + (size_t)writer->full_pages * INDEX_PAGE_BYTES + writer->fill_bytes;
+    writer->fill_bytes += (uint32_t)size_bytes;
+    return room;
 }
 
 struct status index_writer_add(struct index_writer *writer, const void *data, size_t size_bytes)

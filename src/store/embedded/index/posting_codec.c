@@ -2,34 +2,43 @@
 
 #include <assert.h>
 
+#include "store/embedded/index/index_part.h"
+
 #define DIRECTORY_ENTRY_BYTES 8U
 #define WINDOW_BLOCKS         64U /* directory entries read at once */
-#define BLOCK_MAX_BYTES       ((POSTING_BLOCK_POSITIONS - 1U) * 5U)
+#define VARINT_MAX_BYTES      5U
+#define BLOCK_MAX_BYTES       ((POSTING_BLOCK_POSITIONS - 1U) * VARINT_MAX_BYTES)
 #define PIECE_BYTES           16384U /* bytes of blocks read at once */
 #define CHECK_POSITIONS       1024U
+#define BLOCKS_A_REST         16U
 
 static_assert(PIECE_BYTES >= BLOCK_MAX_BYTES, "a piece holds at least one block");
 
 /* ---- writing ---- */
 
-static void put_varint(struct buffer *to, uint32_t value)
+static uint8_t *put_varint(uint8_t *to, uint32_t value)
 {
-    uint8_t bytes[5];
-    size_t size = 0;
     while (value >= 0x80) {
-        bytes[size++] = (uint8_t)(value | 0x80);
+        *to++ = (uint8_t)(value | 0x80);
         value >>= 7;
     }
-    bytes[size++] = (uint8_t)value;
-    buffer_add(to, bytes, size);
+    *to++ = (uint8_t)value;
+    return to;
 }
 
+/* Into room for the longest; what is left of it is given back. */
 static void block_encode(struct buffer *to, const int64_t *positions, uint32_t count)
 {
+    const size_t most = (size_t)(count - 1) * VARINT_MAX_BYTES;
+    uint8_t *const begin = buffer_extend(to, most);
+    if (begin == NULL)
+        return;
+    uint8_t *end = begin;
     for (uint32_t i = count - 1; i > 0; i--) {
         assert(positions[i] > positions[i - 1]);
-        put_varint(to, (uint32_t)(positions[i] - positions[i - 1] - 1));
+        end = put_varint(end, (uint32_t)(positions[i] - positions[i - 1] - 1));
     }
+    to->size_bytes -= most - (size_t)(end - begin);
 }
 
 static uint32_t blocks_of(uint32_t count)
@@ -50,7 +59,8 @@ static void put_u32_at(struct buffer *to, size_t at, uint32_t value)
         put_u32_le(to->data + at, value);
 }
 
-static void long_encode(struct buffer *to, const int64_t *positions, uint32_t count)
+static void long_encode(struct buffer *to, const int64_t *positions, uint32_t count,
+                        const struct index_pace *pace)
 {
     const uint32_t blocks = blocks_of(count);
     const size_t start = to->size_bytes;
@@ -60,6 +70,8 @@ static void long_encode(struct buffer *to, const int64_t *positions, uint32_t co
     put_u32_le(head, 0);
     put_u32_le(head + 4, count);
     for (uint32_t block = 0; block < blocks; block++) {
+        if (block % BLOCKS_A_REST == 0)
+            index_pace_rest(pace);
         const uint32_t length = block_length(count, block);
         const int64_t *first = positions + (size_t)block * POSTING_BLOCK_POSITIONS;
         const size_t entry = start + POSTING_LONG_HEAD_BYTES + (size_t)block * DIRECTORY_ENTRY_BYTES;
@@ -72,7 +84,8 @@ static void long_encode(struct buffer *to, const int64_t *positions, uint32_t co
     put_u32_at(to, start + 8, (uint32_t)(to->size_bytes - start));
 }
 
-void posting_encode(struct buffer *to, const int64_t *positions, uint32_t count)
+void posting_encode(struct buffer *to, const int64_t *positions, uint32_t count,
+                    const struct index_pace *pace)
 {
     assert(count >= 2);
     assert(positions[count - 1] - positions[0] <= UINT32_MAX);
@@ -80,7 +93,7 @@ void posting_encode(struct buffer *to, const int64_t *positions, uint32_t count)
         buffer_add_byte(to, (uint8_t)count);
         block_encode(to, positions, count);
     } else {
-        long_encode(to, positions, count);
+        long_encode(to, positions, count, pace);
     }
     while (to->size_bytes % POSTING_ALIGN_BYTES != 0 && !to->failed)
         buffer_add_byte(to, 0);

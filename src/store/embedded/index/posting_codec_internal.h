@@ -35,7 +35,8 @@ struct posting_source {
 };
 
 /* Appends the list, and zeros up to a multiple of 4. `count` ≥ 2; positions ascend and span less than 2^32. */
-void posting_encode(struct buffer *to, const int64_t *positions, uint32_t count);
+void posting_encode(struct buffer *to, const int64_t *positions, uint32_t count,
+                    const struct index_pace *pace);
 
 /*
  * Bytes of the list that begins at list[0], without the zeros behind it. `size` = how many are there, at least

@@ -28,10 +28,10 @@ static struct status table_check(const struct run *run, const struct run_table *
     struct run_cursor cursor = {0};
     struct status status = run_cursor_init(&cursor, table);
     while (status.code == STATUS_OK && !cursor.ended) {
-        if (!run_filter_may_have(&table->filter, cursor.entry.class))
+        if (!run_filter_may_have(&table->filter, cursor.entry->class))
             status = damaged(run, "a filter does not know one of its entries");
         if (status.code == STATUS_OK)
-            status = key_check(run, &lists, &cursor.entry, &list_end);
+            status = key_check(run, &lists, cursor.entry, &list_end);
         if (status.code == STATUS_OK)
             status = run_cursor_next(&cursor);
     }

@@ -173,29 +173,11 @@ void run_filter_done(struct run_filter *filter)
     *filter = (struct run_filter){0};
 }
 
-/* MurmurHash3's finaliser: every bit of the class reaches every bit. */
-static uint64_t mix(uint64_t class)
+void run_filter_set(struct run_filter_place place)
 {
-    class ^= class >> 33;
-    class *= UINT64_C(0xFF51AFD7ED558CCD);
-    class ^= class >> 33;
-    class *= UINT64_C(0xC4CEB9FE1A85EC53);
-    return class ^ class >> 33;
-}
-
-static size_t block_offset(const struct run_filter *filter, uint64_t mixed)
-{
-    return (size_t)((mixed >> 32) * filter->block_count >> 32) * RUN_FILTER_BLOCK_BYTES;
-}
-
-void run_filter_add(struct run_filter *filter, uint64_t class)
-{
-    const uint64_t mixed = mix(class);
-    uint8_t *block = filter->blocks + block_offset(filter, mixed);
-    uint64_t probes = mixed * GOLDEN >> 10;
-    for (unsigned i = 0; i < FILTER_PROBES; i++, probes >>= 9) {
-        const uint32_t bit = (uint32_t)(probes & (FILTER_BLOCK_BITS - 1));
-        block[bit >> 3] |= (uint8_t)(1U << (bit & 7));
+    for (unsigned i = 0; i < FILTER_PROBES; i++, place.probes >>= 9) {
+        const uint32_t bit = (uint32_t)(place.probes & (FILTER_BLOCK_BITS - 1));
+        place.block[bit >> 3] |= (uint8_t)(1U << (bit & 7));
     }
 }
 
@@ -203,12 +185,10 @@ bool run_filter_may_have(const struct run_filter *filter, uint64_t class)
 {
     if (filter->block_count == 0)
         return false;
-    const uint64_t mixed = mix(class);
-    const uint8_t *block = filter->blocks + block_offset(filter, mixed);
-    uint64_t probes = mixed * GOLDEN >> 10;
-    for (unsigned i = 0; i < FILTER_PROBES; i++, probes >>= 9) {
-        const uint32_t bit = (uint32_t)(probes & (FILTER_BLOCK_BITS - 1));
-        if ((block[bit >> 3] & 1U << (bit & 7)) == 0)
+    struct run_filter_place place = run_filter_place_of(filter, class);
+    for (unsigned i = 0; i < FILTER_PROBES; i++, place.probes >>= 9) {
+        const uint32_t bit = (uint32_t)(place.probes & (FILTER_BLOCK_BITS - 1));
+        if ((place.block[bit >> 3] & 1U << (bit & 7)) == 0)
             return false;
     }
     return true;
@@ -217,5 +197,5 @@ bool run_filter_may_have(const struct run_filter *filter, uint64_t class)
 void run_filter_prefetch(const struct run_filter *filter, uint64_t class)
 {
     if (filter->block_count != 0)
-        __builtin_prefetch(filter->blocks + block_offset(filter, mix(class)));
+        __builtin_prefetch(run_filter_place_of(filter, class).block);
 }

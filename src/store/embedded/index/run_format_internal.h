@@ -91,10 +91,29 @@ struct run_filter {
     uint32_t block_count;
 };
 
+/* Where a class stands in a filter: its block, and its bits nine by nine. */
+struct run_filter_place {
+    uint8_t *block;
+    uint64_t probes;
+};
+/* The filter has blocks. */
+static inline struct run_filter_place run_filter_place_of(const struct run_filter *filter, uint64_t class)
+{
+    /* MurmurHash3's finaliser: every bit of the class reaches every bit. */
+    class ^= class >> 33;
+    class *= UINT64_C(0xFF51AFD7ED558CCD);
+    class ^= class >> 33;
+    class *= UINT64_C(0xC4CEB9FE1A85EC53);
+    class ^= class >> 33;
+    const size_t block = (size_t)((class >> 32) * filter->block_count >> 32);
+    return (struct run_filter_place){filter->blocks + block * RUN_FILTER_BLOCK_BYTES,
+                                     class * UINT64_C(0x9E3779B97F4A7C15) >> 10};
+}
+
 uint32_t run_filter_blocks_for(uint32_t key_count);
 /* Zeroed. RESOURCE_EXHAUSTED. */
 STATUS_MUST_CHECK struct status run_filter_init(struct run_filter *filter, uint32_t block_count);
 void run_filter_done(struct run_filter *filter); /* a zeroed one is fine */
-void run_filter_add(struct run_filter *filter, uint64_t class);
+void run_filter_set(struct run_filter_place place);
 bool run_filter_may_have(const struct run_filter *filter, uint64_t class);
 void run_filter_prefetch(const struct run_filter *filter, uint64_t class);

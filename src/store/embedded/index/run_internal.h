@@ -37,18 +37,31 @@ uint64_t run_list_at(const struct run *run, const struct run_entry *entry);
 bool run_entry_decode(const struct run_table *table, const uint8_t *from, uint32_t bucket,
                       struct run_entry *ret);
 
-/* All entries of a table, in order. */
+#define RUN_CURSOR_ENTRIES 128U
+
+/* All entries of a table, in order; decoded so many at a time. */
 struct run_cursor {
     const struct run_table *table;
     struct index_stream stream;
-    uint32_t number; /* of the next entry */
+    uint32_t number; /* of the first entry that is not decoded yet */
     uint32_t bucket;
-    struct run_entry entry; /* the current one, while there is one */
+    const struct run_entry *entry; /* the current one, while there is one */
+    uint32_t left;                 /* decoded ones from there on */
     bool ended;
+    struct run_entry entries[RUN_CURSOR_ENTRIES];
 };
 
 /* Stands on the first entry afterwards, or has ended. */
 STATUS_MUST_CHECK struct status run_cursor_init(struct run_cursor *cursor, const struct run_table *table);
 void run_cursor_done(struct run_cursor *cursor); /* a zeroed one is fine */
-/* DAMAGED also when the next one is out of order. */
-STATUS_MUST_CHECK struct status run_cursor_next(struct run_cursor *cursor);
+/* Decodes what comes behind the last one that was decoded. */
+STATUS_MUST_CHECK struct status run_cursor_fill(struct run_cursor *cursor);
+/* DAMAGED also when one of the next entries is out of order. */
+STATUS_MUST_CHECK static inline struct status run_cursor_next(struct run_cursor *cursor)
+{
+    if (cursor->left <= 1)
+        return run_cursor_fill(cursor);
+    cursor->left--;
+    cursor->entry++;
+    return status_ok();
+}

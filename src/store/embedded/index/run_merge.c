@@ -46,7 +46,7 @@ static struct status merge_init(struct merge *merge, struct run *const *runs, si
 
 static void class_keep(struct merge *merge, size_t i)
 {
-    merge->classes[i] = merge->cursors[i].ended ? CLASS_NONE : merge->cursors[i].entry.class;
+    merge->classes[i] = merge->cursors[i].ended ? CLASS_NONE : merge->cursors[i].entry->class;
 }
 
 /* From the first entry on; `keys` also opens the lists. */
@@ -78,7 +78,7 @@ static const struct run_entry *merge_entry(struct merge *merge, struct run_entry
     if (class == CLASS_NONE)
         return NULL;
     merge->current = least;
-    *ret = merge->cursors[least].entry;
+    *ret = *merge->cursors[least].entry;
     ret->delta += (uint32_t)(merge->runs[least]->layout.facts.first_position -
                              merge->runs[0]->layout.facts.first_position);
     return ret;

@@ -7,6 +7,7 @@
 
 #define DIRECTORY_PIECE 512U /* entries encoded at once */
 #define PENDING_CLASSES 32U
+#define MARKS_A_REST    256U
 
 /* A directory while its entries come by. */
 struct directory {
@@ -20,7 +21,7 @@ struct directory {
  */
 struct filling {
     struct run_filter filter;
-    uint64_t pending[PENDING_CLASSES];
+    struct run_filter_place pending[PENDING_CLASSES];
     uint32_t pending_count;
 };
 
@@ -34,6 +35,7 @@ struct run_writer {
     uint32_t id_count; /* written so far */
     uint32_t key_count;
     uint32_t class_count; /* distinct classes among the keys */
+    uint32_t marked;
     uint64_t last_class;
     uint64_t list_bytes; /* announced so far */
 };
@@ -51,14 +53,15 @@ static struct status directory_init(struct directory *directory, uint32_t entry_
 static void filling_flush(struct filling *filling)
 {
     for (uint32_t i = 0; i < filling->pending_count; i++)
-        run_filter_add(&filling->filter, filling->pending[i]);
+        run_filter_set(filling->pending[i]);
     filling->pending_count = 0;
 }
 
 static void filling_add(struct filling *filling, uint64_t class)
 {
-    run_filter_prefetch(&filling->filter, class);
-    filling->pending[filling->pending_count++] = class;
+    const struct run_filter_place place = run_filter_place_of(&filling->filter, class);
+    __builtin_prefetch(place.block, 1);
+    filling->pending[filling->pending_count++] = place;
     if (filling->pending_count == PENDING_CLASSES)
         filling_flush(filling);
 }
@@ -104,9 +107,11 @@ struct status run_writer_id(struct run_writer *writer, uint64_t class, uint32_t 
     writer->ids.starts[run_bucket(class, writer->ids.radix) + 1]++;
     filling_add(&writer->id_filter, class);
     uint8_t bytes[RUN_ID_BYTES];
-    put_u32_le(bytes, run_stored_bits(class, writer->ids.radix));
-    put_u32_le(bytes + 4, delta);
-    return index_writer_add(writer->file, bytes, sizeof bytes);
+    uint8_t *room = index_writer_room(writer->file, sizeof bytes);
+    uint8_t *to = room != NULL ? room : bytes;
+    put_u32_le(to, run_stored_bits(class, writer->ids.radix));
+    put_u32_le(to + 4, delta);
+    return room != NULL ? status_ok() : index_writer_add(writer->file, bytes, sizeof bytes);
 }
 
 struct status run_writer_key(struct run_writer *writer, const struct run_entry *entry, uint32_t list_bytes)
@@ -122,12 +127,14 @@ struct status run_writer_key(struct run_writer *writer, const struct run_entry *
     if (quarter >= UINT32_MAX)
         return status_error(STATUS_OUT_OF_RANGE, "the lists of an index file would have over 16 GiB");
     uint8_t bytes[RUN_KEY_BYTES];
-    put_u32_le(bytes, run_stored_bits(entry->class, writer->keys.radix));
-    put_u32_le(bytes + 4, entry->value);
-    put_u32_le(bytes + 8, entry->delta);
-    put_u32_le(bytes + 12, list_bytes == 0 ? 0 : (uint32_t)quarter + 1);
+    uint8_t *room = index_writer_room(writer->file, sizeof bytes);
+    uint8_t *to = room != NULL ? room : bytes;
+    put_u32_le(to, run_stored_bits(entry->class, writer->keys.radix));
+    put_u32_le(to + 4, entry->value);
+    put_u32_le(to + 8, entry->delta);
+    put_u32_le(to + 12, list_bytes == 0 ? 0 : (uint32_t)quarter + 1);
     writer->list_bytes += posting_padded(list_bytes);
-    return index_writer_add(writer->file, bytes, sizeof bytes);
+    return room != NULL ? status_ok() : index_writer_add(writer->file, bytes, sizeof bytes);
 }
 
 struct status run_writer_lists(struct run_writer *writer)
@@ -140,6 +147,8 @@ struct status run_writer_lists(struct run_writer *writer)
 void run_writer_mark(struct run_writer *writer, uint64_t class)
 {
     filling_add(&writer->key_filter, class);
+    if (writer->marked++ % MARKS_A_REST == 0) /* most keys have no list, so no page ends for long */
+        index_writer_rest(writer->file);
 }
 
 struct status run_writer_bytes(struct run_writer *writer, const uint8_t *data, size_t size)
