@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/log.h"
 #include "server/descriptors_internal.h"
 #include "server/server_internal.h"
@@ -432,16 +432,6 @@ void server_set_serving(struct server *server, bool serving)
     atomic_store(&server->leaving, !serving);
 }
 
-static struct timespec after_ms(int64_t wait_ms)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    const int64_t nanoseconds = at.tv_nsec + wait_ms % 1000 * 1000000;
-    at.tv_sec += wait_ms / 1000 + nanoseconds / 1000000000;
-    at.tv_nsec = nanoseconds % 1000000000;
-    return at;
-}
-
 /*
  * gRPC ends calls that come once its shutdown has begun with a bare CANCELLED, and nobody can tell whether they were carried
  * out. So whoever was told by a trailer that the server leaves gets the time to go: until no call has come for a while.
@@ -451,7 +441,7 @@ static void wait_quiet(struct server *server)
     uint64_t seen = 0;
     pthread_mutex_lock(&server->stop_lock);
     for (int waited_ms = 0; waited_ms < QUIET_WAIT_MAX_MS; waited_ms += QUIET_MS) {
-        const struct timespec until = after_ms(QUIET_MS);
+        const struct timespec until = deadline_after_ms(QUIET_MS);
         seen = server->arrivals;
         while (pthread_cond_timedwait(&server->stop_changed, &server->stop_lock, &until) == 0)
             ;
@@ -478,7 +468,7 @@ void server_stop(struct server *server, int64_t drain_ms)
 {
     if (server == NULL)
         return;
-    const struct timespec until = after_ms(drain_ms);
+    const struct timespec until = deadline_after_ms(drain_ms);
     grpc_listener_stop(server->listener);
     server_set_serving(server, false);
     wait_quiet(server);

@@ -4,17 +4,16 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/log.h"
 #include "builder_work_internal.h"
 #include "embedded_internal.h"
 #include "index_renewal_internal.h"
 
 #define NICE_BUILDER 10
-#define NS_A_MS      1000000L
 
 void builder_init(struct index_builder *builder)
 {
@@ -171,14 +170,7 @@ static void sleep_or_wait(struct index_builder *builder, bool failed)
             pthread_cond_wait(&builder->wanted, &builder->lock);
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until); /* only how long to sleep */
-    until.tv_sec += BUILDER_RETRY_MS / 1000;
-    until.tv_nsec += BUILDER_RETRY_MS % 1000 * NS_A_MS;
-    if (until.tv_nsec >= 1000 * NS_A_MS) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000 * NS_A_MS;
-    }
+    const struct timespec until = deadline_after_ms(BUILDER_RETRY_MS);
     while (!builder->poked && !builder->stopping)
         if (pthread_cond_timedwait(&builder->wanted, &builder->lock, &until) != 0)
             return;

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/deadline.h"
 #include "base/log.h"
 #include "embedded_internal.h"
 
@@ -230,13 +230,7 @@ static bool wait_for_work(struct embedded_store *store, bool with_timeout)
         pthread_cond_wait(&store->work_ready, &store->work_lock);
         return true;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until); /* only how long to sleep */
-    until.tv_nsec += SEAL_AFTER_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    const struct timespec until = deadline_after_ms(SEAL_AFTER_MS);
     return pthread_cond_timedwait(&store->work_ready, &store->work_lock, &until) != ETIMEDOUT;
 }
 

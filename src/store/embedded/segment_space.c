@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/entropy.h"
 
 /* Zeros are written and synced in pieces, since a commit may have to wait for one. */
@@ -20,7 +21,6 @@
 #define RESERVE_BYTES (32U * 1024U * 1024U)
 /* With so many whole segments free, the next one is prepared whole. */
 #define AMPLE_SEGMENTS 4U
-#define NS_A_MS        1000000L
 /* Pages and blocks of a whole end that are freed at once hold a processor for milliseconds, and with it some commits. */
 #define CUT_BYTES_AT_ONCE (256U * 1024U)
 #define CUT_PAUSE_MS      2
@@ -312,14 +312,7 @@ void segment_log_prepare(struct segment_log *log)
 
 static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until); /* only how long to sleep: nothing is decided by it */
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (timeout_ms % 1000) * NS_A_MS;
-    if (until.tv_nsec >= 1000 * NS_A_MS) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000 * NS_A_MS;
-    }
+    const struct timespec until = deadline_after_ms(timeout_ms);
     (void)pthread_cond_timedwait(condition, lock, &until); /* woken or late: the caller looks again */
 }
 

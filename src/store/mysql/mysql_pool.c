@@ -1,9 +1,8 @@
 /* The connections of those who read and who keep state: each is used by one thread at a time. */
 #include <errno.h>
 #include <mysqld_error.h>
-#include <time.h>
 
-#include "base/clock.h"
+#include "base/deadline.h"
 #include "mysql_internal.h"
 
 /* The one used last comes first, so that few connections do the work and the others may fall idle. */
@@ -22,23 +21,10 @@ static struct mysql_link *find_free(struct mysql_store *store)
     return best;
 }
 
-static struct timespec wait_end(uint32_t wait_ms)
-{
-    struct timespec end;
-    (void)clock_gettime(CLOCK_MONOTONIC, &end); /* fails for unknown clocks only */
-    end.tv_sec += wait_ms / 1000;
-    end.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (end.tv_nsec >= 1000000000) {
-        end.tv_sec++;
-        end.tv_nsec -= 1000000000;
-    }
-    return end;
-}
-
 struct status mysql_pool_take(struct mysql_store *store, struct mysql_link **ret)
 {
     const uint32_t wait_ms = store->settings.connect_timeout_ms;
-    const struct timespec end = wait_end(wait_ms);
+    const struct timespec end = deadline_after_ms(wait_ms);
     struct mysql_link *link = NULL;
     int error = 0;
     pthread_mutex_lock(&store->pool_lock);

@@ -9,6 +9,7 @@
 #include "support/seeded_entropy.h"
 
 #include "base/clock.h"
+#include "base/deadline.h"
 
 static const struct {
     const char *text;
@@ -135,6 +136,25 @@ static void test_a_manual_clock_loses_no_step_of_two_threads(void **state)
     assert_int_equal(clock_now_us(&clock.clock), 2000);
 }
 
+static int64_t us_of(struct timespec at)
+{
+    return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+}
+
+static void test_a_deadline_is_so_far_ahead_and_carries_its_seconds(void **state)
+{
+    (void)state;
+    static const int64_t waits_ms[] = {0, 1, 999, 1000, 1999, 86400000};
+    for (size_t i = 0; i < ARRAY_SIZE(waits_ms); i++) {
+        const int64_t before_us = clock_monotonic_us(&system_clock);
+        const struct timespec at = deadline_after_ms(waits_ms[i]);
+        const int64_t after_us = clock_monotonic_us(&system_clock);
+        assert_true(at.tv_nsec >= 0 && at.tv_nsec < 1000000000);
+        assert_true(us_of(at) >= before_us + waits_ms[i] * 1000);
+        assert_true(us_of(at) <= after_us + waits_ms[i] * 1000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_the_system_clock_runs),
         cmocka_unit_test(test_a_manual_clock_moves_only_by_hand),
         cmocka_unit_test(test_a_manual_clock_loses_no_step_of_two_threads),
+        cmocka_unit_test(test_a_deadline_is_so_far_ahead_and_carries_its_seconds),
     };
     return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
 }
