@@ -363,9 +363,10 @@ class Hostile(unittest.TestCase):
 
         def script(peer, stream, method, n):
             if method == "Subscribe":
-                self.begin_stream(peer, stream)
+                # Before the stream's first frame, so that who was told of that knows of this.
                 peer.flush()
                 peer.socket.sendall(GoAwayFrame(0, last_stream_id=stream).serialize())
+                self.begin_stream(peer, stream)
                 going.append((peer, stream))
             else:
                 peer.reply(stream, recorded())
