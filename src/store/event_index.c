@@ -37,20 +37,50 @@ struct event_index *event_index_new(const struct event_index_options *options)
     return index;
 }
 
+bool event_index_touch(struct event_index *index, size_t *at)
+{
+    const size_t ids_bytes = index->by_id.capacity * sizeof *index->by_id.slots;
+    if (*at < ids_bytes)
+        return hash_table_touch(&index->by_id, at);
+    size_t within = *at - ids_bytes;
+    const bool more = hash_table_touch(&index->by_aggregate, &within);
+    *at = ids_bytes + within;
+    return more;
+}
+
+void event_index_rebase(struct event_index *index, int64_t base_position)
+{
+    assert(index_event_count(index) == 0);
+    assert(base_position >= 0);
+    index->base = base_position;
+}
+
+static void rest_never(void *context)
+{
+    (void)context;
+}
+
 void event_index_free(struct event_index *index)
+{
+    event_index_free_resting(index, rest_never, NULL);
+}
+
+void event_index_free_resting(struct event_index *index, void (*rest)(void *context), void *context)
 {
     if (index == NULL)
         return;
-    pool_done(&index->texts);
-    pool_done(&index->ids);
-    pool_done(&index->times_us);
-    pool_done(&index->aggregates);
-    pool_done(&index->terms);
-    pool_done(&index->type_terms);
-    pool_done(&index->lists);
-    hash_table_done(&index->by_id);
-    hash_table_done(&index->by_aggregate);
-    hash_table_done(&index->by_term);
+    struct pool *const pools[] = {&index->texts, &index->ids,        &index->times_us, &index->aggregates,
+                                  &index->terms, &index->type_terms, &index->lists};
+    for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++) {
+        while (pool_shrink(pools[i]))
+            rest(context);
+        pool_done(pools[i]);
+    }
+    struct hash_table *const tables[] = {&index->by_id, &index->by_aggregate, &index->by_term};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        hash_table_done(tables[i]);
+        rest(context);
+    }
     (void)pthread_rwlock_destroy(&index->lock); /* nobody holds it */
     free(index);
 }

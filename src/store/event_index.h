@@ -33,6 +33,8 @@ struct event_index_options {
 /* `options` is copied. NULL when out of memory. */
 struct event_index *event_index_new(const struct event_index_options *options);
 void event_index_free(struct event_index *index); /* NULL is fine */
+/* The same, and calls `rest` between the pieces, of a few hundred µs each: for who has time, beside others who have not. */
+void event_index_free_resting(struct event_index *index, void (*rest)(void *context), void *context);
 DEFINE_CLEANUP(struct event_index, event_index_free);
 
 /*
@@ -51,7 +53,14 @@ STATUS_MUST_CHECK struct status event_index_add(struct event_index *index, const
  */
 void event_index_cut(struct event_index *index, int64_t last_position);
 
-int64_t event_index_base_position(const struct event_index *index); /* never changes */
+/*
+ * For a table that is made ahead, without events yet and the caller's alone. touch: a step of touching the memory that its
+ * first events will lie all over, from *at = 0; false when all of it is. rebase: where it begins after all.
+ */
+bool event_index_touch(struct event_index *index, size_t *at);
+void event_index_rebase(struct event_index *index, int64_t base_position);
+
+int64_t event_index_base_position(const struct event_index *index); /* never changes, but for rebase */
 int64_t event_index_last_position(struct event_index *index);       /* base when empty */
 int64_t event_index_aggregate_count(struct event_index *index);     /* whose first event is here */
 size_t event_index_memory_bytes(struct event_index *index);         /* in use, about */

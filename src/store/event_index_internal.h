@@ -37,6 +37,7 @@ struct pool {
 
 struct pool pool_make(uint32_t item_bytes);
 void pool_done(struct pool *pool);
+bool pool_shrink(struct pool *pool); /* gives one chunk back, the last; false when there is none */
 /* Room for `count` items side by side, zeroed unless used before; false when out of memory or beyond 32 bits. */
 bool pool_take(struct pool *pool, size_t count, uint32_t *ret_place);
 

@@ -15,10 +15,18 @@ struct pool pool_make(uint32_t item_bytes)
     return pool;
 }
 
+bool pool_shrink(struct pool *pool)
+{
+    if (pool->chunk_count == 0)
+        return false;
+    pages_free(pool->chunks[--pool->chunk_count], (size_t)pool->item_bytes << pool->shift);
+    return true;
+}
+
 void pool_done(struct pool *pool)
 {
-    for (size_t i = 0; i < pool->chunk_count; i++)
-        pages_free(pool->chunks[i], (size_t)pool->item_bytes << pool->shift);
+    while (pool_shrink(pool))
+        ;
     free(pool->chunks);
     *pool = pool_make(pool->item_bytes);
 }

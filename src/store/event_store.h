@@ -2,10 +2,11 @@
  * An event store engine: reads facts, writes accepted records atomically, moves the head. It knows no rule of
  * the product; those live in decide.c, the same for all engines. Every engine passes tests/contract unchanged.
  *
- * Threads    facts(), release() and commit() are called by one writer thread. All others by any thread, also while a
+ * Threads    facts(), facts_ahead(), release() and commit() are called by one writer thread. All others by any thread, also while a
  *            commit is under way: they see only what is durable. on_done comes from a thread of the engine's, or from
  *            within commit().
- * Blocking   Everything may wait for the disk or the network, but for the commit() of a `pipelined` engine.
+ * Blocking   Everything may wait for the disk or the network, but for the commit() of a `pipelined` engine or one with
+ *            facts_ahead().
  * Errors     UNAVAILABLE/STORE_UNREACHABLE (nothing happened, try again), UNAVAILABLE/STORE_FAILED (read-only from now
  *            on), DATA_LOSS/DAMAGED, DATA_LOSS/POSITION_MISSING. A commit whose fate is not known answers
  *            UNKNOWN/OUTCOME_UNKNOWN.
@@ -100,6 +101,7 @@ struct commit_batch {
     /* NULL, or where an engine that is not `pipelined` says with ABORTED how many of the first appends became durable
      * all the same, because another process took the position of the next one. 0 when it is not set. */
     size_t *ret_written;
+    bool ahead; /* it was decided on facts_ahead() */
 };
 
 typedef void (*commit_done)(void *context, const struct status *status);
@@ -168,14 +170,23 @@ struct event_store_ops {
     struct status (*facts)(struct event_store *store, const struct facts_request *request,
                            struct arena *arena, struct facts *ret);
     /*
+     * What facts() will say if the commit before takes place (it may still be under way) and no other process appends
+     * until the next one: decided on it is a commit with `ahead`, whose engine makes sure that it was so, else answers
+     * ABORTED and has written nothing. The head, and what else that commit changes, may be those before it or after it.
+     * Holds nothing. ABORTED: others have appended already. NULL = the engine cannot.
+     */
+    struct status (*facts_ahead)(struct event_store *store, const struct facts_request *request,
+                                 struct arena *arena, struct facts *ret);
+    /*
      * Lets go what facts() holds of the store (the lock on its head): the batch has nothing to write. Harmless when
      * nothing is held; NULL = facts() never holds anything.
      */
     void (*release)(struct event_store *store);
     /*
-     * Starts a commit; done is called exactly once. The next commit comes only after it. ABORTED, from engines that are
-     * not `pipelined`: another process was first, or what facts() held was lost; nothing was written (but see ret_written),
-     * and the batch wants to be decided on new facts.
+     * Starts a commit; done is called exactly once. The next commit comes only after it, but for one with `ahead`, which
+     * may be handed over while the one before is under way: it is begun only when that took place, and reported after it.
+     * ABORTED, from engines that are not `pipelined`: another process was first, or what facts() held was lost; nothing was
+     * written (but see ret_written), and the batch wants to be decided on new facts.
      */
     void (*commit)(struct event_store *store, const struct commit_batch *batch, commit_done done,
                    void *context);
@@ -264,7 +275,8 @@ struct event_store {
     /*
      * This process has the store to itself: the next batch may be decided while this one syncs, and after a commit of
      * unknown fate no other is taken. Else several processes may append: each batch is decided between the engine's facts
-     * and its commit, and a commit of unknown fate ends nothing, since the next facts show what became of it.
+     * and its commit, or on facts_ahead(), and a commit of unknown fate ends nothing, since the next facts show what became
+     * of it.
      */
     bool pipelined;
 };

@@ -9,6 +9,8 @@
 
 #define FIRST_CAPACITY 64U
 #define SPARSE_FACTOR  64U
+#define PAGE_BYTES     4096U
+#define TOUCHED_PAGES  8U
 
 struct hash_table hash_table_make(uint64_t seed)
 {
@@ -29,6 +31,18 @@ void hash_table_clear(struct hash_table *table)
     else if (table->count > 0)
         memset(table->slots, 0, table->capacity * sizeof *table->slots);
     table->count = 0;
+}
+
+bool hash_table_touch(struct hash_table *table, size_t *at)
+{
+    const size_t end = table->capacity * sizeof *table->slots;
+    volatile uint8_t *bytes = (volatile uint8_t *)table->slots;
+    assert(table->count == 0);
+    if (*at >= end)
+        return false;
+    for (uint32_t i = 0; i < TOUCHED_PAGES && *at < end; i++, *at += PAGE_BYTES)
+        bytes[*at] = 0;
+    return true;
 }
 
 uint64_t hash_table_hash(const struct hash_table *table, struct bytes key)

@@ -32,6 +32,11 @@ void hash_table_clear(struct hash_table *table);
 /* Makes room for so many values in all, which can then be added without growing. False when out of memory. */
 bool hash_table_reserve(struct hash_table *table, size_t count);
 uint64_t hash_table_hash(const struct hash_table *table, struct bytes key);
+/*
+ * Touches the memory of an empty table from byte *at on (0 = the beginning), so that the first values need not wait for the
+ * system to give it: a step of it, *at moves on. False when there was nothing left to do.
+ */
+bool hash_table_touch(struct hash_table *table, size_t *at);
 /* Fetches the slots of a hash into the processor's cache: first for a whole batch, then ask. */
 void hash_table_prefetch(const struct hash_table *table, uint64_t hash);
 

@@ -2,8 +2,6 @@
 
 #include "contract/store_driver.h"
 
-#include <pthread.h>
-
 void store_driver_init(struct store_driver *driver, struct event_store *store)
 {
     *driver = (struct store_driver){
@@ -21,15 +19,17 @@ void store_driver_done(struct store_driver *driver)
     driver->arena = NULL;
 }
 
-struct decision store_driver_decide(struct store_driver *driver, const struct append *const *appends,
-                                    size_t count)
+static struct decision decide_on(struct store_driver *driver, const struct append *const *appends,
+                                 size_t count, bool ahead, const struct overlay *in_flight)
 {
+    const struct event_store_ops *ops = driver->store->ops;
     struct decide_namer namer = decide_namer_make(1);
     struct decide_names names;
     assert_status_ok(decide_name(&namer, appends, count, driver->arena, &names));
     decide_namer_done(&namer);
     struct facts facts = {0};
-    assert_status_ok(driver->store->ops->facts(driver->store, &names.request, driver->arena, &facts));
+    assert_status_ok(
+        (ahead ? ops->facts_ahead : ops->facts)(driver->store, &names.request, driver->arena, &facts));
     const struct condition_fact *no_hits = arena_array(driver->arena, count, sizeof *no_hits);
     assert_non_null(no_hits);
     const struct decide_input input = {
@@ -38,26 +38,32 @@ struct decision store_driver_decide(struct store_driver *driver, const struct ap
         .names = &names,
         .facts = &facts,
         .conditions = no_hits,
+        .in_flight = in_flight,
         .now_us = clock_now_us(&driver->clock.clock),
         .limits = &driver->limits,
         .entropy = &driver->entropy.entropy,
     };
     struct decision decision = {0};
     assert_status_ok(decide(&input, driver->arena, &decision));
+    decision.batch.ahead = ahead;
     return decision;
 }
 
-/* Where a commit's answer arrives, from a thread of the engine's or our own. */
-struct answer {
-    pthread_mutex_t lock;
-    pthread_cond_t came;
-    bool here;
-    struct status status;
-};
+struct decision store_driver_decide(struct store_driver *driver, const struct append *const *appends,
+                                    size_t count)
+{
+    return decide_on(driver, appends, count, false, NULL);
+}
+
+struct decision store_driver_decide_ahead(struct store_driver *driver, const struct append *append,
+                                          const struct decision *in_flight)
+{
+    return decide_on(driver, &append, 1, true, in_flight->overlay);
+}
 
 static void take_answer(void *context, const struct status *status)
 {
-    struct answer *answer = context;
+    struct store_driver_answer *answer = context;
     pthread_mutex_lock(&answer->lock);
     answer->status = *status;
     answer->here = true;
@@ -65,17 +71,31 @@ static void take_answer(void *context, const struct status *status)
     pthread_mutex_unlock(&answer->lock);
 }
 
+void store_driver_begin(struct store_driver *driver, const struct decision *decision,
+                        struct store_driver_answer *answer)
+{
+    *answer =
+        (struct store_driver_answer){.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
+    driver->store->ops->commit(driver->store, &decision->batch, take_answer, answer);
+}
+
+struct status store_driver_await(struct store_driver_answer *answer)
+{
+    pthread_mutex_lock(&answer->lock);
+    while (!answer->here)
+        pthread_cond_wait(&answer->came, &answer->lock);
+    pthread_mutex_unlock(&answer->lock);
+    return answer->status;
+}
+
 struct status store_driver_commit(struct store_driver *driver, struct decision *decision)
 {
-    struct answer answer = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
-    driver->store->ops->commit(driver->store, &decision->batch, take_answer, &answer);
-    pthread_mutex_lock(&answer.lock);
-    while (!answer.here)
-        pthread_cond_wait(&answer.came, &answer.lock);
-    pthread_mutex_unlock(&answer.lock);
+    struct store_driver_answer answer;
+    store_driver_begin(driver, decision, &answer);
+    const struct status status = store_driver_await(&answer);
     overlay_free(decision->overlay);
     decision->overlay = NULL;
-    return answer.status;
+    return status;
 }
 
 struct append_outcome store_driver_append(struct store_driver *driver, const struct append *append)

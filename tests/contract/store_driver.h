@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "support/manual_clock.h"
 #include "support/seeded_entropy.h"
 
@@ -29,8 +31,23 @@ void store_driver_done(struct store_driver *driver);
 /* Decides on the store's facts as they are. */
 struct decision store_driver_decide(struct store_driver *driver, const struct append *const *appends,
                                     size_t count);
+/* On what facts_ahead() says, beside the decision whose commit is under way, or was. */
+struct decision store_driver_decide_ahead(struct store_driver *driver, const struct append *append,
+                                          const struct decision *in_flight);
 /* Commits and waits; the status is the engine's. Frees the decision's overlay. */
 struct status store_driver_commit(struct store_driver *driver, struct decision *decision);
+
+/* A commit that is under way: where its answer arrives, from a thread of the engine's or our own. */
+struct store_driver_answer {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    bool here;
+    struct status status;
+};
+void store_driver_begin(struct store_driver *driver, const struct decision *decision,
+                        struct store_driver_answer *answer);
+struct status store_driver_await(struct store_driver_answer *answer);
+
 /* Both; the commit must succeed. */
 struct append_outcome store_driver_append(struct store_driver *driver, const struct append *append);
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "contract/commits_ahead.h"
 #include "contract/database_place.h"
 #include "contract/mysql_known_heads.h"
 #include "contract/store_driver.h"
@@ -73,9 +74,9 @@ int main(void)
         cmocka_unit_test_prestate(test_another_process_wrote_the_same_id, &place),
         cmocka_unit_test_prestate(test_the_largest_values_are_kept_whatever_their_bytes, &place),
     };
-    const int failed = cmocka_run_group_tests_name("mysql_only", own, NULL, NULL) +
-                       mysql_known_heads_run(place.port, place.opened, place.log) +
-                       database_place_run_suites(&place);
+    const int failed =
+        cmocka_run_group_tests_name("mysql_only", own, NULL, NULL) + commits_ahead_run(&place) +
+        mysql_known_heads_run(place.port, place.opened, place.log) + database_place_run_suites(&place);
     database_place_end(&place);
     return failed;
 }

@@ -6,6 +6,7 @@
 #include "embedded_internal.h"
 
 #define REST_AFTER_US    100
+#define REST_DISK_NS     1000000
 #define REST_WAITING_MAX 1U /* full tables: with more, the builder hurries */
 
 /* Only how long to compute: nothing is decided by it. */
@@ -33,5 +34,16 @@ void builder_rest(void *context)
     const struct timespec moment = {.tv_nsec = 1}; /* and what the timer's slack adds, some 50 µs */
     if (!hurries(builder))
         (void)nanosleep(&moment, NULL); /* shorter when a signal comes: no matter */
+    builder->rested_at_us = now_us();
+}
+
+void builder_rest_disk(struct embedded_store *store)
+{
+    struct index_builder *builder = &store->builder;
+    const struct timespec moment = {.tv_nsec = REST_DISK_NS};
+    if (!builder->rests)
+        return;
+    if (!hurries(builder))
+        (void)nanosleep(&moment, NULL); /* as above */
     builder->rested_at_us = now_us();
 }

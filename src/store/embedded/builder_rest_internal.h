@@ -12,3 +12,5 @@ struct embedded_store;
 
 /* An index_pace's `rest`; `context` is the store. */
 void builder_rest(void *context);
+/* Between two steps that keep the disk busy: rests for 1 ms in any case. */
+void builder_rest_disk(struct embedded_store *store);

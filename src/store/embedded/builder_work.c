@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/entropy.h"
-#include "base/log.h"
+#include "builder_remove_internal.h"
 #include "builder_rest_internal.h"
 #include "embedded_internal.h"
 #include "store/embedded/index/index_manifest.h"
@@ -164,10 +164,10 @@ static struct status open_part(struct embedded_store *store, const struct view_t
 }
 
 static struct status open_run(struct embedded_store *store, int64_t first, int64_t last, const char *folder,
-                              struct view_run **ret)
+                              const struct index_pace *pace, struct view_run **ret)
 {
     CLEANUP(run_close_at) struct run *run = NULL;
-    STATUS_TRY(run_open(store->files, folder, first, last, store->identity.uuid, &run));
+    STATUS_TRY(run_open(store->files, folder, first, last, store->identity.uuid, pace, &run));
     *ret = view_run_new(run);
     if (*ret == NULL)
         return no_memory();
@@ -183,15 +183,19 @@ static struct status build(struct embedded_store *store, const struct index_view
     STATUS_TRY(check_space(store, (uint64_t)table->locations.count * EVENT_BYTES_MOST + FILES_BYTES_MOST));
     STATUS_TRY(files_mkdir(store->files, folder));
     STATUS_TRY(table_write_part(store, table, folder, &pace));
+    builder_rest(store);
     STATUS_TRY(table_write_run(store, table, folder, &pace));
+    builder_rest(store);
     CLEANUP(view_part_unref_at) struct view_part *part = NULL;
     CLEANUP(view_run_unref_at) struct view_run *run = NULL;
     STATUS_TRY(open_part(store, table, folder, &part));
-    STATUS_TRY(open_run(store, part->first, part->last, folder, &run));
+    STATUS_TRY(open_run(store, part->first, part->last, folder, &pace, &run));
     struct change change = {.part = part, .run = run};
     STATUS_TRY(totals_with_part(view->totals, part->part, &change.totals));
+    builder_rest(store);
     const struct status status = install(store, &change, folder);
     totals_unref(change.totals);
+    builder_rest(store);
     return status;
 }
 
@@ -199,8 +203,12 @@ struct status work_build_oldest(struct embedded_store *store)
 {
     char folder[INDEX_FOLDER_BYTES];
     builder_folder(store, folder);
-    CLEANUP(view_unref_at) struct index_view *view = embedded_view_take(store, NULL);
-    return build(store, view, folder);
+    struct index_view *view = embedded_view_take(store, NULL);
+    struct view_table *table = view_table_ref(view->tables[0]);
+    const struct status status = build(store, view, folder);
+    view_unref(view);
+    view_table_unref_resting(table, builder_rest, store); /* once it is written, mostly the last reference */
+    return status;
 }
 
 /* ---- a merge ---- */
@@ -230,22 +238,6 @@ bool work_find_merge(struct embedded_store *store, size_t *ret_first)
     return false;
 }
 
-/* Handles stay open until the last reader has gone. */
-static void remove_merged(struct embedded_store *store, const struct index_view *view, size_t first,
-                          const char *folder)
-{
-    for (size_t i = first; i < first + BUILDER_MERGED_RUNS; i++) {
-        char path[INDEX_FOLDER_BYTES + 64];
-        snprintf(path, sizeof path, "%s/%020" PRId64 "-%020" PRId64 ".run", folder, view->runs[i]->first,
-                 view->runs[i]->last);
-        const struct status status = files_remove(store->files, path);
-        if (status.code != STATUS_OK && status.code != STATUS_NOT_FOUND)
-            log_warn(store->log,
-                     "a merged file of the index could not be removed, the next start tries again",
-                     LOG_TEXT("store", store->id), LOG_TEXT("why", status.message));
-    }
-}
-
 struct status work_merge(struct embedded_store *store, size_t first, bool (*go_on)(void *store))
 {
     char folder[INDEX_FOLDER_BYTES];
@@ -268,9 +260,11 @@ struct status work_merge(struct embedded_store *store, size_t first, bool (*go_o
     STATUS_TRY(status);
     CLEANUP(view_run_unref_at) struct view_run *run = NULL;
     STATUS_TRY(open_run(store, view->runs[first]->first, view->runs[first + BUILDER_MERGED_RUNS - 1]->last,
-                        folder, &run));
+                        folder, &pace, &run));
+    builder_rest(store);
     const struct change change = {.run = run, .first = first, .count = BUILDER_MERGED_RUNS};
     STATUS_TRY(install(store, &change, folder));
-    remove_merged(store, view, first, folder);
+    builder_rest(store);
+    builder_remove_runs(store, TAKE_PTR(view), first);
     return status;
 }

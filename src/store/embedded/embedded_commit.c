@@ -6,6 +6,7 @@
 #include "base/deadline.h"
 #include "base/log.h"
 #include "embedded_internal.h"
+#include "short_slice_internal.h"
 
 /* ---- building the frame, on the writer's thread ---- */
 
@@ -237,6 +238,7 @@ static bool wait_for_work(struct embedded_store *store, bool with_timeout)
 void *embedded_sync_loop(void *context)
 {
     struct embedded_store *store = context;
+    short_slice_ask();
     pthread_mutex_lock(&store->work_lock);
     for (;;) {
         if (store->job.batch != NULL) {

@@ -43,6 +43,7 @@ static void report_space(struct embedded_store *store)
 void embedded_housekeep(struct embedded_store *store)
 {
     segment_log_prepare(store->segments);
+    embedded_prepare_table(store);
     report_space(store);
     const int64_t now_us = clock_monotonic_us(store->clock);
     if (now_us - store->remembered_at_us < REMEMBER_EVERY_MS * INT64_C(1000))

@@ -94,6 +94,7 @@ struct embedded_store {
     uint64_t frame_epoch;    /* writer epoch of the last frame */
     struct view_table *open; /* the view's last */
     struct view_table *next; /* NULL, or the table of the segment that is about to begin: its one reference */
+    _Atomic(struct view_table *) spare; /* NULL, or one made ahead: who takes it out has its one reference */
     int64_t remembered_at_us;          /* the housekeeping thread's, monotonic */
     struct remembered_head remembered; /* likewise: what state/ holds */
     bool warned_state;                 /* likewise */
@@ -130,6 +131,11 @@ void embedded_mark(
 /* Before the frame is written: a table with room for the batch, so that little can fail afterwards. */
 STATUS_MUST_CHECK struct status embedded_make_table(struct embedded_store *store,
                                                     const struct commit_batch *batch, size_t frame_bytes);
+/*
+ * On the housekeeping thread: makes the next segment's table when the last one is nearly full, and touches its memory. Else
+ * the system would have to give a page for nearly each event of the segment's first commits: 1 ms of each.
+ */
+void embedded_prepare_table(struct embedded_store *store);
 /* Enters a batch whose frame begins at `frame_offset`; whole or not at all. */
 STATUS_MUST_CHECK struct status embedded_publish(struct embedded_store *store,
                                                  const struct commit_batch *batch, uint32_t segment,

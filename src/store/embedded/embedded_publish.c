@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <string.h>
+#include <time.h>
 
 #include "embedded_internal.h"
 
@@ -13,14 +14,32 @@ static bool is_empty(const struct view_table *table)
     return event_index_last_position(table->index) == table->base;
 }
 
+void embedded_prepare_table(struct embedded_store *store)
+{
+    if (store->spare != NULL || store->options.read_only || !segment_log_nearly_full(store->segments))
+        return;
+    struct view_table *table = view_table_new(store->index_seed, 0, 0, store->options.segment_max_events);
+    size_t at = 0;
+    while (table != NULL && event_index_touch(table->index, &at)) {
+        const struct timespec moment = {.tv_nsec = 1}; /* as the builder rests: commits come first */
+        (void)nanosleep(&moment, NULL);
+    }
+    store->spare = table; /* without memory, the commit that needs it makes it */
+}
+
 static struct status make_next(struct embedded_store *store, int64_t base)
 {
     STATUS_TRY(builder_make_room(store));
     if (store->next != NULL && store->next->base == base)
         return status_ok(); /* of an append that was not written */
     view_table_unref(store->next);
-    store->next = view_table_new(store->index_seed, base, segment_log_count(store->segments),
-                                 store->options.segment_max_events);
+    const uint32_t segment = segment_log_count(store->segments);
+    store->next = atomic_exchange(&store->spare, NULL);
+    if (store->next != NULL)
+        view_table_rebase(store->next, base, segment);
+    else
+        store->next =
+            view_table_new(store->index_seed, base, segment, store->options.segment_max_events);
     if (store->next == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the index of a new segment");
     return status_ok();

@@ -40,6 +40,7 @@ static void embedded_free(struct embedded_store *store)
         return;
     view_unref(store->view);
     view_table_unref(store->next);
+    view_table_unref(store->spare);
     head_cache_free(store->heads);
     place_cache_free(store->page_places);
     known_ids_done(&store->unknown);

@@ -166,7 +166,7 @@ static struct status open_run(struct loading *loading, const struct part_range *
 {
     CLEANUP(run_close_at) struct run *run = NULL;
     STATUS_TRY(run_open(loading->store->files, loading->folder, range->first_position, range->last_position,
-                        loading->store->identity.uuid, &run));
+                        loading->store->identity.uuid, NULL, &run));
     struct view_run *layer = view_run_new(run);
     if (layer == NULL)
         return no_memory();

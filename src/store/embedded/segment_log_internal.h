@@ -91,6 +91,9 @@ STATUS_MUST_CHECK struct status segment_log_append(struct segment_log *log, stru
 /* Whether a frame of events goes into the last segment; else the next append begins one. On the appending thread. */
 bool segment_log_fits(const struct segment_log *log, size_t size, uint32_t events);
 
+/* Whether the last segment is more than seven eighths full: the next one comes into view. Any thread. */
+bool segment_log_nearly_full(struct segment_log *log);
+
 /* One round of preparing: space in the last segment, its name, the next file, truncation of full ones. */
 void segment_log_prepare(struct segment_log *log);
 

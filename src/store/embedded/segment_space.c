@@ -310,6 +310,16 @@ void segment_log_prepare(struct segment_log *log)
     pthread_mutex_unlock(&space->lock);
 }
 
+bool segment_log_nearly_full(struct segment_log *log)
+{
+    pthread_mutex_lock(&log->space.lock);
+    const struct segment *last = last_segment(log);
+    const bool is = last != NULL && (log->space.used_end > log->options.segment_max_bytes / 8 * 7 ||
+                                     last->event_count > (uint64_t)log->options.segment_max_events * 7 / 8);
+    pthread_mutex_unlock(&log->space.lock);
+    return is;
+}
+
 static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t timeout_ms)
 {
     const struct timespec until = deadline_after_ms(timeout_ms);

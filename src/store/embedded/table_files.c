@@ -125,6 +125,7 @@ struct status table_write_part(const struct embedded_store *store, const struct 
     const struct status status =
         terms.positions == NULL ? no_memory() : write_part(store, &terms, folder, pace);
     free(terms.positions);
+    index_pace_rest(pace); /* giving megabytes back takes a while */
     return status;
 }
 

@@ -25,6 +25,15 @@ struct view_table *view_table_new(uint64_t seed, int64_t base, uint32_t segment,
     return table;
 }
 
+void view_table_rebase(struct view_table *table, int64_t base, uint32_t segment)
+{
+    assert(table->locations.count == 0);
+    event_index_rebase(table->index, base);
+    table->locations.base = base;
+    table->base = base;
+    table->segment = segment;
+}
+
 /* True for who gave up the last reference. */
 static bool gives_up_last(_Atomic uint32_t *references)
 {
@@ -39,13 +48,29 @@ static void take_one_more(_Atomic uint32_t *references)
     assert(before > 0); /* who takes one has one, or a lock that keeps one alive */
 }
 
-void view_table_unref(struct view_table *table)
+struct view_table *view_table_ref(struct view_table *table)
+{
+    take_one_more(&table->references);
+    return table;
+}
+
+void view_table_unref_resting(struct view_table *table, void (*rest)(void *context), void *context)
 {
     if (table == NULL || !gives_up_last(&table->references))
         return;
-    event_index_free(table->index);
+    event_index_free_resting(table->index, rest, context);
     locations_done(&table->locations);
     free(table);
+}
+
+static void rest_never(void *context)
+{
+    (void)context;
+}
+
+void view_table_unref(struct view_table *table)
+{
+    view_table_unref_resting(table, rest_never, NULL);
 }
 
 struct view_part *view_part_new(struct part *part)
@@ -83,6 +108,17 @@ struct view_run *view_run_new(struct run *run)
         .last = run_facts(run)->last_position,
     };
     return layer;
+}
+
+struct view_run *view_run_ref(struct view_run *run)
+{
+    take_one_more(&run->references);
+    return run;
+}
+
+bool view_run_is_alone(const struct view_run *run)
+{
+    return atomic_load_explicit(&run->references, memory_order_acquire) == 1;
 }
 
 void view_run_unref(struct view_run *run)

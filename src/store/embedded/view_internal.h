@@ -70,6 +70,14 @@ struct index_view {
 struct view_table *view_table_new(uint64_t seed, int64_t base, uint32_t segment, size_t expected_events);
 struct view_part *view_part_new(struct part *part);
 struct view_run *view_run_new(struct run *run);
+/* For a table that was made ahead: of which segment it is after all. Nobody else has it yet. */
+void view_table_rebase(struct view_table *table, int64_t base, uint32_t segment);
+struct view_run *view_run_ref(struct view_run *run);
+/* Whether the caller's reference is the only one. As no view has it, nobody can take another. */
+bool view_run_is_alone(const struct view_run *run);
+struct view_table *view_table_ref(struct view_table *table);
+/* Gives the reference up; when it was the last, rests between the pieces that are freed. */
+void view_table_unref_resting(struct view_table *table, void (*rest)(void *context), void *context);
 void view_table_unref(struct view_table *table); /* NULL is fine, as for all below */
 void view_part_unref(struct view_part *part);
 void view_run_unref(struct view_run *run);

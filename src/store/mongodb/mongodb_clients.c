@@ -6,9 +6,11 @@
  * ever after. So a driver without servers is retired and one is made anew, of the URI. A retired one goes with the last
  * client that was lent.
  */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "mongodb_internal.h"
 
 /* Where all servers are started alone, a driver forgets them as soon as it has asked them. */
@@ -150,13 +152,35 @@ void mongodb_client_refresh(struct mongodb_store *store, mongoc_client_t **clien
 
 /* ---- those of the pool ---- */
 
+/* Those who have them may be waiting for a server that is known to be away: that says more. */
+static struct status all_taken(struct mongodb_store *store)
+{
+    STATUS_TRY(mongodb_reach_status(store));
+    return status_reason(
+        REASON_STORE_UNREACHABLE,
+        "all %u connections to the database server were busy for %u ms "
+        "(database.mongodb.connect_timeout); raise database.mongodb.pool_size, or find out what "
+        "the server is slow with",
+        store->settings.pool_size, store->settings.connect_timeout_ms);
+}
+
+static bool take_turn(struct mongodb_store *store)
+{
+    const struct timespec end = deadline_after_ms(store->settings.connect_timeout_ms);
+    int error = 0;
+    pthread_mutex_lock(&store->pool_lock);
+    while (store->pool_taken == store->settings.pool_size && error != ETIMEDOUT)
+        error = pthread_cond_timedwait(&store->pool_free, &store->pool_lock, &end);
+    const bool free = store->pool_taken < store->settings.pool_size;
+    store->pool_taken += free;
+    pthread_mutex_unlock(&store->pool_lock);
+    return free;
+}
+
 struct status mongodb_client_take(struct mongodb_store *store, mongoc_client_t **ret)
 {
-    pthread_mutex_lock(&store->pool_lock);
-    while (store->pool_taken == store->settings.pool_size)
-        pthread_cond_wait(&store->pool_free, &store->pool_lock);
-    store->pool_taken++;
-    pthread_mutex_unlock(&store->pool_lock);
+    if (!take_turn(store))
+        return all_taken(store);
     mongoc_client_t *client = mongodb_client_lend(store);
     const struct status status = mongodb_store_ready(store, client);
     if (status.code == STATUS_OK)

@@ -93,7 +93,7 @@ void mongodb_client_return(struct mongodb_store *store, mongoc_client_t *client)
 /* Who keeps one calls this before each use: exchanges it if a new driver was made. */
 void mongodb_client_refresh(struct mongodb_store *store, mongoc_client_t **client);
 
-/* For one question: waits for one of pool_size that nobody uses, and for the server to be ready. */
+/* For one question: waits for one of pool_size that nobody uses, for connect_timeout at most, and for the server to be ready. */
 STATUS_MUST_CHECK struct status mongodb_client_take(struct mongodb_store *store, mongoc_client_t **ret);
 void mongodb_client_give(struct mongodb_store *store, mongoc_client_t *client);
 

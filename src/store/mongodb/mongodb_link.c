@@ -72,7 +72,8 @@ bool mongodb_is_refusal(const bson_error_t *error)
 static const char *unreachable_remedy(const struct mongodb_settings *settings, const bson_error_t *error)
 {
     if (strstr(error->message, "TLS") != NULL)
-        return "check tls, tlsCAFile and the host names of database.mongodb.uri against its certificate";
+        return "check that it runs with TLS, and tls, tlsCAFile and the host names of database.mongodb.uri against its "
+               "certificate";
     return mongoc_uri_get_tls(settings->uri)
                ? "check hosts, replicaSet and tls in database.mongodb.uri, and that it runs with TLS"
                : "check hosts and replicaSet in database.mongodb.uri, and that it runs";

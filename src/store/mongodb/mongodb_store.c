@@ -1,8 +1,11 @@
 #include "store/mongodb/mongodb_store.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -234,6 +237,23 @@ static void set_timeouts(const struct mongodb_settings *settings)
                                          (int32_t)settings->io_timeout_ms);
 }
 
+/* The driver says of a file that is not there only that TLS cannot be initialized, after it has looked for a server. */
+static struct status check_file(const mongoc_uri_t *uri, const char *option, const char *name)
+{
+    struct stat about;
+    const char *path = mongoc_uri_get_option_as_utf8(uri, option, "");
+    if (path[0] == '\0')
+        return status_ok();
+    const bool folder = stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+    if (!folder && access(path, R_OK) == 0)
+        return status_ok();
+    return status_error(
+        STATUS_INVALID_ARGUMENT,
+        "%s in database.mongodb.uri is \"%s\", which cannot be read: %s; correct the path, or let the "
+        "service read the file",
+        name, path, strerror(folder ? EISDIR : errno));
+}
+
 static struct status copy_options(const struct mongodb_store_options *options, struct mongodb_settings *ret)
 {
     bson_error_t error;
@@ -252,6 +272,8 @@ static struct status copy_options(const struct mongodb_store_options *options, s
                             "database.mongodb.uri is not one: %s; give it as "
                             "mongodb://user:password@host:27017/?replicaSet=name",
                             error.message);
+    STATUS_TRY(check_file(ret->uri, MONGOC_URI_TLSCAFILE, "tlsCAFile"));
+    STATUS_TRY(check_file(ret->uri, MONGOC_URI_TLSCERTIFICATEKEYFILE, "tlsCertificateKeyFile"));
     set_concerns(ret);
     set_timeouts(ret);
     return list_hosts(ret);
@@ -267,7 +289,11 @@ static void init_parts(struct mongodb_store *store)
     (void)pthread_mutex_init(&store->pool_lock, NULL);
     (void)pthread_mutex_init(&store->tally_lock, NULL);
     (void)pthread_mutex_init(&store->crew.lock, NULL);
-    (void)pthread_cond_init(&store->pool_free, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&store->pool_free, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     (void)pthread_cond_init(&store->crew.work, NULL);
     (void)pthread_cond_init(&store->crew.finished, NULL);
 }

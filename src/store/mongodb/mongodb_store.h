@@ -8,7 +8,7 @@
  * becomes visible append by append, in order: what another process wrote in between leaves its first appends.
  *
  * Ownership  Texts of the options are copied. Clock and log are borrowed and outlive the store.
- * Threads    As event_store.h says; readers share a pool of clients and wait for one.
+ * Threads    As event_store.h says; readers share a pool of clients and wait for one, for connect_timeout_ms at most.
  * Blocking   Every call, for connect_timeout_ms and io_timeout_ms at most (a commit that is being settled: longer).
  */
 #pragma once

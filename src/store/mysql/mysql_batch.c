@@ -1,4 +1,5 @@
-/* The second of a batch's two packets: all rows of a commit, the head, and COMMIT. */
+/* The second of a batch's two packets: all rows of a commit, the head, and COMMIT. Of one that was decided ahead: the lock
+ * on the head and the proof that it is where the batch begins, first. */
 #include <inttypes.h>
 
 #include "mysql_internal.h"
@@ -51,55 +52,71 @@ static bool count_types(struct counted_types *counted, const struct commit_batch
 
 /* ---- rows ---- */
 
-static void write_name(struct mysql_link *link, struct bytes name)
-{
-    sql_text(link, ",");
-    sql_bytes(link, name);
-}
-
-static void write_event(struct mysql_link *link, const struct commit_append *append, size_t at)
-{
-    const struct event_fields *fields = &append->fields[at];
-    const struct record *record = &append->records[at];
-    sql_printf(link, "(%" PRId64 ",%" PRId64, link->store->number, fields->position);
-    write_name(link, fields->id);
-    write_name(link, fields->aggregate_id);
-    sql_printf(link, ",%" PRId32, fields->version);
-    write_name(link, fields->type);
-    write_name(link, fields->aggregate_type);
-    sql_printf(link, ",%" PRId64 ",%" PRId64 ",%zu,%zu", fields->timestamp_us, append->first_position,
-               append->count, record->header_bytes);
-    write_name(link, record->bytes);
-    sql_text(link, ")");
-}
-
-/* The text that is being written. */
-struct packet {
-    struct mysql_link *link;
-    unsigned statements; /* that it has; 0 = the next row must begin one */
+/* What is being written. */
+struct writing {
+    struct mysql_text *text;
+    struct buffer *sql; /* of the text */
+    int64_t store;
+    size_t begin;        /* of the packet */
+    unsigned statements; /* that the packet has */
+    bool in_rows;        /* the last one goes on with a comma */
 };
 
-/* Sends what was written when `bytes` more might not fit. */
-static struct status make_room(struct packet *packet, size_t bytes)
+static void write_name(struct buffer *sql, struct bytes name)
 {
-    struct mysql_link *link = packet->link;
-    if (link->sql.size_bytes + bytes <= PACKET_MOST_BYTES)
+    sql_text(sql, ",");
+    sql_bytes(sql, name);
+}
+
+static void write_event(struct writing *writing, const struct commit_append *append, size_t at)
+{
+    struct buffer *sql = writing->sql;
+    const struct event_fields *fields = &append->fields[at];
+    const struct record *record = &append->records[at];
+    sql_printf(sql, "(%" PRId64 ",%" PRId64, writing->store, fields->position);
+    write_name(sql, fields->id);
+    write_name(sql, fields->aggregate_id);
+    sql_printf(sql, ",%" PRId32, fields->version);
+    write_name(sql, fields->type);
+    write_name(sql, fields->aggregate_type);
+    sql_printf(sql, ",%" PRId64 ",%" PRId64 ",%zu,%zu", fields->timestamp_us, append->first_position,
+               append->count, record->header_bytes);
+    write_name(sql, record->bytes);
+    sql_text(sql, ")");
+}
+
+/* Ends the packet when `bytes` more might not fit. */
+static struct status make_room(struct writing *writing, size_t bytes)
+{
+    struct mysql_text *text = writing->text;
+    if (writing->sql->size_bytes - writing->begin + bytes <= PACKET_MOST_BYTES)
         return status_ok();
-    atomic_fetch_add(&link->store->writer_round_trips, 1);
-    STATUS_TRY(mysql_link_run(link, NULL, NULL, NULL));
-    buffer_clear(&link->sql);
-    packet->statements = 0;
+    if (text->packet_count + 1 == MYSQL_PACKETS_MAX)
+        return status_error(STATUS_RESOURCE_EXHAUSTED, "the append is too large for the database");
+    text->ends[text->packet_count++] = writing->begin = writing->sql->size_bytes;
+    writing->statements = 0;
+    writing->in_rows = false;
     return status_ok();
 }
 
-static void begin_statement(struct packet *packet, const char *text)
+static void begin_statement(struct writing *writing, const char *text)
 {
-    if (packet->statements++ > 0)
-        sql_text(packet->link, ";");
-    sql_text(packet->link, text);
+    if (writing->statements++ > 0)
+        sql_text(writing->sql, ";");
+    sql_text(writing->sql, text);
 }
 
-static struct status write_events(struct packet *packet, const struct commit_batch *batch)
+/* In front of a row; `insert` begins the statement whose rows they are. */
+static void begin_row(struct writing *writing, const char *insert)
+{
+    if (writing->in_rows)
+        sql_text(writing->sql, ",");
+    else
+        begin_statement(writing, insert);
+    writing->in_rows = true;
+}
+
+static struct status write_events(struct writing *writing, const struct commit_batch *batch)
 {
     static const char insert[] =
         "INSERT INTO strata_events (store, position, event_id, aggregate_id, version, type, aggregate_type, "
@@ -107,13 +124,11 @@ static struct status write_events(struct packet *packet, const struct commit_bat
     for (size_t i = 0; i < batch->append_count; i++)
         for (size_t j = 0; j < batch->appends[i].count; j++) {
             STATUS_TRY(
-                make_room(packet, EVENT_ROW_BYTES + 2 * batch->appends[i].records[j].bytes.size_bytes));
-            if (packet->statements == 0)
-                begin_statement(packet, insert);
-            else
-                sql_text(packet->link, ",");
-            write_event(packet->link, &batch->appends[i], j);
+                make_room(writing, EVENT_ROW_BYTES + 2 * batch->appends[i].records[j].bytes.size_bytes));
+            begin_row(writing, insert);
+            write_event(writing, &batch->appends[i], j);
         }
+    writing->in_rows = false;
     return status_ok();
 }
 
@@ -125,35 +140,33 @@ static bool is_repeated(const struct event_fields *fields, size_t at)
     return false;
 }
 
-static struct status write_term(struct packet *packet, bool *first, enum mysql_term kind, struct bytes term,
+static struct status write_term(struct writing *writing, enum mysql_term kind, struct bytes term,
                                 int64_t position)
 {
-    STATUS_TRY(make_room(packet, TERM_ROW_BYTES));
-    if (*first || packet->statements == 0)
-        begin_statement(packet, "INSERT INTO strata_terms (store, kind, term, position) VALUES ");
-    else
-        sql_text(packet->link, ",");
-    *first = false;
-    sql_printf(packet->link, "(%" PRId64 ",%d", packet->link->store->number, (int)kind);
-    write_name(packet->link, term);
-    sql_printf(packet->link, ",%" PRId64 ")", position);
+    STATUS_TRY(make_room(writing, TERM_ROW_BYTES));
+    begin_row(writing, "INSERT INTO strata_terms (store, kind, term, position) VALUES ");
+    sql_printf(writing->sql, "(%" PRId64 ",%d", writing->store, (int)kind);
+    write_name(writing->sql, term);
+    sql_printf(writing->sql, ",%" PRId64 ")", position);
     return status_ok();
 }
 
-static struct status write_terms(struct packet *packet, const struct commit_batch *batch)
+static struct status write_terms_of(struct writing *writing, const struct event_fields *fields)
 {
-    bool first = true;
+    if (fields->correlation_id.size_bytes > 0)
+        STATUS_TRY(write_term(writing, MYSQL_TERM_CORRELATION, fields->correlation_id, fields->position));
+    for (size_t tag = 0; tag < fields->tag_count; tag++)
+        if (!is_repeated(fields, tag))
+            STATUS_TRY(write_term(writing, MYSQL_TERM_TAG, fields->tags[tag], fields->position));
+    return status_ok();
+}
+
+static struct status write_terms(struct writing *writing, const struct commit_batch *batch)
+{
     for (size_t i = 0; i < batch->append_count; i++)
-        for (size_t j = 0; j < batch->appends[i].count; j++) {
-            const struct event_fields *fields = &batch->appends[i].fields[j];
-            if (fields->correlation_id.size_bytes > 0)
-                STATUS_TRY(write_term(packet, &first, MYSQL_TERM_CORRELATION, fields->correlation_id,
-                                      fields->position));
-            for (size_t tag = 0; tag < fields->tag_count; tag++)
-                if (!is_repeated(fields, tag))
-                    STATUS_TRY(
-                        write_term(packet, &first, MYSQL_TERM_TAG, fields->tags[tag], fields->position));
-        }
+        for (size_t j = 0; j < batch->appends[i].count; j++)
+            STATUS_TRY(write_terms_of(writing, &batch->appends[i].fields[j]));
+    writing->in_rows = false;
     return status_ok();
 }
 
@@ -173,79 +186,99 @@ static size_t count_beginnings(const struct commit_batch *batch)
 }
 
 /* The row of an aggregate stays as the first of its events made it. */
-static void write_aggregates(struct packet *packet, const struct commit_batch *batch)
+static void write_aggregates(struct writing *writing, const struct commit_batch *batch)
 {
-    struct mysql_link *link = packet->link;
-    size_t rows = 0;
     for (size_t i = 0; i < batch->append_count; i++)
         for (size_t j = 0; j < batch->appends[i].count; j++) {
             const struct event_fields *fields = &batch->appends[i].fields[j];
             if (!may_begin(fields))
                 continue;
-            if (rows++ == 0)
-                begin_statement(packet, "INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, "
-                                        "first_version, first_position) VALUES ");
-            sql_printf(link, "%s(%" PRId64, rows == 1 ? "" : ",", link->store->number);
-            write_name(link, fields->aggregate_id);
-            write_name(link, fields->aggregate_type);
-            sql_printf(link, ",%" PRId32 ",%" PRId64 ")", fields->version, fields->position);
+            begin_row(writing,
+                      "INSERT INTO strata_aggregates (store, aggregate_id, aggregate_type, first_version, "
+                      "first_position) VALUES ");
+            sql_printf(writing->sql, "(%" PRId64, writing->store);
+            write_name(writing->sql, fields->aggregate_id);
+            write_name(writing->sql, fields->aggregate_type);
+            sql_printf(writing->sql, ",%" PRId32 ",%" PRId64 ")", fields->version, fields->position);
         }
-    if (rows > 0)
-        sql_text(link, " ON DUPLICATE KEY UPDATE first_version=first_version");
+    if (writing->in_rows)
+        sql_text(writing->sql, " ON DUPLICATE KEY UPDATE first_version=first_version");
+    writing->in_rows = false;
 }
 
-static void write_types(struct packet *packet, const struct counted_types *counted)
+static void write_types(struct writing *writing, const struct counted_types *counted)
 {
-    struct mysql_link *link = packet->link;
-    begin_statement(packet, "INSERT INTO strata_type_counts (store, type, events) VALUES ");
     for (size_t i = 0; i < counted->count; i++) {
-        sql_printf(link, "%s(%" PRId64, i == 0 ? "" : ",", link->store->number);
-        write_name(link, counted->types[i].type);
-        sql_printf(link, ",%" PRId64 ")", counted->types[i].events);
+        begin_row(writing, "INSERT INTO strata_type_counts (store, type, events) VALUES ");
+        sql_printf(writing->sql, "(%" PRId64, writing->store);
+        write_name(writing->sql, counted->types[i].type);
+        sql_printf(writing->sql, ",%" PRId64 ")", counted->types[i].events);
     }
-    sql_text(link, " ON DUPLICATE KEY UPDATE events=events+VALUES(events)");
+    sql_text(writing->sql, " ON DUPLICATE KEY UPDATE events=events+VALUES(events)");
+    writing->in_rows = false;
 }
 
-static void write_head(struct packet *packet, const struct store_head *after)
+static void write_head(struct writing *writing, const struct store_head *after)
 {
-    struct mysql_link *link = packet->link;
-    begin_statement(packet, "UPDATE strata_stores SET ");
-    sql_printf(link, "position=%" PRId64 ", timestamp_us=%" PRId64 ", aggregate_count=%" PRId64 ", chain=",
+    begin_statement(writing, "UPDATE strata_stores SET ");
+    sql_printf(writing->sql,
+               "position=%" PRId64 ", timestamp_us=%" PRId64 ", aggregate_count=%" PRId64 ", chain=",
                after->position, after->timestamp_us, after->aggregate_count);
-    sql_bytes(link, bytes_of(&after->chain, sizeof after->chain));
-    sql_printf(link, " WHERE store=%" PRId64, link->store->number);
+    sql_bytes(writing->sql, bytes_of(&after->chain, sizeof after->chain));
+    sql_printf(writing->sql, " WHERE store=%" PRId64, writing->store);
 }
 
-static struct status write_packets(struct mysql_link *link, const struct commit_batch *batch,
-                                   const struct counted_types *counted, unsigned *ret_commit_statement)
+/*
+ * Statements behind one that fails are not executed, and a subquery of two rows where one is wanted fails: what was decided
+ * ahead is written only when the head, locked, is the one on which it was decided, so that nobody appended in between.
+ */
+static void write_proof(struct writing *writing, const struct store_head *before)
 {
-    struct packet packet = {.link = link};
-    STATUS_TRY(write_events(&packet, batch));
-    STATUS_TRY(write_terms(&packet, batch));
-    STATUS_TRY(make_room(&packet, count_beginnings(batch) * AGGREGATE_ROW_BYTES +
-                                      counted->count * TYPE_ROW_BYTES + HEAD_BYTES));
-    write_aggregates(&packet, batch);
-    write_types(&packet, counted);
-    write_head(&packet, &batch->after);
-    *ret_commit_statement = packet.statements;
-    begin_statement(&packet, "COMMIT");
-    return buffer_status(&link->sql);
+    begin_statement(writing, "ROLLBACK");
+    begin_statement(writing, "START TRANSACTION");
+    begin_statement(writing, "SELECT IF(COALESCE((SELECT position=");
+    sql_printf(writing->sql, "%" PRId64 " AND chain=", before->position);
+    sql_bytes(writing->sql, bytes_of(&before->chain, sizeof before->chain));
+    sql_printf(writing->sql,
+               " FROM strata_stores WHERE store=%" PRId64 " FOR UPDATE),0),1,(SELECT 1 UNION ALL SELECT 2))",
+               writing->store);
 }
 
-struct status mysql_write_batch(struct mysql_link *link, const struct commit_batch *batch,
-                                unsigned *ret_commit_statement)
+static struct status write_packets(struct writing *writing, const struct commit_batch *batch,
+                                   const struct counted_types *counted)
+{
+    struct mysql_text *text = writing->text;
+    if (batch->ahead)
+        write_proof(writing, &batch->before);
+    STATUS_TRY(write_events(writing, batch));
+    STATUS_TRY(write_terms(writing, batch));
+    STATUS_TRY(make_room(writing, count_beginnings(batch) * AGGREGATE_ROW_BYTES +
+                                      counted->count * TYPE_ROW_BYTES + HEAD_BYTES));
+    write_aggregates(writing, batch);
+    write_types(writing, counted);
+    write_head(writing, &batch->after);
+    text->commit_statement = writing->statements;
+    begin_statement(writing, "COMMIT");
+    text->ends[text->packet_count++] = writing->sql->size_bytes;
+    return buffer_status(writing->sql);
+}
+
+struct status mysql_text_write(struct mysql_text *text, const struct mysql_store *store,
+                               const struct commit_batch *batch)
 {
     CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
     if (arena == NULL)
         return mysql_no_memory();
     struct counted_types counted = {
-        .by_type = hash_table_make(link->store->seed),
+        .by_type = hash_table_make(store->seed),
         .types = arena_array(arena, batch->record_count, sizeof *counted.types),
     };
     struct status status = mysql_no_memory();
+    buffer_clear(&text->sql);
+    text->packet_count = 0;
     if (counted.types != NULL && count_types(&counted, batch)) {
-        buffer_clear(&link->sql);
-        status = write_packets(link, batch, &counted, ret_commit_statement);
+        struct writing writing = {.text = text, .sql = &text->sql, .store = store->number};
+        status = write_packets(&writing, batch, &counted);
     }
     hash_table_done(&counted.by_type);
     return status;

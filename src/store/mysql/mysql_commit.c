@@ -50,10 +50,10 @@ static struct status ask_fate(struct mysql_store *store, struct fate_question *q
 {
     struct mysql_link *link = &store->writer;
     STATUS_TRY(mysql_link_begin(link));
-    sql_printf(link,
+    sql_printf(&link->sql,
                "START TRANSACTION;SELECT position FROM strata_stores WHERE store=%" PRId64 " FOR UPDATE;",
                store->number);
-    sql_printf(link,
+    sql_printf(&link->sql,
                "SELECT record FROM strata_events WHERE store=%" PRId64 " AND position=%" PRId64 ";ROLLBACK",
                store->number, question->position);
     atomic_fetch_add(&store->writer_round_trips, 1);
@@ -95,63 +95,110 @@ static struct status settle(struct mysql_store *store, const struct commit_batch
 
 /* ---- the commit ---- */
 
-/* What the batch made of the heads, which were known or asked for its facts. */
-static void know(struct mysql_store *store, const struct commit_batch *batch)
+/* The statement of a batch decided ahead that fails when another process was first; those before it cannot. */
+#define PROOF_STATEMENT 2U
+
+static struct bytes packet(const struct mysql_text *text, size_t at)
 {
-    struct mysql_known *known = &store->known;
-    const struct commit_append *last = &batch->appends[batch->append_count - 1];
-    for (size_t i = 0; i < batch->append_count; i++)
-        for (size_t j = 0; j < batch->appends[i].count; j++) {
-            const struct event_fields *fields = &batch->appends[i].fields[j];
-            if (!mysql_known_put(known, fields->aggregate_id, fields->aggregate_type, fields->version)) {
-                mysql_known_forget(known);
-                return;
-            }
-        }
-    mysql_known_stand(known, batch->after.position, last->records[last->count - 1].bytes,
-                      clock_monotonic_us(store->clock));
+    const size_t begin = at == 0 ? 0 : text->ends[at - 1];
+    return bytes_of(text->sql.data + begin, text->ends[at] - begin);
 }
 
-static struct status commit(struct mysql_store *store, const struct commit_batch *batch)
+static struct status may_begin(struct mysql_store *store, const struct mysql_commit *commit)
 {
     struct mysql_link *link = &store->writer;
-    struct sql_failure failure;
-    unsigned commit_statement = 0;
-    if (!store->hold.held || !same_head(&store->hold.head, &batch->before))
-        return overtaken("it was decided at another head");
-    store->hold.held = false;
-    struct status status = mysql_write_batch(link, batch, &commit_statement);
-    if (status.code != STATUS_OK) {
-        const bool lost = link->handle == NULL;
-        mysql_link_drop(link); /* COMMIT was not sent: whatever was ends with the connection */
-        return lost ? overtaken(status.message)
-                    : status_reason(REASON_STORE_UNREACHABLE, "nothing of this request was recorded: %s",
-                                    status.message);
-    }
+    STATUS_TRY(commit->status);
+    if (!commit->batch->ahead)
+        return link->handle != NULL ? status_ok() : overtaken("the lock on the head was lost");
+    if (!store->committer.stood)
+        return overtaken("the batch before it did not take place");
+    const struct status status = mysql_link_begin(link);
+    return status.code == STATUS_OK ? status : overtaken(status.message);
+}
+
+void mysql_commit_begin(struct mysql_store *store, struct mysql_commit *commit)
+{
+    commit->failure = (struct sql_failure){0};
+    commit->status = may_begin(store, commit);
+    if (commit->status.code != STATUS_OK)
+        return;
     atomic_fetch_add(&store->writer_round_trips, 1);
-    status = mysql_link_run(link, NULL, NULL, &failure);
+    commit->status = mysql_link_send(&store->writer, packet(&commit->text, 0), &commit->failure);
+}
+
+/* How many packets were executed whole. */
+static size_t run_packets(struct mysql_store *store, struct mysql_commit *commit)
+{
+    struct mysql_link *link = &store->writer;
+    size_t done = 0;
+    while (commit->status.code == STATUS_OK) {
+        commit->status = mysql_link_receive(link, NULL, NULL, &commit->failure);
+        if (commit->status.code != STATUS_OK || ++done == commit->text.packet_count)
+            break;
+        atomic_fetch_add(&store->writer_round_trips, 1);
+        commit->status = mysql_link_send(link, packet(&commit->text, done), &commit->failure);
+    }
+    return done;
+}
+
+struct status mysql_commit_end(struct mysql_store *store, struct mysql_commit *commit)
+{
+    const struct sql_failure *failure = &commit->failure;
+    const bool begun = commit->status.code == STATUS_OK || failure->lost;
+    const size_t done = begun ? run_packets(store, commit) : 0;
+    const struct status status = commit->status;
     if (status.code == STATUS_OK) {
         atomic_fetch_add(&store->batches, 1);
         return status;
     }
-    mysql_link_drop(link); /* a transaction that was refused ends with it */
-    if (failure.lost || failure.statement >= commit_statement)
-        return settle(store, batch, &status);
-    if (failure.number == ER_LOCK_DEADLOCK) /* with who appends to another store in the same tables */
+    if (!begun) {
+        if (!commit->batch->ahead)
+            mysql_link_drop(&store->writer); /* the lock goes with it */
+        return status;
+    }
+    const bool ahead = commit->batch->ahead && done == 0;
+    if (ahead && failure->statement == PROOF_STATEMENT && failure->number == ER_SUBQUERY_NO_1_ROW) {
+        store->writer.locks = true; /* who decides it again need not wait for it once more */
+        return overtaken("another process was first");
+    }
+    mysql_link_drop(&store->writer); /* a transaction that was refused ends with it */
+    if (done + 1 == commit->text.packet_count &&
+        (failure->lost || failure->statement >= commit->text.commit_statement))
+        return settle(store, commit->batch, &status);
+    /* COMMIT was not sent, or not reached. A deadlock is with who appends to another store in the same tables. */
+    if (failure->lost || failure->number == ER_LOCK_DEADLOCK ||
+        (ahead && failure->statement <= PROOF_STATEMENT))
         return overtaken(status.message);
     log_warn(store->log, "the database server refused a batch", LOG_TEXT("reason", status.message));
     return status_reason(REASON_STORE_UNREACHABLE, "nothing of this request was recorded: %s",
                          status.message);
 }
 
+static struct status write_text(struct mysql_store *store, struct mysql_commit *commit)
+{
+    const struct commit_batch *batch = commit->batch;
+    if (!batch->ahead && (!store->hold.held || !same_head(&store->hold.head, &batch->before)))
+        return overtaken("it was decided at another head");
+    const struct status status = mysql_text_write(&commit->text, store, batch);
+    return status.code == STATUS_OK
+               ? status
+               : status_reason(REASON_STORE_UNREACHABLE, "nothing of this request was recorded: %s",
+                               status.message);
+}
+
 void mysql_store_commit(struct event_store *base, const struct commit_batch *batch, commit_done done,
                         void *context)
 {
     struct mysql_store *store = mysql_of(base);
-    const struct status status = commit(store, batch);
-    if (status.code == STATUS_OK)
-        know(store, batch);
-    else
-        mysql_known_forget(&store->known);
-    done(context, &status);
+    struct mysql_commit *commit = &store->commits[store->turn];
+    store->turn = 1 - store->turn;
+    commit->batch = batch;
+    commit->done = done;
+    commit->context = context;
+    commit->status = write_text(store, commit);
+    store->hold.held = false;
+    store->last_before = batch->before;
+    store->last_after = batch->after;
+    mysql_store_know(store, batch);
+    mysql_committer_submit(store, commit);
 }

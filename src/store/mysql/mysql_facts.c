@@ -10,9 +10,8 @@
 /* Of others' events that are read to know how heads moved. */
 #define CHANGES_MOST 16384
 
+/* Behind those that take the lock, if it is taken. */
 enum facts_statement {
-    FACTS_ROLLBACK, /* of what a batch before may have left */
-    FACTS_BEGIN,
     FACTS_HEAD,
     FACTS_TIME,
     FACTS_FIRST_ASKED, /* what follows depends on what is asked */
@@ -21,9 +20,12 @@ enum facts_statement {
 /* Where the rows of one packet go. */
 struct asking {
     const struct facts_request *request;
+    bool ahead;               /* without the lock, while a commit is under way */
+    unsigned lock_statements; /* in front of the others */
     struct arena *arena;
     struct facts *facts;
     struct mysql_known *known;
+    struct mysql_known *asked;  /* where heads that are read go: `known`, or of this batch alone */
     struct hash_table ids;      /* names to their place in the request */
     unsigned changes_statement; /* 0 = not asked */
     unsigned heads_statement;
@@ -107,7 +109,7 @@ static struct status take_change(struct asking *asking, const struct sql_row *ro
 
 static struct status take_head_of_aggregate(struct asking *asking, const struct sql_row *row)
 {
-    return mysql_known_put(asking->known, sql_column(row, 0), sql_column(row, 1), (int32_t)sql_int(row, 2))
+    return mysql_known_put(asking->asked, sql_column(row, 0), sql_column(row, 1), (int32_t)sql_int(row, 2))
                ? status_ok()
                : mysql_no_memory();
 }
@@ -154,6 +156,7 @@ static struct status take_record(struct asking *asking, const struct sql_row *ro
 static struct status take_fact(void *context, unsigned statement, const struct sql_row *row)
 {
     struct asking *asking = context;
+    statement -= asking->lock_statements;
     if (statement == FACTS_HEAD) {
         asking->found_head = true;
         return mysql_head_row(row, &asking->facts->head);
@@ -174,22 +177,22 @@ static struct status take_fact(void *context, unsigned statement, const struct s
 static void write_names(struct mysql_link *link, const struct bytes *names, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        sql_text(link, i == 0 ? "(" : ",");
-        sql_bytes(link, names[i]);
+        sql_text(&link->sql, i == 0 ? "(" : ",");
+        sql_bytes(&link->sql, names[i]);
     }
-    sql_text(link, ")");
+    sql_text(&link->sql, ")");
 }
 
 static unsigned write_changes(struct asking *asking, struct mysql_link *link, unsigned statement)
 {
-    if (asking->known->position == 0)
+    if (asking->ahead || asking->known->position == 0)
         return statement;
     asking->changes_statement = statement;
-    sql_printf(link,
+    sql_printf(&link->sql,
                ";SELECT position, aggregate_id, version, RIGHT(record, %u) FROM strata_events WHERE "
                "store=%" PRId64,
                KNOWN_TAIL_BYTES, link->store->number);
-    sql_printf(link, " AND position>=%" PRId64 " ORDER BY position LIMIT %d", asking->known->position,
+    sql_printf(&link->sql, " AND position>=%" PRId64 " ORDER BY position LIMIT %d", asking->known->position,
                CHANGES_MOST);
     return statement + 1;
 }
@@ -203,16 +206,16 @@ static unsigned write_heads(struct asking *asking, struct mysql_link *link, unsi
         if (mysql_known_find(asking->known, request->aggregate_ids[i]) != NULL)
             continue;
         if (asked++ == 0) {
-            sql_text(link, ";SELECT a.aggregate_id, a.aggregate_type, " MYSQL_LAST_EVENT(
-                               "version") " FROM strata_aggregates a WHERE a.store=");
-            sql_printf(link, "%" PRId64 " AND a.aggregate_id IN ", link->store->number);
+            sql_text(&link->sql, ";SELECT a.aggregate_id, a.aggregate_type, " MYSQL_LAST_EVENT(
+                                     "version") " FROM strata_aggregates a WHERE a.store=");
+            sql_printf(&link->sql, "%" PRId64 " AND a.aggregate_id IN ", link->store->number);
         }
-        sql_text(link, asked == 1 ? "(" : ",");
-        sql_bytes(link, request->aggregate_ids[i]);
+        sql_text(&link->sql, asked == 1 ? "(" : ",");
+        sql_bytes(&link->sql, request->aggregate_ids[i]);
     }
     if (asked == 0)
         return statement;
-    sql_text(link, ")");
+    sql_text(&link->sql, ")");
     asking->heads_statement = statement;
     return statement + 1;
 }
@@ -222,29 +225,31 @@ static void write_facts(struct asking *asking, struct mysql_link *link)
     const struct facts_request *request = asking->request;
     const int64_t number = link->store->number;
     unsigned statement = FACTS_FIRST_ASKED;
-    sql_printf(link,
-               "ROLLBACK;START TRANSACTION;"
+    if (asking->lock_statements > 0)
+        sql_text(&link->sql,
+                 "ROLLBACK;START TRANSACTION;"); /* the former ends what a batch before may have left */
+    sql_printf(&link->sql,
                "SELECT position, timestamp_us, chain, aggregate_count FROM strata_stores WHERE store=%" PRId64
-               " FOR UPDATE;",
-               number);
-    sql_text(link, "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)");
+               "%s;",
+               number, asking->ahead ? "" : " FOR UPDATE");
+    sql_text(&link->sql, "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)");
     statement = write_changes(asking, link, statement);
     statement = write_heads(asking, link, statement);
     if (request->event_id_count == 0)
         return;
     asking->ids_statement = statement++;
-    sql_printf(link,
+    sql_printf(&link->sql,
                ";SELECT event_id, append_first FROM strata_events WHERE store=%" PRId64 " AND event_id IN ",
                number);
     write_names(link, request->event_ids, request->event_id_count);
     asking->records_statement = statement++;
     sql_printf(
-        link,
+        &link->sql,
         ";SELECT r.position, r.header_bytes, r.record FROM (SELECT DISTINCT append_first, append_count FROM "
         "strata_events WHERE store=%" PRId64 " AND event_id IN ",
         number);
     write_names(link, request->event_ids, request->event_id_count);
-    sql_printf(link,
+    sql_printf(&link->sql,
                ") a STRAIGHT_JOIN strata_events r ON r.store=%" PRId64 " AND r.position>=a.append_first AND "
                "r.position<a.append_first+a.append_count ORDER BY r.position",
                number);
@@ -329,6 +334,8 @@ static struct status fill_heads(struct asking *asking)
     for (size_t i = 0; i < request->aggregate_count; i++) {
         const struct known_head *known = mysql_known_find(asking->known, request->aggregate_ids[i]);
         if (known == NULL)
+            known = mysql_known_find(asking->asked, request->aggregate_ids[i]);
+        if (known == NULL)
             continue;
         asking->facts->heads[i] = (struct aggregate_head){
             .exists = true, .type = arena_bytes(asking->arena, known->type), .version = known->version};
@@ -340,9 +347,10 @@ static struct status fill_heads(struct asking *asking)
 
 static struct status ask_once(struct mysql_store *store, struct asking *asking, struct sql_failure *failure)
 {
-    struct mysql_link *link = &store->writer;
+    struct mysql_link *link = asking->ahead ? &store->ahead : &store->writer;
     *failure = (struct sql_failure){0};
     STATUS_TRY(mysql_link_begin(link));
+    asking->lock_statements = asking->ahead || link->locks ? 0 : 2;
     asking->now_us = clock_monotonic_us(store->clock);
     asking->found_count = asking->record_count = 0;
     asking->changes_statement = asking->heads_statement = asking->ids_statement = asking->records_statement =
@@ -351,19 +359,31 @@ static struct status ask_once(struct mysql_store *store, struct asking *asking, 
     asking->alike = false;
     mysql_known_tidy(asking->known, asking->now_us);
     write_facts(asking, link);
+    link->locks = false;
     atomic_fetch_add(&store->writer_round_trips, 1);
     return mysql_link_run(link, take_fact, asking, failure);
+}
+
+/* Once more when the connection was idle for long and is lost: nothing has happened yet. */
+static struct status ask_twice(struct mysql_store *store, struct asking *asking)
+{
+    struct sql_failure failure;
+    struct status status = ask_once(store, asking, &failure);
+    if (status.code != STATUS_OK && failure.lost) {
+        mysql_known_forget(asking->known);
+        mysql_known_forget(asking->asked);
+        status = ask_once(store, asking, &failure);
+    }
+    if (status.code == STATUS_OK)
+        store->time = (struct mysql_time){asking->facts->now_us, asking->now_us};
+    return status;
 }
 
 static struct status ask(struct mysql_store *store, struct asking *asking)
 {
     struct sql_failure failure;
     STATUS_TRY(make_room(asking));
-    struct status status = ask_once(store, asking, &failure);
-    if (status.code != STATUS_OK && failure.lost) { /* it was idle for long; nothing has happened yet */
-        mysql_known_forget(asking->known);
-        status = ask_once(store, asking, &failure);
-    }
+    struct status status = ask_twice(store, asking);
     if (status.code == STATUS_OK && is_useless(asking)) {
         mysql_known_forget(asking->known);
         status = ask_once(store, asking, &failure);
@@ -375,6 +395,13 @@ static struct status ask(struct mysql_store *store, struct asking *asking)
     return settle_ids(asking);
 }
 
+/* Ends what was believed of a commit that did not take place. */
+static void forget_misjudged(struct mysql_store *store)
+{
+    if (atomic_exchange(&store->misjudged, false))
+        mysql_known_forget(&store->known);
+}
+
 struct status mysql_store_facts(struct event_store *base, const struct facts_request *request,
                                 struct arena *arena, struct facts *ret)
 {
@@ -384,8 +411,10 @@ struct status mysql_store_facts(struct event_store *base, const struct facts_req
         .arena = arena,
         .facts = ret,
         .known = &store->known,
+        .asked = &store->known,
         .ids = hash_table_make(store->seed),
     };
+    forget_misjudged(store);
     const struct status status = ask(store, &asking);
     hash_table_done(&asking.ids);
     if (status.code != STATUS_OK)
@@ -396,6 +425,102 @@ struct status mysql_store_facts(struct event_store *base, const struct facts_req
     return status;
 }
 
+/* ---- ahead ---- */
+
+/* The server's clock is not asked again so soon: by ours it has gone on. */
+#define TIME_FRESH_US INT64_C(1000000)
+
+/* Nothing needs to be asked: all heads are known and no id is named. */
+static bool is_known_ahead(struct mysql_store *store, struct asking *asking)
+{
+    const struct facts_request *request = asking->request;
+    const int64_t now_us = clock_monotonic_us(store->clock);
+    mysql_known_tidy(asking->known, now_us);
+    if (request->event_id_count > 0 || store->time.asked_us == 0 ||
+        now_us - store->time.asked_us > TIME_FRESH_US)
+        return false;
+    for (size_t i = 0; i < request->aggregate_count; i++)
+        if (mysql_known_find(asking->known, request->aggregate_ids[i]) == NULL)
+            return false;
+    asking->facts->head = store->last_after;
+    asking->facts->now_us = store->time.server_us + (now_us - store->time.asked_us);
+    return true;
+}
+
+/*
+ * What was read says what it says of the store at the last commit's `before` or `after`, and the next commit proves that
+ * nobody came between. A server that knows of neither is behind, or others have appended.
+ */
+static struct status ask_ahead(struct mysql_store *store, struct asking *asking)
+{
+    const struct store_head *head = &asking->facts->head;
+    STATUS_TRY(ask_twice(store, asking));
+    const struct store_head *last =
+        head->position == store->last_after.position ? &store->last_after : &store->last_before;
+    return asking->found_head && head->position == last->position &&
+                   memcmp(&head->chain, &last->chain, sizeof head->chain) == 0
+               ? status_ok()
+               : status_error(STATUS_ABORTED, "another process was first");
+}
+
+struct status mysql_store_facts_ahead(struct event_store *base, const struct facts_request *request,
+                                      struct arena *arena, struct facts *ret)
+{
+    struct mysql_store *store = mysql_of(base);
+    struct asking asking = {
+        .request = request,
+        .ahead = true,
+        .arena = arena,
+        .facts = ret,
+        .known = &store->known,
+        .asked = &store->asked_ahead,
+        .ids = hash_table_make(store->seed),
+    };
+    forget_misjudged(store);
+    mysql_known_forget(asking.asked);
+    struct status status = make_room(&asking);
+    if (status.code == STATUS_OK && !is_known_ahead(store, &asking))
+        status = ask_ahead(store, &asking);
+    if (status.code == STATUS_OK)
+        status = fill_heads(&asking);
+    if (status.code == STATUS_OK)
+        status = settle_ids(&asking);
+    hash_table_done(&asking.ids);
+    if (status.code != STATUS_OK)
+        mysql_known_forget(&store->known);
+    return status;
+}
+
+/* ---- what is known of a batch ---- */
+
+static bool put_heads(struct mysql_known *known, const struct commit_append *append)
+{
+    for (size_t i = 0; i < append->count; i++) {
+        const struct event_fields *fields = &append->fields[i];
+        if (!mysql_known_put(known, fields->aggregate_id, fields->aggregate_type, fields->version))
+            return false;
+    }
+    return true;
+}
+
+void mysql_store_know(struct mysql_store *store, const struct commit_batch *batch)
+{
+    const struct commit_append *last = &batch->appends[batch->append_count - 1];
+    forget_misjudged(store);
+    for (size_t i = 0; i < batch->append_count; i++)
+        if (!put_heads(&store->known, &batch->appends[i])) {
+            mysql_known_forget(&store->known);
+            return;
+        }
+    mysql_known_stand(&store->known, batch->after.position, last->records[last->count - 1].bytes,
+                      clock_monotonic_us(store->clock));
+}
+
+void mysql_store_unknow(struct mysql_store *store)
+{
+    atomic_store(&store->misjudged, true);
+}
+
 void mysql_store_release(struct event_store *base)
 {
     struct mysql_store *store = mysql_of(base);
@@ -403,7 +528,7 @@ void mysql_store_release(struct event_store *base)
         return;
     store->hold.held = false;
     buffer_clear(&store->writer.sql);
-    sql_text(&store->writer, "ROLLBACK");
+    sql_text(&store->writer.sql, "ROLLBACK");
     atomic_fetch_add(&store->writer_round_trips, 1);
     const struct status status = mysql_link_run(&store->writer, NULL, NULL, NULL);
     if (status.code != STATUS_OK)

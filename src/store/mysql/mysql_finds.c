@@ -26,9 +26,9 @@ static struct status take_number(void *context, unsigned statement, const struct
 static void write_id_question(void *context, struct mysql_link *link)
 {
     const struct number_question *question = context;
-    sql_printf(link, "SELECT position FROM strata_events WHERE store=%" PRId64 " AND event_id=",
+    sql_printf(&link->sql, "SELECT position FROM strata_events WHERE store=%" PRId64 " AND event_id=",
                link->store->number);
-    sql_bytes(link, question->key);
+    sql_bytes(&link->sql, question->key);
 }
 
 struct status mysql_store_find_id(struct event_store *store, struct bytes event_id, int64_t *ret_position)
@@ -56,16 +56,16 @@ static void write_probes(void *context, struct mysql_link *link)
     const struct time_search *search = context;
     const int64_t width = search->high - search->low;
     int64_t before = search->low;
-    sql_printf(link,
+    sql_printf(&link->sql,
                "SELECT position, timestamp_us FROM strata_events WHERE store=%" PRId64 " AND position IN (0",
                link->store->number);
     for (int64_t i = 1; i <= TIME_PROBES; i++) {
         const int64_t at = search->low + (int64_t)((__int128)width * i / (TIME_PROBES + 1));
         if (at > before)
-            sql_printf(link, ",%" PRId64, at);
+            sql_printf(&link->sql, ",%" PRId64, at);
         before = at;
     }
-    sql_text(link, ")");
+    sql_text(&link->sql, ")");
 }
 
 static struct status take_probe(void *context, unsigned statement, const struct sql_row *row)
@@ -107,7 +107,8 @@ static void write_head_question(void *context, struct mysql_link *link)
 {
     (void)context;
     sql_printf(
-        link, "SELECT position, timestamp_us, chain, aggregate_count FROM strata_stores WHERE store=%" PRId64,
+        &link->sql,
+        "SELECT position, timestamp_us, chain, aggregate_count FROM strata_stores WHERE store=%" PRId64,
         link->store->number);
 }
 
@@ -174,22 +175,22 @@ static struct status take_aggregate(void *context, unsigned statement, const str
 static void write_aggregate_question(void *context, struct mysql_link *link)
 {
     const struct listing *listing = context;
-    sql_text(link, "SELECT " AGGREGATE_COLUMNS " FROM strata_aggregates a WHERE a.store=");
-    sql_printf(link, "%" PRId64 " AND a.aggregate_id=", link->store->number);
-    sql_bytes(link, listing->key);
+    sql_text(&link->sql, "SELECT " AGGREGATE_COLUMNS " FROM strata_aggregates a WHERE a.store=");
+    sql_printf(&link->sql, "%" PRId64 " AND a.aggregate_id=", link->store->number);
+    sql_bytes(&link->sql, listing->key);
 }
 
 static void write_listing(void *context, struct mysql_link *link)
 {
     const struct listing *listing = context;
-    sql_text(link, "SELECT " AGGREGATE_COLUMNS " FROM strata_aggregates a WHERE a.store=");
-    sql_printf(link, "%" PRId64 " AND a.first_position>%" PRId64, link->store->number,
+    sql_text(&link->sql, "SELECT " AGGREGATE_COLUMNS " FROM strata_aggregates a WHERE a.store=");
+    sql_printf(&link->sql, "%" PRId64 " AND a.first_position>%" PRId64, link->store->number,
                listing->after_first_position);
     if (listing->key.size_bytes > 0) {
-        sql_text(link, " AND a.aggregate_type=");
-        sql_bytes(link, listing->key);
+        sql_text(&link->sql, " AND a.aggregate_type=");
+        sql_bytes(&link->sql, listing->key);
     }
-    sql_printf(link, " ORDER BY a.first_position LIMIT %d", LIST_PAGE);
+    sql_printf(&link->sql, " ORDER BY a.first_position LIMIT %d", LIST_PAGE);
 }
 
 struct status mysql_store_aggregate(struct event_store *store, struct bytes id, struct arena *arena,
@@ -294,13 +295,13 @@ static void write_counting(void *context, struct mysql_link *link)
 {
     (void)context;
     const int64_t number = link->store->number;
-    sql_printf(link, "SELECT type, events FROM strata_type_counts WHERE store=%" PRId64 " ORDER BY type;",
-               number);
-    sql_printf(link,
+    sql_printf(&link->sql,
+               "SELECT type, events FROM strata_type_counts WHERE store=%" PRId64 " ORDER BY type;", number);
+    sql_printf(&link->sql,
                "SELECT aggregate_type, COUNT(*) FROM strata_aggregates WHERE store=%" PRId64
                " GROUP BY aggregate_type ORDER BY aggregate_type;",
                number);
-    sql_text(link,
+    sql_text(&link->sql,
              "SELECT CAST(SUM(data_length + index_length) AS SIGNED) FROM information_schema.tables WHERE "
              "table_schema = DATABASE() AND table_name LIKE 'strata\\_%'");
 }

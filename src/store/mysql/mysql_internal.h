@@ -46,6 +46,46 @@ struct mysql_hold {
     struct store_head head;
 };
 
+/* The server's time when it was last asked for. */
+struct mysql_time {
+    int64_t server_us;
+    int64_t asked_us; /* monotonic; 0 = never */
+};
+
+/* Of a batch that is too large for one: packets that are sent one after the other. */
+#define MYSQL_PACKETS_MAX 64U
+
+/* The statements of a batch. */
+struct mysql_text {
+    struct buffer sql;
+    size_t ends[MYSQL_PACKETS_MAX]; /* of each packet in `sql` */
+    size_t packet_count;
+    unsigned commit_statement; /* number of COMMIT in the last packet */
+};
+
+/* A commit on its way through the committer's thread. */
+struct mysql_commit {
+    const struct commit_batch *batch;
+    commit_done done;
+    void *context;
+    struct mysql_text text;
+    struct status status;       /* why it cannot take place; OK = nothing is known against it */
+    struct sql_failure failure; /* what the server said */
+};
+
+/* Sends commits, reads their answers, reports them (mysql_committer.c). */
+struct mysql_committer {
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock; /* guards all to the next blank line; a leaf */
+    pthread_cond_t more;
+    struct mysql_commit *waiting[2]; /* in order */
+    size_t waiting_count;
+    bool stopping;
+
+    bool stood; /* the committer's thread only: the last commit took place */
+};
+
 struct mysql_store {
     struct event_store store; /* first: the engine is the store */
     struct mysql_settings settings;
@@ -54,9 +94,23 @@ struct mysql_store {
     uint64_t seed; /* of hash tables over names from outside */
     bool opened;   /* written before there are other threads */
 
-    struct mysql_link writer; /* the writer's thread only, as all to the next blank line */
+    /* The writer's thread only, but for what a commit that is under way has: then `writer` and `locked` are the
+     * committer's. */
+    struct mysql_link writer;
+    bool
+        locked; /* `writer` is in a transaction that has the lock on the head, though it was not asked for its facts */
+    struct mysql_link ahead; /* asks for facts while `writer` commits */
     struct mysql_hold hold;
+    struct mysql_time time;
     struct mysql_known known;
+    struct mysql_known asked_ahead; /* heads that are read while a commit is under way, for one batch */
+    struct store_head last_before;  /* of the last commit, whatever became of it */
+    struct store_head last_after;
+    struct mysql_commit commits[2]; /* they take turns */
+    size_t turn;
+
+    struct mysql_committer committer;
+    atomic_bool misjudged; /* a commit did not take place: what `known` was told of it is to be forgotten */
 
     pthread_mutex_t reach_lock; /* guards all to the next blank line; a leaf */
     struct status failure;      /* OK, or why the server could not be reached last time */
@@ -121,15 +175,27 @@ STATUS_MUST_CHECK struct status mysql_call_run(struct mysql_store *store, const 
 /* --- operations --- */
 struct status mysql_store_facts(struct event_store *store, const struct facts_request *request,
                                 struct arena *arena, struct facts *ret);
+struct status mysql_store_facts_ahead(struct event_store *store, const struct facts_request *request,
+                                      struct arena *arena, struct facts *ret);
 void mysql_store_release(struct event_store *store);
 void mysql_store_commit(struct event_store *store, const struct commit_batch *batch, commit_done done,
                         void *context);
-/*
- * Writes the packet that makes the batch durable; *ret_commit_statement is the number of its COMMIT. Of a batch that is
- * too large for one, all but the last are sent.
- */
-STATUS_MUST_CHECK struct status mysql_write_batch(struct mysql_link *link, const struct commit_batch *batch,
-                                                  unsigned *ret_commit_statement);
+/* The statements that make the batch durable. */
+STATUS_MUST_CHECK struct status mysql_text_write(struct mysql_text *text, const struct mysql_store *store,
+                                                 const struct commit_batch *batch);
+/* What the batch makes of heads, before it is known whether it takes place; and that it did not. */
+void mysql_store_know(struct mysql_store *store, const struct commit_batch *batch);
+void mysql_store_unknow(struct mysql_store *store);
+
+/* --- the committer's thread --- */
+STATUS_MUST_CHECK struct status mysql_committer_start(struct mysql_store *store);
+void mysql_committer_stop(struct mysql_store *store); /* no commit may be under way */
+void mysql_committer_submit(struct mysql_store *store, struct mysql_commit *commit);
+/* The halves of a commit, for the committer's thread: sends its first packet, unless it is known to be in vain; then reads
+ * the answers, and says what became of it. */
+void mysql_commit_begin(struct mysql_store *store, struct mysql_commit *commit);
+struct status mysql_commit_end(struct mysql_store *store, struct mysql_commit *commit);
+
 struct status mysql_head_row(const struct sql_row *row, struct store_head *ret);
 
 struct status mysql_store_read(struct event_store *store, const struct read_query *query, record_sink sink,

@@ -26,6 +26,7 @@ void mysql_link_drop(struct mysql_link *link)
     if (link->handle != NULL)
         mysql_close(link->handle);
     link->handle = NULL;
+    link->locks = false;
 }
 
 void mysql_link_done(struct mysql_link *link)
@@ -161,12 +162,12 @@ static void set_options(MYSQL *handle, const struct mysql_settings *settings)
 static struct status set_session(struct mysql_link *link)
 {
     buffer_clear(&link->sql);
-    sql_text(link, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
-                   "SET SESSION sql_mode='STRICT_ALL_TABLES', time_zone='+00:00', autocommit=1");
-    sql_printf(link, ", innodb_lock_wait_timeout=%d", LOCK_WAIT_S);
+    sql_text(&link->sql, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+                         "SET SESSION sql_mode='STRICT_ALL_TABLES', time_zone='+00:00', autocommit=1");
+    sql_printf(&link->sql, ", innodb_lock_wait_timeout=%d", LOCK_WAIT_S);
     if (link->writes)
-        sql_printf(link, ", wait_timeout=%d, net_read_timeout=%d, net_write_timeout=%d", HOLDER_SILENT_S,
-                   HOLDER_SILENT_S, HOLDER_SILENT_S);
+        sql_printf(&link->sql, ", wait_timeout=%d, net_read_timeout=%d, net_write_timeout=%d",
+                   HOLDER_SILENT_S, HOLDER_SILENT_S, HOLDER_SILENT_S);
     return mysql_link_run(link, NULL, NULL, NULL);
 }
 
@@ -259,17 +260,23 @@ static struct status report(struct mysql_link *link, unsigned statement, struct 
     return mysql_link_failed(link, statement, mysql_errno(link->handle), mysql_error(link->handle), ret);
 }
 
-struct status mysql_link_run(struct mysql_link *link, sql_take take, void *context,
-                             struct sql_failure *ret_failure)
+struct status mysql_link_send(struct mysql_link *link, struct bytes text, struct sql_failure *ret_failure)
 {
     if (ret_failure != NULL)
         *ret_failure = (struct sql_failure){0};
-    STATUS_TRY(buffer_status(&link->sql));
-    if (link->long_value_count > 0)
-        return mysql_link_run_long(link, ret_failure);
-    if (mysql_real_query(link->handle, (const char *)link->sql.data, link->sql.size_bytes) != 0)
-        return report(link, 0, ret_failure);
+    return mysql_send_query(link->handle, (const char *)text.data, (unsigned long)text.size_bytes) == 0
+               ? status_ok()
+               : report(link, 0, ret_failure);
+}
+
+struct status mysql_link_receive(struct mysql_link *link, sql_take take, void *context,
+                                 struct sql_failure *ret_failure)
+{
     struct status status = status_ok();
+    if (ret_failure != NULL)
+        *ret_failure = (struct sql_failure){0};
+    if (mysql_read_query_result(link->handle) != 0)
+        return report(link, 0, ret_failure);
     for (unsigned statement = 0;; statement++) {
         MYSQL_RES *rows = mysql_use_result(link->handle);
         if (rows != NULL && status.code == STATUS_OK)
@@ -291,14 +298,26 @@ struct status mysql_link_run(struct mysql_link *link, sql_take take, void *conte
     }
 }
 
-/* ---- texts ---- */
-
-void sql_text(struct mysql_link *link, const char *text)
+struct status mysql_link_run(struct mysql_link *link, sql_take take, void *context,
+                             struct sql_failure *ret_failure)
 {
-    buffer_add_text(&link->sql, text);
+    if (ret_failure != NULL)
+        *ret_failure = (struct sql_failure){0};
+    STATUS_TRY(buffer_status(&link->sql));
+    if (link->long_value_count > 0)
+        return mysql_link_run_long(link, ret_failure);
+    STATUS_TRY(mysql_link_send(link, buffer_bytes(&link->sql), ret_failure));
+    return mysql_link_receive(link, take, context, ret_failure);
 }
 
-void sql_printf(struct mysql_link *link, const char *format, ...)
+/* ---- texts ---- */
+
+void sql_text(struct buffer *sql, const char *text)
+{
+    buffer_add_text(sql, text);
+}
+
+void sql_printf(struct buffer *sql, const char *format, ...)
 {
     char text[256];
     va_list arguments;
@@ -306,19 +325,33 @@ void sql_printf(struct mysql_link *link, const char *format, ...)
     const int length = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     assert(length >= 0 && (size_t)length < sizeof text); /* numbers and words of our own only */
-    buffer_add(&link->sql, text, (size_t)length);
+    buffer_add(sql, text, (size_t)length);
 }
 
-void sql_bytes(struct mysql_link *link, struct bytes bytes)
+/*
+ * What stands behind the backslash, by the manual's "String Literals"; 0 = the byte stands for itself. Not the library's
+ * mysql_real_escape_string(): that asks the connection, which another thread may be using or closing, for a character set
+ * and for a mode that set_session() has settled: "binary", and backslashes count.
+ */
+static const char escapes[256] = {
+    ['\0'] = '0', ['\n'] = 'n', ['\r'] = 'r', ['\\'] = '\\', ['\''] = '\'', ['"'] = '"', ['\032'] = 'Z',
+};
+
+void sql_bytes(struct buffer *sql, struct bytes bytes)
 {
-    buffer_add_byte(&link->sql, '\'');
-    uint8_t *to = buffer_extend(&link->sql, 2 * bytes.size_bytes + 1);
-    if (to != NULL) {
-        const unsigned long length = mysql_real_escape_string(
-            link->handle, (char *)to, (const char *)bytes.data, (unsigned long)bytes.size_bytes);
-        link->sql.size_bytes -= 2 * bytes.size_bytes + 1 - length; /* it was counted at its longest */
+    uint8_t *to = buffer_extend(sql, 2 * bytes.size_bytes + 2);
+    if (to == NULL)
+        return;
+    const uint8_t *const begin = to;
+    *to++ = '\'';
+    for (size_t i = 0; i < bytes.size_bytes; i++) {
+        const char escape = escapes[bytes.data[i]];
+        if (escape != 0)
+            *to++ = '\\';
+        *to++ = escape != 0 ? (uint8_t)escape : bytes.data[i];
     }
-    buffer_add_byte(&link->sql, '\'');
+    *to++ = '\'';
+    sql->size_bytes -= 2 * bytes.size_bytes + 2 - (size_t)(to - begin); /* it was counted at its longest */
 }
 
 int64_t sql_int(const struct sql_row *row, unsigned column)

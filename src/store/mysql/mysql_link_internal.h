@@ -24,6 +24,7 @@ struct mysql_link {
     bool
         writes; /* it commits events: the server ends it soon when it is silent, so that its lock on the head goes */
     MYSQL *handle; /* NULL = not connected */
+    bool locks;    /* it is left in a transaction that has the lock on the head */
     struct buffer sql;
     struct bytes
         long_values[SQL_LONG_VALUES_MAX]; /* of the question marks in `sql`, in order; the caller's */
@@ -56,6 +57,11 @@ STATUS_MUST_CHECK struct status mysql_link_begin(struct mysql_link *link);
 STATUS_MUST_CHECK struct status mysql_link_connect(struct mysql_link *link);
 /* What a caller gets to see of a fault: once the store is open everything is STORE_UNREACHABLE. */
 struct status mysql_link_fault(const struct mysql_link *link, struct status status);
+/* The halves of what follows, for who has something to do in between. The text is the caller's. */
+STATUS_MUST_CHECK struct status mysql_link_send(struct mysql_link *link, struct bytes text,
+                                                struct sql_failure *ret_failure);
+STATUS_MUST_CHECK struct status mysql_link_receive(struct mysql_link *link, sql_take take, void *context,
+                                                   struct sql_failure *ret_failure);
 /* Sends the text, reads all answers. `take` and `failure` may be NULL. */
 STATUS_MUST_CHECK struct status mysql_link_run(struct mysql_link *link, sql_take take, void *context,
                                                struct sql_failure *ret_failure);
@@ -66,9 +72,9 @@ struct status mysql_link_failed(struct mysql_link *link, unsigned statement, uns
                                 struct sql_failure *ret);
 
 /* --- writing the text --- */
-void sql_text(struct mysql_link *link, const char *text);
-__attribute__((format(printf, 2, 3))) void sql_printf(struct mysql_link *link, const char *format, ...);
-void sql_bytes(struct mysql_link *link, struct bytes bytes); /* a literal, whatever the bytes are */
+void sql_text(struct buffer *sql, const char *text);
+__attribute__((format(printf, 2, 3))) void sql_printf(struct buffer *sql, const char *format, ...);
+void sql_bytes(struct buffer *sql, struct bytes bytes); /* a literal, whatever the bytes are */
 /*
  * The same of any size, in a text of one statement that answers no rows, which is run before `value` goes: a large one is
  * sent apart, in pieces. Escaped in the text it could be twice as long as the server takes.

@@ -16,12 +16,12 @@
 void sql_value(struct mysql_link *link, struct bytes value)
 {
     if (value.size_bytes <= TEXT_VALUE_MAX_BYTES) {
-        sql_bytes(link, value);
+        sql_bytes(&link->sql, value);
         return;
     }
     assert(link->long_value_count < SQL_LONG_VALUES_MAX);
     link->long_values[link->long_value_count++] = value;
-    sql_text(link, "?");
+    sql_text(&link->sql, "?");
 }
 
 /* False = it failed; the statement knows why. */

@@ -61,20 +61,20 @@ static void write_from(struct mysql_link *link, const struct page *page)
     const int64_t number = link->store->number;
     if (by_term(query)) {
         sql_printf(
-            link,
+            &link->sql,
             " FROM strata_terms t JOIN strata_events e ON e.store=t.store AND e.position=t.position WHERE "
             "t.store=%" PRId64 " AND t.kind=%d AND t.term=",
             number, query->by == READ_BY_TAG ? MYSQL_TERM_TAG : MYSQL_TERM_CORRELATION);
-        sql_bytes(link, query->key);
+        sql_bytes(&link->sql, query->key);
         return;
     }
-    sql_printf(link, " FROM strata_events e WHERE e.store=%" PRId64, number);
+    sql_printf(&link->sql, " FROM strata_events e WHERE e.store=%" PRId64, number);
     if (query->by == READ_BY_POSITION)
         return;
-    sql_printf(link, " AND e.%s=", key_column(query->by));
-    sql_bytes(link, query->key);
+    sql_printf(&link->sql, " AND e.%s=", key_column(query->by));
+    sql_bytes(&link->sql, query->key);
     if (query->by == READ_BY_AGGREGATE)
-        sql_printf(link, " AND e.version BETWEEN %" PRId64 " AND %" PRId64, page->from_version,
+        sql_printf(&link->sql, " AND e.version BETWEEN %" PRId64 " AND %" PRId64, page->from_version,
                    page->to_version);
 }
 
@@ -83,13 +83,13 @@ static void write_page(void *context, struct mysql_link *link)
     const struct page *page = context;
     const bool backward = page->query->backward;
     const char *alias = by_term(page->query) ? "t" : "e";
-    sql_text(link, "SELECT e.position, e.header_bytes, e.record, e.version");
+    sql_text(&link->sql, "SELECT e.position, e.header_bytes, e.record, e.version");
     write_from(link, page);
-    sql_printf(link, " AND %s.position>%" PRId64 " AND %s.position<%" PRId64, alias,
+    sql_printf(&link->sql, " AND %s.position>%" PRId64 " AND %s.position<%" PRId64, alias,
                backward ? page->query->after_position : page->after, alias,
                backward ? page->after : page->to + 1);
     /* Versions of an aggregate rise with the positions, and they are what its key is ordered by. */
-    sql_printf(link, " ORDER BY %s.%s %s LIMIT %d", alias,
+    sql_printf(&link->sql, " ORDER BY %s.%s %s LIMIT %d", alias,
                page->query->by == READ_BY_AGGREGATE ? "version" : "position", backward ? "DESC" : "ASC",
                page->limit);
 }

@@ -82,14 +82,14 @@ static struct status ask_number(struct mysql_link *link, const char *statement, 
 {
     *ret = 0;
     buffer_clear(&link->sql);
-    sql_text(link, statement);
+    sql_text(&link->sql, statement);
     return mysql_link_run(link, take_number, ret, NULL);
 }
 
 static struct status execute(struct mysql_link *link, const char *statement)
 {
     buffer_clear(&link->sql);
-    sql_text(link, statement);
+    sql_text(&link->sql, statement);
     return mysql_link_run(link, NULL, NULL, NULL);
 }
 
@@ -164,15 +164,15 @@ static struct status find_number(struct mysql_link *link)
         buffer_clear(&link->sql);
         if (round > 0) {
             sql_text(
-                link,
+                &link->sql,
                 "INSERT IGNORE INTO strata_stores (name, position, timestamp_us, chain, aggregate_count) VALUES (");
-            sql_bytes(link, name);
-            sql_text(link, ", 0, 0, ");
-            sql_bytes(link, bytes_of(none.bytes, sizeof none.bytes));
-            sql_text(link, ", 0);");
+            sql_bytes(&link->sql, name);
+            sql_text(&link->sql, ", 0, 0, ");
+            sql_bytes(&link->sql, bytes_of(none.bytes, sizeof none.bytes));
+            sql_text(&link->sql, ", 0);");
         }
-        sql_text(link, "SELECT store FROM strata_stores WHERE name = ");
-        sql_bytes(link, name);
+        sql_text(&link->sql, "SELECT store FROM strata_stores WHERE name = ");
+        sql_bytes(&link->sql, name);
         STATUS_TRY(mysql_link_run(link, take_number, &store->number, NULL));
     }
     return status_ok();
@@ -231,13 +231,14 @@ static struct status take_settings(void *context, unsigned statement, const stru
 static struct status read_settings(struct mysql_link *link, struct settings_row *ret)
 {
     buffer_clear(&link->sql);
-    sql_text(link, "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.log_bin, @@GLOBAL.sync_binlog, "
-                   "@@GLOBAL.max_allowed_packet;SHOW GLOBAL VARIABLES WHERE Variable_name IN (''");
+    sql_text(&link->sql,
+             "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.log_bin, @@GLOBAL.sync_binlog, "
+             "@@GLOBAL.max_allowed_packet;SHOW GLOBAL VARIABLES WHERE Variable_name IN (''");
     for (size_t i = 0; i < sizeof refused_values / sizeof *refused_values; i++) {
-        sql_text(link, ",");
-        sql_bytes(link, bytes_of_text(refused_values[i].name));
+        sql_text(&link->sql, ",");
+        sql_bytes(&link->sql, bytes_of_text(refused_values[i].name));
     }
-    sql_text(link, ")");
+    sql_text(&link->sql, ")");
     return mysql_link_run(link, take_settings, ret, NULL);
 }
 
@@ -283,13 +284,13 @@ static struct status check_privileges(struct mysql_link *link)
     static const char *const removed[] = {"state", "leases", "checkpoints", "snapshots"};
     buffer_clear(&link->sql);
     for (size_t i = 0; i < sizeof written / sizeof *written; i++)
-        sql_printf(link, "INSERT INTO strata_%s SELECT * FROM strata_%s WHERE FALSE;", written[i],
+        sql_printf(&link->sql, "INSERT INTO strata_%s SELECT * FROM strata_%s WHERE FALSE;", written[i],
                    written[i]);
     for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
-        sql_printf(link, "UPDATE strata_%s SET store=store WHERE FALSE;", changed[i]);
+        sql_printf(&link->sql, "UPDATE strata_%s SET store=store WHERE FALSE;", changed[i]);
     for (size_t i = 0; i < sizeof removed / sizeof *removed; i++)
-        sql_printf(link, "DELETE FROM strata_%s WHERE FALSE;", removed[i]);
-    sql_text(link, "DO 0");
+        sql_printf(&link->sql, "DELETE FROM strata_%s WHERE FALSE;", removed[i]);
+    sql_text(&link->sql, "DO 0");
     return mysql_link_run(link, NULL, NULL, NULL);
 }
 

@@ -47,22 +47,22 @@ static void write_put(void *context, struct mysql_link *link)
     const struct snapshot *snapshot = context;
     const struct bytes texts[] = {snapshot->data, snapshot->metadata, snapshot->folded};
     sql_printf(
-        link,
+        &link->sql,
         "REPLACE INTO strata_snapshots (store, version, state, created_at_us, position, reducer_version, "
         "aggregate_id, aggregate_type, event_digest, data, metadata, folded) VALUES (%" PRId64,
         link->store->number);
-    sql_printf(link, ",%" PRId32 ",%d,%" PRId64 ",%" PRId64 ",%" PRId32 ",", snapshot->version,
+    sql_printf(&link->sql, ",%" PRId32 ",%d,%" PRId64 ",%" PRId64 ",%" PRId32 ",", snapshot->version,
                (int)snapshot->state, snapshot->created_at_us, snapshot->position, snapshot->reducer_version);
-    sql_bytes(link, snapshot->aggregate_id);
-    sql_text(link, ",");
-    sql_bytes(link, snapshot->aggregate_type);
-    sql_text(link, ",");
-    sql_bytes(link, snapshot->event_digest);
+    sql_bytes(&link->sql, snapshot->aggregate_id);
+    sql_text(&link->sql, ",");
+    sql_bytes(&link->sql, snapshot->aggregate_type);
+    sql_text(&link->sql, ",");
+    sql_bytes(&link->sql, snapshot->event_digest);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        sql_text(link, ",");
+        sql_text(&link->sql, ",");
         sql_value(link, texts[i]);
     }
-    sql_text(link, ")");
+    sql_text(&link->sql, ")");
 }
 
 static struct status snapshots_put(struct snapshot_store *store, const struct snapshot *snapshot)
@@ -98,19 +98,21 @@ static struct status take_pick(void *context, unsigned statement, const struct s
 
 static void write_key(struct mysql_link *link, const char *before, struct bytes aggregate_id)
 {
-    sql_text(link, before);
-    sql_printf(link, " FROM strata_snapshots WHERE store=%" PRId64 " AND aggregate_id=", link->store->number);
-    sql_bytes(link, aggregate_id);
+    sql_text(&link->sql, before);
+    sql_printf(&link->sql,
+               " FROM strata_snapshots WHERE store=%" PRId64 " AND aggregate_id=", link->store->number);
+    sql_bytes(&link->sql, aggregate_id);
 }
 
 static void write_pick(void *context, struct mysql_link *link)
 {
     const struct pick_call *call = context;
     write_key(link, "SELECT " COLUMNS, call->aggregate_id);
-    sql_printf(link, " AND version%s%" PRId32, call->pick == SNAPSHOT_PICK_EXACT ? "=" : "<=", call->version);
+    sql_printf(&link->sql, " AND version%s%" PRId32,
+               call->pick == SNAPSHOT_PICK_EXACT ? "=" : "<=", call->version);
     if (call->pick == SNAPSHOT_PICK_BEST)
-        sql_printf(link, " AND state=%d", (int)SNAPSHOT_VERIFIED);
-    sql_text(link, " ORDER BY version DESC LIMIT 1");
+        sql_printf(&link->sql, " AND state=%d", (int)SNAPSHOT_VERIFIED);
+    sql_text(&link->sql, " ORDER BY version DESC LIMIT 1");
 }
 
 static struct status snapshots_get(struct snapshot_store *store, struct bytes aggregate_id,
@@ -128,7 +130,7 @@ static void write_remove(void *context, struct mysql_link *link)
 {
     const struct pick_call *call = context;
     write_key(link, "DELETE", call->aggregate_id);
-    sql_printf(link, " AND version=%" PRId32, call->version);
+    sql_printf(&link->sql, " AND version=%" PRId32, call->version);
 }
 
 static struct status snapshots_remove(struct snapshot_store *store, struct bytes aggregate_id,
@@ -166,23 +168,24 @@ static struct status take_listed(void *context, unsigned statement, const struct
 static void write_page(void *context, struct mysql_link *link)
 {
     const struct snapshot_page *page = context;
-    sql_printf(link, "SELECT " COLUMNS " FROM strata_snapshots WHERE store=%" PRId64, link->store->number);
+    sql_printf(&link->sql, "SELECT " COLUMNS " FROM strata_snapshots WHERE store=%" PRId64,
+               link->store->number);
     if (page->aggregate_id.size_bytes > 0) {
-        sql_text(link, " AND aggregate_id=");
-        sql_bytes(link, page->aggregate_id);
+        sql_text(&link->sql, " AND aggregate_id=");
+        sql_bytes(&link->sql, page->aggregate_id);
     }
     if (page->aggregate_type.size_bytes > 0) {
-        sql_text(link, " AND aggregate_type=");
-        sql_bytes(link, page->aggregate_type);
+        sql_text(&link->sql, " AND aggregate_type=");
+        sql_bytes(&link->sql, page->aggregate_type);
     }
     if (page->after_id.size_bytes > 0) {
-        sql_text(link, " AND (aggregate_id>");
-        sql_bytes(link, page->after_id);
-        sql_text(link, " OR (aggregate_id=");
-        sql_bytes(link, page->after_id);
-        sql_printf(link, " AND version>%" PRId32 "))", page->after_version);
+        sql_text(&link->sql, " AND (aggregate_id>");
+        sql_bytes(&link->sql, page->after_id);
+        sql_text(&link->sql, " OR (aggregate_id=");
+        sql_bytes(&link->sql, page->after_id);
+        sql_printf(&link->sql, " AND version>%" PRId32 "))", page->after_version);
     }
-    sql_printf(link, " ORDER BY aggregate_id, version LIMIT %d", LIST_PAGE);
+    sql_printf(&link->sql, " ORDER BY aggregate_id, version LIMIT %d", LIST_PAGE);
 }
 
 static struct status snapshots_list(struct snapshot_store *store, struct bytes aggregate_id,
@@ -223,7 +226,7 @@ static void write_stats(void *context, struct mysql_link *link)
 {
     (void)context;
     sql_printf(
-        link,
+        &link->sql,
         "SELECT COUNT(*), COALESCE(CAST(SUM(LENGTH(data) + LENGTH(metadata) + LENGTH(folded)) AS SIGNED), 0) FROM "
         "strata_snapshots WHERE store=%" PRId64,
         link->store->number);

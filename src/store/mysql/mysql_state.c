@@ -32,25 +32,26 @@ static struct status take_value(void *context, unsigned statement, const struct 
 static void write_get(void *context, struct mysql_link *link)
 {
     const struct value_call *call = context;
-    sql_printf(link, "SELECT value FROM strata_state WHERE store=%" PRId64 " AND name=", link->store->number);
-    sql_bytes(link, call->key);
+    sql_printf(&link->sql,
+               "SELECT value FROM strata_state WHERE store=%" PRId64 " AND name=", link->store->number);
+    sql_bytes(&link->sql, call->key);
 }
 
 static void write_put(void *context, struct mysql_link *link)
 {
     const struct value_call *call = context;
-    sql_printf(link, "INSERT INTO strata_state VALUES (%" PRId64 ",", link->store->number);
-    sql_bytes(link, call->key);
-    sql_text(link, ",");
+    sql_printf(&link->sql, "INSERT INTO strata_state VALUES (%" PRId64 ",", link->store->number);
+    sql_bytes(&link->sql, call->key);
+    sql_text(&link->sql, ",");
     sql_value(link, call->value);
-    sql_text(link, ") ON DUPLICATE KEY UPDATE value=VALUES(value)");
+    sql_text(&link->sql, ") ON DUPLICATE KEY UPDATE value=VALUES(value)");
 }
 
 static void write_remove(void *context, struct mysql_link *link)
 {
     const struct value_call *call = context;
-    sql_printf(link, "DELETE FROM strata_state WHERE store=%" PRId64 " AND name=", link->store->number);
-    sql_bytes(link, call->key);
+    sql_printf(&link->sql, "DELETE FROM strata_state WHERE store=%" PRId64 " AND name=", link->store->number);
+    sql_bytes(&link->sql, call->key);
 }
 
 struct status mysql_store_state_get(struct event_store *store, struct bytes key, struct arena *arena,
@@ -91,20 +92,20 @@ static void write_swap(void *context, struct mysql_link *link)
 {
     const struct swap_call *call = context;
     if (call->expected == NULL) {
-        sql_printf(link, "INSERT INTO strata_state VALUES (%" PRId64 ",", link->store->number);
-        sql_bytes(link, call->key);
-        sql_text(link, ",");
-        sql_bytes(link, call->value);
-        sql_text(link, ") ON DUPLICATE KEY UPDATE name=name");
+        sql_printf(&link->sql, "INSERT INTO strata_state VALUES (%" PRId64 ",", link->store->number);
+        sql_bytes(&link->sql, call->key);
+        sql_text(&link->sql, ",");
+        sql_bytes(&link->sql, call->value);
+        sql_text(&link->sql, ") ON DUPLICATE KEY UPDATE name=name");
     } else {
-        sql_text(link, "UPDATE strata_state SET value=");
-        sql_bytes(link, call->value);
-        sql_printf(link, " WHERE store=%" PRId64 " AND name=", link->store->number);
-        sql_bytes(link, call->key);
-        sql_text(link, " AND value=");
-        sql_bytes(link, *call->expected);
+        sql_text(&link->sql, "UPDATE strata_state SET value=");
+        sql_bytes(&link->sql, call->value);
+        sql_printf(&link->sql, " WHERE store=%" PRId64 " AND name=", link->store->number);
+        sql_bytes(&link->sql, call->key);
+        sql_text(&link->sql, " AND value=");
+        sql_bytes(&link->sql, *call->expected);
     }
-    sql_text(link, ";SELECT ROW_COUNT()");
+    sql_text(&link->sql, ";SELECT ROW_COUNT()");
 }
 
 static struct status take_rows(void *context, unsigned statement, const struct sql_row *row)
@@ -151,18 +152,18 @@ static struct status take_listed_value(void *context, unsigned statement, const 
 static void write_value_page(void *context, struct mysql_link *link)
 {
     const struct value_page *page = context;
-    sql_printf(link, "SELECT name, value FROM strata_state WHERE store=%" PRId64, link->store->number);
+    sql_printf(&link->sql, "SELECT name, value FROM strata_state WHERE store=%" PRId64, link->store->number);
     if (page->prefix.size_bytes > 0) {
-        sql_text(link, " AND name>=");
-        sql_bytes(link, page->prefix);
-        sql_printf(link, " AND LEFT(name,%zu)=", page->prefix.size_bytes);
-        sql_bytes(link, page->prefix);
+        sql_text(&link->sql, " AND name>=");
+        sql_bytes(&link->sql, page->prefix);
+        sql_printf(&link->sql, " AND LEFT(name,%zu)=", page->prefix.size_bytes);
+        sql_bytes(&link->sql, page->prefix);
     }
     if (page->after.size_bytes > 0) {
-        sql_text(link, " AND name>");
-        sql_bytes(link, page->after);
+        sql_text(&link->sql, " AND name>");
+        sql_bytes(&link->sql, page->after);
     }
-    sql_printf(link, " ORDER BY name LIMIT %d", LIST_PAGE);
+    sql_printf(&link->sql, " ORDER BY name LIMIT %d", LIST_PAGE);
 }
 
 struct status mysql_store_state_list(struct event_store *store, struct bytes prefix, struct bytes after_key,
@@ -220,9 +221,9 @@ static struct status change_row_once(struct mysql_link *link, const struct row_c
     buffer_clear(&link->sql);
     if (write) {
         change->write(change->context, link);
-        sql_text(link, ";");
+        sql_text(&link->sql, ";");
     }
-    sql_text(link, write ? "COMMIT" : "ROLLBACK");
+    sql_text(&link->sql, write ? "COMMIT" : "ROLLBACK");
     const struct status ended = mysql_link_run(link, NULL, NULL, failure);
     if (ended.code == STATUS_OK)
         return status;
@@ -281,16 +282,17 @@ static void restart_lease(void *context)
 static void write_lease_read(void *context, struct mysql_link *link)
 {
     const struct lease_call *call = context;
-    sql_printf(link, "START TRANSACTION;INSERT INTO strata_leases VALUES (%" PRId64 ",", link->store->number);
-    sql_bytes(link, call->name);
+    sql_printf(&link->sql, "START TRANSACTION;INSERT INTO strata_leases VALUES (%" PRId64 ",",
+               link->store->number);
+    sql_bytes(&link->sql, call->name);
     sql_printf(
-        link,
+        &link->sql,
         ",'',0,0,0) ON DUPLICATE KEY UPDATE name=VALUES(name);SELECT holder, epoch, ttl_us, ends_at_us FROM strata_leases WHERE store=%" PRId64
         " AND name=",
         link->store->number);
-    sql_bytes(link, call->name);
-    sql_text(link, " FOR UPDATE;");
-    sql_text(link, server_time);
+    sql_bytes(&link->sql, call->name);
+    sql_text(&link->sql, " FOR UPDATE;");
+    sql_text(&link->sql, server_time);
 }
 
 static struct status take_lease_row(void *context, unsigned statement, const struct sql_row *row)
@@ -335,12 +337,12 @@ static struct status decide_release(void *context, bool *ret_write)
 static void write_lease(void *context, struct mysql_link *link)
 {
     const struct lease_call *call = context;
-    sql_text(link, "UPDATE strata_leases SET holder=");
-    sql_bytes(link, call->taken.holder);
-    sql_printf(link, ", epoch=%" PRId64 ", ttl_us=%" PRId64 ", ends_at_us=%" PRId64, call->taken.lease.epoch,
-               call->taken.ttl_us, call->taken.lease.ends_at_us);
-    sql_printf(link, " WHERE store=%" PRId64 " AND name=", link->store->number);
-    sql_bytes(link, call->name);
+    sql_text(&link->sql, "UPDATE strata_leases SET holder=");
+    sql_bytes(&link->sql, call->taken.holder);
+    sql_printf(&link->sql, ", epoch=%" PRId64 ", ttl_us=%" PRId64 ", ends_at_us=%" PRId64,
+               call->taken.lease.epoch, call->taken.ttl_us, call->taken.lease.ends_at_us);
+    sql_printf(&link->sql, " WHERE store=%" PRId64 " AND name=", link->store->number);
+    sql_bytes(&link->sql, call->name);
 }
 
 /* What cannot be a lease must not make a row: the rules are asked before the row is. */
@@ -375,11 +377,12 @@ struct status mysql_store_lease_release(struct event_store *base, struct bytes n
 static void write_forget(void *context, struct mysql_link *link)
 {
     const struct lease_call *call = context;
-    sql_printf(link, "DELETE FROM strata_leases WHERE store=%" PRId64 " AND name=", link->store->number);
-    sql_bytes(link, call->name);
-    sql_text(link, " AND holder=");
-    sql_bytes(link, call->holder);
-    sql_printf(link, " AND epoch=%" PRId64 " AND ends_at_us<>0", call->epoch);
+    sql_printf(&link->sql,
+               "DELETE FROM strata_leases WHERE store=%" PRId64 " AND name=", link->store->number);
+    sql_bytes(&link->sql, call->name);
+    sql_text(&link->sql, " AND holder=");
+    sql_bytes(&link->sql, call->holder);
+    sql_printf(&link->sql, " AND epoch=%" PRId64 " AND ends_at_us<>0", call->epoch);
 }
 
 struct status mysql_store_lease_forget(struct event_store *base, struct bytes name, struct bytes holder,
@@ -414,23 +417,23 @@ static void restart_checkpoint(void *context)
 
 static void write_named(struct mysql_link *link, const char *before, struct bytes name)
 {
-    sql_text(link, before);
-    sql_printf(link, " WHERE store=%" PRId64 " AND name=", link->store->number);
-    sql_bytes(link, name);
+    sql_text(&link->sql, before);
+    sql_printf(&link->sql, " WHERE store=%" PRId64 " AND name=", link->store->number);
+    sql_bytes(&link->sql, name);
 }
 
 static void write_checkpoint_read(void *context, struct mysql_link *link)
 {
     const struct checkpoint_call *call = context;
-    sql_printf(link, "START TRANSACTION;INSERT INTO strata_checkpoints VALUES (%" PRId64 ",",
+    sql_printf(&link->sql, "START TRANSACTION;INSERT INTO strata_checkpoints VALUES (%" PRId64 ",",
                link->store->number);
-    sql_bytes(link, call->request.name);
-    sql_printf(link, ",%d,0,0) ON DUPLICATE KEY UPDATE name=VALUES(name)", NO_POSITION);
+    sql_bytes(&link->sql, call->request.name);
+    sql_printf(&link->sql, ",%d,0,0) ON DUPLICATE KEY UPDATE name=VALUES(name)", NO_POSITION);
     write_named(link, ";SELECT position, epoch, put_at_us FROM strata_checkpoints", call->request.name);
     write_named(link, " FOR UPDATE;SELECT epoch, holder FROM strata_leases", call->request.name);
-    sql_printf(link, " LOCK IN SHARE MODE;SELECT position FROM strata_stores WHERE store=%" PRId64 ";",
+    sql_printf(&link->sql, " LOCK IN SHARE MODE;SELECT position FROM strata_stores WHERE store=%" PRId64 ";",
                link->store->number);
-    sql_text(link, server_time);
+    sql_text(&link->sql, server_time);
 }
 
 static void take_stored(struct checkpoint_call *call, const struct sql_row *row)
@@ -465,7 +468,7 @@ static struct status decide_put(void *context, bool *ret_write)
 static void write_checkpoint(void *context, struct mysql_link *link)
 {
     const struct checkpoint_call *call = context;
-    sql_printf(link,
+    sql_printf(&link->sql,
                "UPDATE strata_checkpoints SET position=%" PRId64 ", epoch=%" PRId64 ", put_at_us=%" PRId64,
                call->request.position, call->request.epoch, now_us(call->store, call->server_us));
     write_named(link, "", call->request.name);
@@ -558,12 +561,12 @@ static struct status take_listed_checkpoint(void *context, unsigned statement, c
 static void write_checkpoint_page(void *context, struct mysql_link *link)
 {
     const struct checkpoint_page *page = context;
-    sql_printf(link,
+    sql_printf(&link->sql,
                "SELECT name, position, epoch, put_at_us FROM strata_checkpoints WHERE store=%" PRId64
                " AND position<>%d AND name>",
                link->store->number, NO_POSITION);
-    sql_bytes(link, bytes_of(page->after.name, page->after.name_bytes));
-    sql_printf(link, " ORDER BY name LIMIT %d", LIST_PAGE);
+    sql_bytes(&link->sql, bytes_of(page->after.name, page->after.name_bytes));
+    sql_printf(&link->sql, " ORDER BY name LIMIT %d", LIST_PAGE);
 }
 
 struct status mysql_store_checkpoints(struct event_store *base, checkpoint_sink sink, void *context)

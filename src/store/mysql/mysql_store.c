@@ -26,7 +26,7 @@ struct status mysql_no_memory(void)
 static void write_probe(void *context, struct mysql_link *link)
 {
     (void)context;
-    sql_text(link, "DO 0");
+    sql_text(&link->sql, "DO 0");
 }
 
 static struct status mysql_store_health(struct event_store *base)
@@ -70,8 +70,13 @@ static void free_settings(struct mysql_settings *settings)
 static void mysql_store_close(struct event_store *base)
 {
     struct mysql_store *store = mysql_of(base);
+    mysql_committer_stop(store);
     mysql_link_done(&store->writer);
+    mysql_link_done(&store->ahead);
+    for (size_t i = 0; i < 2; i++)
+        buffer_done(&store->commits[i].text.sql);
     mysql_known_done(&store->known);
+    mysql_known_done(&store->asked_ahead);
     for (size_t i = 0; i < POOL_MAX; i++)
         mysql_link_done(&store->pool[i]);
     free_settings(&store->settings);
@@ -79,11 +84,14 @@ static void mysql_store_close(struct event_store *base)
     (void)pthread_mutex_destroy(&store->ready_lock);
     (void)pthread_mutex_destroy(&store->pool_lock);
     (void)pthread_cond_destroy(&store->pool_free);
+    (void)pthread_mutex_destroy(&store->committer.lock);
+    (void)pthread_cond_destroy(&store->committer.more);
     free(store);
 }
 
 static const struct event_store_ops mysql_ops = {
     .facts = mysql_store_facts,
+    .facts_ahead = mysql_store_facts_ahead,
     .release = mysql_store_release,
     .commit = mysql_store_commit,
     .read = mysql_store_read,
@@ -160,8 +168,14 @@ static void init_parts(struct mysql_store *store)
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&store->pool_free, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
+    (void)pthread_mutex_init(&store->committer.lock, NULL);
+    (void)pthread_cond_init(&store->committer.more, NULL);
     mysql_link_init(&store->writer, store, true);
+    mysql_link_init(&store->ahead, store, false);
+    for (size_t i = 0; i < 2; i++)
+        store->commits[i].text.sql = buffer_make(0);
     mysql_known_init(&store->known, store->seed);
+    mysql_known_init(&store->asked_ahead, store->seed);
     for (size_t i = 0; i < POOL_MAX; i++)
         mysql_link_init(&store->pool[i], store, false);
 }
@@ -181,11 +195,14 @@ struct status mysql_store_open(const struct mysql_store_options *options, const 
     struct status status = copy_options(options, &store->settings) ? status_ok() : mysql_no_memory();
     if (status.code == STATUS_OK)
         status = mysql_link_begin(&store->writer);
-    if (status.code != STATUS_OK && status.reason != REASON_STORE_UNREACHABLE) {
+    if (status.code == STATUS_OK || status.reason == REASON_STORE_UNREACHABLE) {
+        store->opened = true;
+        status = mysql_committer_start(store);
+    }
+    if (status.code != STATUS_OK) {
         mysql_store_close(&store->store);
         return status;
     }
-    store->opened = true;
     *ret = &store->store;
     return status_ok();
 }

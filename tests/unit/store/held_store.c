@@ -13,7 +13,7 @@ static struct status held_facts(struct event_store *store, const struct facts_re
     struct held_store *held = of(store);
     pthread_mutex_lock(&held->lock);
     held->facts_begun++;
-    held->overlapped = held->overlapped || held->batch != NULL;
+    held->overlapped = held->overlapped || held->waiting_count > 0;
     pthread_cond_broadcast(&held->changed);
     while (held->hold_facts)
         pthread_cond_wait(&held->changed, &held->lock);
@@ -24,6 +24,12 @@ static struct status held_facts(struct event_store *store, const struct facts_re
     STATUS_TRY(held->inner->ops->facts(held->inner, request, arena, ret));
     ret->now_us = held->now_us;
     return status_ok();
+}
+
+static struct status held_facts_ahead(struct event_store *store, const struct facts_request *request,
+                                      struct arena *arena, struct facts *ret)
+{
+    return of(store)->inner->ops->facts(of(store)->inner, request, arena, ret);
 }
 
 static void held_release(struct event_store *store)
@@ -38,12 +44,11 @@ static void held_commit(struct event_store *store, const struct commit_batch *ba
 {
     struct held_store *held = of(store);
     pthread_mutex_lock(&held->lock);
-    assert(held->batch == NULL); /* one at a time is the writer's promise */
+    assert(held->waiting_count <= batch->ahead); /* one at a time is the writer's promise, but for those */
     assert(held->commits_begun < HELD_COMMITS_MAX);
     held->commit_appends[held->commits_begun++] = batch->append_count;
-    held->batch = batch;
-    held->done = done;
-    held->done_context = context;
+    held->aheads += batch->ahead;
+    held->waiting[held->waiting_count++] = (struct held_commit){batch, done, context};
     pthread_cond_broadcast(&held->changed);
     pthread_mutex_unlock(&held->lock);
 }
@@ -71,35 +76,47 @@ static void write_first(struct held_store *held, const struct commit_batch *batc
     *batch->ret_written = count;
 }
 
+/* Whether what was decided ahead came true. */
+static bool is_proven(const struct held_store *held, const struct commit_batch *batch)
+{
+    struct store_head head;
+    const struct status status = held->inner->ops->head(held->inner, &head);
+    assert(status.code == STATUS_OK);
+    return held->stood && head.position == batch->before.position;
+}
+
 static void *answer_commits(void *context)
 {
     struct held_store *held = context;
     pthread_mutex_lock(&held->lock);
     while (!held->stopping) {
-        if (held->batch == NULL || held->hold_commits) {
+        if (held->waiting_count == 0 || held->hold_commits) {
             pthread_cond_wait(&held->changed, &held->lock);
             continue;
         }
-        const struct commit_batch *batch = held->batch;
-        struct status status = held->commit_failures > 0 ? held->commit_status : status_ok();
-        held->commit_failures -= held->commit_failures > 0;
-        const bool reaches = status.code == STATUS_OK || held->commit_anyway;
+        const struct held_commit commit = held->waiting[0];
+        const bool in_vain = commit.batch->ahead && !is_proven(held, commit.batch);
+        struct status status = in_vain ? status_error(STATUS_ABORTED, "another service was first")
+                               : held->commit_failures > 0 ? held->commit_status
+                                                           : status_ok();
+        held->commit_failures -= !in_vain && held->commit_failures > 0;
+        const bool reaches = status.code == STATUS_OK || (!in_vain && held->commit_anyway);
         const size_t first = held->write_first;
         held->write_first = 0;
         pthread_mutex_unlock(&held->lock);
         struct status inner = status_ok();
         if (first > 0)
-            write_first(held, batch, first);
+            write_first(held, commit.batch, first);
         if (reaches)
-            held->inner->ops->commit(held->inner, batch, copy_status, &inner);
+            held->inner->ops->commit(held->inner, commit.batch, copy_status, &inner);
         if (status.code == STATUS_OK)
             status = inner;
         pthread_mutex_lock(&held->lock);
-        held->batch = NULL; /* before the answer: the next commit may follow at once */
-        const commit_done done = held->done;
-        void *done_context = held->done_context;
+        held->stood = status.code == STATUS_OK;
+        held->waiting[0] = held->waiting[1]; /* before the answer: the next commit may follow at once */
+        held->waiting_count--;
         pthread_mutex_unlock(&held->lock);
-        done(done_context, &status);
+        commit.done(commit.context, &status);
         pthread_mutex_lock(&held->lock);
     }
     pthread_mutex_unlock(&held->lock);
@@ -137,6 +154,21 @@ static const struct event_store_ops held_ops = {
     .head = held_head,
     .health = held_health,
 };
+
+static const struct event_store_ops looking_ahead_ops = {
+    .facts = held_facts,
+    .facts_ahead = held_facts_ahead,
+    .release = held_release,
+    .commit = held_commit,
+    .read = held_read,
+    .head = held_head,
+    .health = held_health,
+};
+
+void held_store_look_ahead(struct held_store *held)
+{
+    held->store.ops = &looking_ahead_ops;
+}
 
 void held_store_init(struct held_store *held, struct event_store *inner)
 {

@@ -34,13 +34,20 @@ struct held_store {
     int64_t now_us;                          /* what facts say of the time; 0 = nothing */
     size_t commit_appends[HELD_COMMITS_MAX]; /* how many appends each commit had */
     bool overlapped;                         /* facts were asked for while a commit was under way */
-    const struct commit_batch *batch;        /* under way, or NULL */
-    commit_done done;
-    void *done_context;
+    int aheads;                              /* commits that were decided ahead */
+    bool stood;                              /* the last commit took place */
+    struct held_commit {
+        const struct commit_batch *batch;
+        commit_done done;
+        void *context;
+    } waiting[2]; /* the first one is under way */
+    size_t waiting_count;
 };
 
 void held_store_init(struct held_store *held, struct event_store *inner);
 void held_store_done(struct held_store *held);
+/* From now on it answers facts_ahead(), as an engine that others write to may. */
+void held_store_look_ahead(struct held_store *held);
 
 void held_store_hold(struct held_store *held, bool facts, bool commits);
 /* The next commit to be answered fails; `anyway` = but is written all the same. */

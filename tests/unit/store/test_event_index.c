@@ -275,6 +275,76 @@ static void test_what_is_taken_back_is_as_if_never_added(void **state)
     }
 }
 
+/* ---- a table that is made ahead ---- */
+
+/* The events 1 … count of a whole history, as a piece behind `base` has them. */
+static void add_pieces(struct event_index *index, int64_t base, int count)
+{
+    for (int i = 1; i <= count; i++) {
+        char id[24];
+        char aggregate[24];
+        (void)snprintf(id, sizeof id, "e%d", i);
+        (void)snprintf(aggregate, sizeof aggregate, "a%d", i % 50);
+        const struct event_fields fields = event_at(base + i, id, aggregate, 1 + i / 50 - (i % 50 == 0));
+        const bool first = i <= 50;
+        assert_status_ok(event_index_add(index, &fields, &first, 1));
+    }
+}
+
+static void test_a_table_made_ahead_answers_as_one_made_in_its_place(void **state)
+{
+    (void)state;
+    const struct event_index_options options = {.seed = 7, .expected_events = 20000};
+    CLEANUP(event_index_free_at) struct event_index *ahead = event_index_new(&options);
+    CLEANUP(event_index_free_at) struct event_index *in_place = new_index(7, 1000);
+    assert_non_null(ahead);
+    size_t at = 0;
+    unsigned steps = 0;
+    while (event_index_touch(ahead, &at))
+        steps++;
+    assert_in_range(steps, 2 * 20000 * 8 / (64 * 1024),
+                    1000); /* ids and aggregates, a step no more than 64 KiB */
+    event_index_rebase(ahead, 1000);
+    add_pieces(ahead, 1000, 200);
+    add_pieces(in_place, 1000, 200);
+    assert_int_equal(event_index_base_position(ahead), 1000);
+    assert_int_equal(event_index_last_position(ahead), 1200);
+    assert_int_equal(event_index_aggregate_count(ahead), event_index_aggregate_count(in_place));
+    assert_int_equal(event_index_find_id(ahead, BYTES_LITERAL("e7")), 1007);
+    assert_int_equal(event_index_find_time(ahead, 1100), event_index_find_time(in_place, 1100));
+    CLEANUP(arena_free_at) struct arena *arena = arena_new(0);
+    for (int i = 0; i < 50; i++) {
+        struct aggregate_head heads[2];
+        const struct bytes id = bytes_of_text(arena_printf(arena, "a%d", i));
+        assert_status_ok(event_index_head(ahead, id, arena, &heads[0]));
+        assert_status_ok(event_index_head(in_place, id, arena, &heads[1]));
+        assert_true(heads[0].exists);
+        assert_int_equal(heads[0].position, heads[1].position);
+        assert_int_equal(heads[0].first_position, heads[1].first_position);
+        assert_int_equal(heads[0].version, heads[1].version);
+        assert_int_equal(heads[0].event_count, heads[1].event_count);
+    }
+}
+
+static void count_rest(void *context)
+{
+    (*(unsigned *)context)++;
+}
+
+static void test_who_frees_a_table_can_rest_between_its_pieces(void **state)
+{
+    (void)state;
+    struct event_index *index = new_index(7, 0);
+    const long before = (long)event_index_memory_bytes(index);
+    add_pieces(index, 0, 60000);
+    const long mebibytes = ((long)event_index_memory_bytes(index) - before) / (1024 * 1024);
+    assert_true(mebibytes >= 2);
+    unsigned rests = 0;
+    event_index_free_resting(index, count_rest, &rests);
+    assert_in_range(rests, mebibytes, 10 * mebibytes + 20);
+    event_index_free_resting(NULL, count_rest, &rests);
+}
+
 /* ---- what it leaves behind ---- */
 
 static long anonymous_kib(void)
@@ -398,6 +468,8 @@ int main(void)
         cmocka_unit_test(test_a_name_that_cannot_be_kept_is_damage),
         cmocka_unit_test(test_a_piece_takes_any_beginning_and_then_no_gap),
         cmocka_unit_test(test_a_table_without_memory_is_none),
+        cmocka_unit_test(test_a_table_made_ahead_answers_as_one_made_in_its_place),
+        cmocka_unit_test(test_who_frees_a_table_can_rest_between_its_pieces),
         cmocka_unit_test(test_what_is_freed_goes_back_to_the_system),
         cmocka_unit_test(test_an_addition_without_memory_changes_nothing),
         cmocka_unit_test(test_what_is_taken_back_is_as_if_never_added),

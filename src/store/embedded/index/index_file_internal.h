@@ -79,6 +79,7 @@ DEFINE_CLEANUP(struct index_writer, index_writer_free);
 uint64_t index_writer_at(const struct index_writer *writer);
 /* Of its pace; it also rests at the end of each page. */
 void index_writer_rest(const struct index_writer *writer);
+const struct index_pace *index_writer_pace(const struct index_writer *writer); /* as long as the writer */
 STATUS_MUST_CHECK struct status index_writer_add(struct index_writer *writer, const void *data,
                                                  size_t size_bytes);
 /* Room for `size_bytes` in the page that is being filled, counted as added, for the caller to fill; NULL = it does not fit. */

@@ -5,7 +5,8 @@
 
 #include "run_internal.h"
 
-#define DIRECTORY_PIECE 4096U /* entries decoded at once */
+#define DIRECTORY_PIECE 4096U           /* entries decoded at once */
+#define FILTER_PIECE    (16U * 1024U) /* bytes read at once */
 
 static struct status damaged(const struct index_reader *reader, const char *what)
 {
@@ -14,7 +15,7 @@ static struct status damaged(const struct index_reader *reader, const char *what
 
 /* ---- opening ---- */
 
-static struct status directory_read(struct run_table *table, uint64_t at)
+static struct status directory_read(struct run_table *table, uint64_t at, const struct index_pace *pace)
 {
     const size_t count = ((size_t)1 << table->radix) + 1;
     table->directory = malloc(count * sizeof *table->directory);
@@ -35,6 +36,7 @@ static struct status directory_read(struct run_table *table, uint64_t at)
             table->directory[done + i] = start;
         }
         done += piece;
+        index_pace_rest(pace);
     }
     free(bytes);
     STATUS_TRY(status);
@@ -43,16 +45,27 @@ static struct status directory_read(struct run_table *table, uint64_t at)
     return status_ok();
 }
 
-static struct status table_read(struct run_table *table, uint64_t directory_at, uint64_t filter_at,
-                                uint32_t block_count)
+static struct status filter_read(struct run_table *table, uint64_t at, uint32_t block_count,
+                                 const struct index_pace *pace)
 {
-    STATUS_TRY(directory_read(table, directory_at));
-    STATUS_TRY(run_filter_init(&table->filter, block_count));
-    return index_reader_read(table->reader, filter_at, table->filter.blocks,
-                             (size_t)block_count * RUN_FILTER_BLOCK_BYTES);
+    const size_t size = (size_t)block_count * RUN_FILTER_BLOCK_BYTES;
+    STATUS_TRY(run_filter_reserve(&table->filter, block_count));
+    for (size_t done = 0; done < size; done += FILTER_PIECE) {
+        const size_t piece = size - done < FILTER_PIECE ? size - done : FILTER_PIECE;
+        STATUS_TRY(index_reader_read(table->reader, at + done, table->filter.blocks + done, piece));
+        index_pace_rest(pace);
+    }
+    return status_ok();
 }
 
-static struct status tables_read(struct run *run)
+static struct status table_read(struct run_table *table, uint64_t directory_at, uint64_t filter_at,
+                                uint32_t block_count, const struct index_pace *pace)
+{
+    STATUS_TRY(directory_read(table, directory_at, pace));
+    return filter_read(table, filter_at, block_count, pace);
+}
+
+static struct status tables_read(struct run *run, const struct index_pace *pace)
 {
     const struct run_layout *layout = &run->layout;
     const uint32_t position_most = (uint32_t)(layout->facts.last_position - layout->facts.first_position);
@@ -68,12 +81,13 @@ static struct status tables_read(struct run *run)
                                    .count = layout->key_count,
                                    .radix = layout->key_radix,
                                    .position_most = position_most};
-    STATUS_TRY(table_read(&run->ids, layout->id_directory_at, layout->id_filter_at, layout->id_blocks));
-    return table_read(&run->keys, layout->key_directory_at, layout->key_filter_at, layout->key_blocks);
+    STATUS_TRY(table_read(&run->ids, layout->id_directory_at, layout->id_filter_at, layout->id_blocks, pace));
+    return table_read(&run->keys, layout->key_directory_at, layout->key_filter_at, layout->key_blocks, pace);
 }
 
 struct status run_open(struct files *files, const char *folder, int64_t first_position, int64_t last_position,
-                       const uint8_t store_uuid[INDEX_UUID_BYTES], struct run **ret)
+                       const uint8_t store_uuid[INDEX_UUID_BYTES], const struct index_pace *pace,
+                       struct run **ret)
 {
     char name[INDEX_NAME_MAX_BYTES];
     index_run_name(first_position, last_position, name);
@@ -88,7 +102,7 @@ struct status run_open(struct files *files, const char *folder, int64_t first_po
     if (run->layout.facts.first_position != first_position ||
         run->layout.facts.last_position != last_position)
         return damaged(run->reader, "it is the index of other positions than its name says");
-    STATUS_TRY(tables_read(run));
+    STATUS_TRY(tables_read(run, pace));
     *ret = TAKE_PTR(run);
     return status_ok();
 }

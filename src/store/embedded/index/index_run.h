@@ -69,9 +69,10 @@ STATUS_MUST_CHECK struct status run_builder_write(struct run_builder *builder, s
 
 struct run;
 
+/* Reads and checks what is kept in memory, a few bytes for each key; of `pace`, which may be NULL, it takes the rests. */
 STATUS_MUST_CHECK struct status run_open(struct files *files, const char *folder, int64_t first_position,
                                          int64_t last_position, const uint8_t store_uuid[INDEX_UUID_BYTES],
-                                         struct run **ret);
+                                         const struct index_pace *pace, struct run **ret);
 void run_close(struct run *run); /* NULL is fine */
 DEFINE_CLEANUP(struct run, run_close);
 

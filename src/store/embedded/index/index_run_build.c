@@ -6,6 +6,7 @@
 
 #define INSERTION_MOST 24U /* entries of a bucket; more are sorted by qsort */
 #define ITEMS_A_REST   1024U
+#define MOVES_A_REST   32U /* at first each touches another page of fresh memory */
 #define BUCKETS_A_REST 128U
 
 struct item {
@@ -136,7 +137,7 @@ static struct status items_sort(const struct buffer *items, const struct index_p
     const uint32_t radix = run_radix_for(count);
     const size_t buckets = (size_t)1 << radix;
     uint32_t *starts = calloc(buckets + 1, sizeof *starts);
-    struct item *sorted = calloc((size_t)count + 1, sizeof *sorted);
+    struct item *sorted = malloc(((size_t)count + 1) * sizeof *sorted);
     if (starts == NULL || sorted == NULL) {
         free(starts);
         free(sorted);
@@ -151,7 +152,7 @@ static struct status items_sort(const struct buffer *items, const struct index_p
         starts[bucket + 1] += starts[bucket];
     for (uint32_t i = 0; i < count; i++) { /* moves each start to its bucket's end */
         sorted[starts[run_bucket(from[i].class, radix)]++] = from[i];
-        if (i % ITEMS_A_REST == 0)
+        if (i % MOVES_A_REST == 0)
             index_pace_rest(pace);
     }
     for (size_t bucket = 0; bucket < buckets; bucket++) {
@@ -224,11 +225,17 @@ struct status run_builder_write(struct run_builder *builder, struct files *files
     uint32_t id_count = 0;
     uint32_t key_count = 0;
     struct status status = items_sort(&builder->ids, pace, &ids, &id_count);
+    buffer_done(&builder->ids); /* one by one: giving megabytes back takes a while */
+    index_pace_rest(pace);
     if (status.code == STATUS_OK)
         status = items_sort(&builder->keys, pace, &keys, &key_count);
+    buffer_done(&builder->keys);
+    index_pace_rest(pace);
     if (status.code == STATUS_OK)
         status = sections_write(builder, ids, id_count, keys, key_count, &place, nonce, pace);
     free(ids);
+    index_pace_rest(pace);
     free(keys);
+    index_pace_rest(pace);
     return status;
 }

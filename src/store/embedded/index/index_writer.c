@@ -109,6 +109,11 @@ void index_writer_rest(const struct index_writer *writer)
     index_pace_rest(&writer->pace);
 }
 
+const struct index_pace *index_writer_pace(const struct index_writer *writer)
+{
+    return &writer->pace;
+}
+
 static void page_seal(uint8_t page[INDEX_PAGE_BYTES], uint32_t number, uint32_t nonce)
 {
     put_u32_le(page + INDEX_PAGE_DATA_BYTES, number);

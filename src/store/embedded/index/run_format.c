@@ -9,6 +9,7 @@
 #define FILTER_BLOCK_BITS   (RUN_FILTER_BLOCK_BYTES * 8U)
 #define BUCKET_MOST_ENTRIES 11U /* on average; so about 8: between 5.5 and 11 */
 #define GOLDEN              UINT64_C(0x9E3779B97F4A7C15)
+#define ZEROED_AT_ONCE      ((size_t)64 * 1024)
 
 /* ---- hashes ---- */
 
@@ -154,7 +155,7 @@ uint32_t run_filter_blocks_for(uint32_t key_count)
     return (uint32_t)(((uint64_t)key_count * FILTER_BITS_A_KEY + FILTER_BLOCK_BITS - 1) / FILTER_BLOCK_BITS);
 }
 
-struct status run_filter_init(struct run_filter *filter, uint32_t block_count)
+struct status run_filter_reserve(struct run_filter *filter, uint32_t block_count)
 {
     *filter = (struct run_filter){.block_count = block_count};
     if (block_count == 0)
@@ -163,7 +164,17 @@ struct status run_filter_init(struct run_filter *filter, uint32_t block_count)
     filter->blocks = aligned_alloc(RUN_FILTER_BLOCK_BYTES, size);
     if (filter->blocks == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for an index filter of %zu bytes", size);
-    memset(filter->blocks, 0, size);
+    return status_ok();
+}
+
+struct status run_filter_init(struct run_filter *filter, uint32_t block_count, const struct index_pace *pace)
+{
+    STATUS_TRY(run_filter_reserve(filter, block_count));
+    const size_t size = (size_t)block_count * RUN_FILTER_BLOCK_BYTES;
+    for (size_t done = 0; done < size; done += ZEROED_AT_ONCE) {
+        memset(filter->blocks + done, 0, size - done < ZEROED_AT_ONCE ? size - done : ZEROED_AT_ONCE);
+        index_pace_rest(pace);
+    }
     return status_ok();
 }
 

@@ -111,8 +111,10 @@ static inline struct run_filter_place run_filter_place_of(const struct run_filte
 }
 
 uint32_t run_filter_blocks_for(uint32_t key_count);
-/* Zeroed. RESOURCE_EXHAUSTED. */
-STATUS_MUST_CHECK struct status run_filter_init(struct run_filter *filter, uint32_t block_count);
+/* Memory that the caller fills whole; or zeroed, with the rests of `pace`, which may be NULL. RESOURCE_EXHAUSTED. */
+STATUS_MUST_CHECK struct status run_filter_reserve(struct run_filter *filter, uint32_t block_count);
+STATUS_MUST_CHECK struct status run_filter_init(struct run_filter *filter, uint32_t block_count,
+                                                const struct index_pace *pace);
 void run_filter_done(struct run_filter *filter); /* a zeroed one is fine */
 void run_filter_set(struct run_filter_place place);
 bool run_filter_may_have(const struct run_filter *filter, uint64_t class);

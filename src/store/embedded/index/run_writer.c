@@ -7,7 +7,7 @@
 
 #define DIRECTORY_PIECE 512U /* entries encoded at once */
 #define PENDING_CLASSES 32U
-#define MARKS_A_REST    256U
+#define ENTRIES_A_REST  32U /* each can be the first to touch a page of a directory or a filter */
 
 /* A directory while its entries come by. */
 struct directory {
@@ -80,7 +80,7 @@ struct status run_writer_open(const struct index_place *place, uint32_t nonce, c
     writer->layout.id_count = id_count;
     writer->layout.key_count = key_count;
     /* Ids are unique but for accidents of their hashes: their filter needs no counting beforehand. */
-    STATUS_TRY(run_filter_init(&writer->id_filter.filter, run_filter_blocks_for(id_count)));
+    STATUS_TRY(run_filter_init(&writer->id_filter.filter, run_filter_blocks_for(id_count), pace));
     STATUS_TRY(directory_init(&writer->ids, id_count));
     STATUS_TRY(directory_init(&writer->keys, key_count));
     STATUS_TRY(index_writer_open(place, nonce, pace, &writer->file));
@@ -103,7 +103,8 @@ void run_writer_free(struct run_writer *writer)
 struct status run_writer_id(struct run_writer *writer, uint64_t class, uint32_t delta)
 {
     assert(writer->id_count < writer->layout.id_count);
-    writer->id_count++;
+    if (writer->id_count++ % ENTRIES_A_REST == 0)
+        index_writer_rest(writer->file);
     writer->ids.starts[run_bucket(class, writer->ids.radix) + 1]++;
     filling_add(&writer->id_filter, class);
     uint8_t bytes[RUN_ID_BYTES];
@@ -121,7 +122,8 @@ struct status run_writer_key(struct run_writer *writer, const struct run_entry *
     assert(writer->key_count == 0 || entry->class >= writer->last_class);
     writer->class_count += writer->key_count == 0 || entry->class != writer->last_class;
     writer->last_class = entry->class;
-    writer->key_count++;
+    if (writer->key_count++ % ENTRIES_A_REST == 0)
+        index_writer_rest(writer->file);
     writer->keys.starts[run_bucket(entry->class, writer->keys.radix) + 1]++;
     const uint64_t quarter = writer->list_bytes / POSTING_ALIGN_BYTES;
     if (quarter >= UINT32_MAX)
@@ -141,13 +143,14 @@ struct status run_writer_lists(struct run_writer *writer)
 {
     assert(writer->key_count == writer->layout.key_count);
     writer->layout.list_bytes = writer->list_bytes;
-    return run_filter_init(&writer->key_filter.filter, run_filter_blocks_for(writer->class_count));
+    return run_filter_init(&writer->key_filter.filter, run_filter_blocks_for(writer->class_count),
+                           index_writer_pace(writer->file));
 }
 
 void run_writer_mark(struct run_writer *writer, uint64_t class)
 {
     filling_add(&writer->key_filter, class);
-    if (writer->marked++ % MARKS_A_REST == 0) /* most keys have no list, so no page ends for long */
+    if (writer->marked++ % ENTRIES_A_REST == 0) /* most keys have no list, so no page ends for long */
         index_writer_rest(writer->file);
 }
 
