@@ -1,30 +1,9 @@
 /* The writer on an engine that others write to as well, and whose next batch may be decided while this one is committed. */
 #include "unit/store/writer_fixture.h"
 
-static struct status overtaken(void)
-{
-    return status_error(STATUS_ABORTED, "another service was first");
-}
-
 static int open_ahead(void **state)
 {
-    (void)writer_fixture_open(state);
-    struct fixture *fixture = *state;
-    writer_stop(fixture->writer);
-    fixture->held.store.pipelined = false;
-    held_store_look_ahead(&fixture->held);
-    writer_fixture_start(fixture, (struct writer_options){0});
-    return 0;
-}
-
-static void append_as_rival(struct fixture *fixture, const char *id)
-{
-    struct store_driver rival;
-    store_driver_init(&rival, fixture->memory);
-    const struct append_event event = sample_event(id, "x", "changed", "custom");
-    const struct append append = sample_append(&event, 1);
-    assert_int_equal(store_driver_append(&rival, &append).kind, APPEND_ACCEPTED);
-    store_driver_done(&rival);
+    return writer_fixture_open_shared(state, true);
 }
 
 /* Two batches are handed over, and none of them is committed. */

@@ -1,30 +1,9 @@
 /* The writer on an engine that other processes append to as well. */
 #include "unit/store/writer_fixture.h"
 
-static struct status overtaken(void)
-{
-    return status_error(STATUS_ABORTED, "another service was first");
-}
-
 static int open_shared(void **state)
 {
-    (void)writer_fixture_open(state);
-    struct fixture *fixture = *state;
-    writer_stop(fixture->writer);
-    fixture->held.store.pipelined = false;
-    writer_fixture_start(fixture, (struct writer_options){0});
-    return 0;
-}
-
-/* Appends an event to "x" behind the writer's back. */
-static void append_as_rival(struct fixture *fixture, const char *id)
-{
-    struct store_driver rival;
-    store_driver_init(&rival, fixture->memory);
-    const struct append_event event = sample_event(id, "x", "changed", "custom");
-    const struct append append = sample_append(&event, 1);
-    assert_int_equal(store_driver_append(&rival, &append).kind, APPEND_ACCEPTED);
-    store_driver_done(&rival);
+    return writer_fixture_open_shared(state, false);
 }
 
 static void test_a_batch_that_was_overtaken_is_decided_on_the_new_head(void **state)

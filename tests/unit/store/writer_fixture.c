@@ -47,6 +47,33 @@ int writer_fixture_open(void **state)
     return 0;
 }
 
+int writer_fixture_open_shared(void **state, bool ahead)
+{
+    (void)writer_fixture_open(state);
+    struct fixture *fixture = *state;
+    writer_stop(fixture->writer);
+    fixture->held.store.pipelined = false;
+    if (ahead)
+        held_store_look_ahead(&fixture->held);
+    writer_fixture_start(fixture, (struct writer_options){0});
+    return 0;
+}
+
+void append_as_rival(struct fixture *fixture, const char *id)
+{
+    struct store_driver rival;
+    store_driver_init(&rival, fixture->memory);
+    const struct append_event event = sample_event(id, "x", "changed", "custom");
+    const struct append append = sample_append(&event, 1);
+    assert_int_equal(store_driver_append(&rival, &append).kind, APPEND_ACCEPTED);
+    store_driver_done(&rival);
+}
+
+struct status overtaken(void)
+{
+    return status_error(STATUS_ABORTED, "another service was first");
+}
+
 int writer_fixture_close(void **state)
 {
     struct fixture *fixture = *state;

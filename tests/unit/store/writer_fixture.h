@@ -53,6 +53,12 @@ struct fixture {
 /* Opens both, starts a writer; cmocka's setup and teardown. */
 int writer_fixture_open(void **state);
 int writer_fixture_close(void **state);
+/* The same on an engine that other processes append to as well; `ahead`: which answers facts_ahead(). */
+int writer_fixture_open_shared(void **state, bool ahead);
+/* Appends an event to "x" behind the writer's back. */
+void append_as_rival(struct fixture *fixture, const char *id);
+/* What an engine answers then. */
+struct status overtaken(void);
 /* Another writer, once the former was stopped. */
 void writer_fixture_start(struct fixture *fixture, struct writer_options options);
 
