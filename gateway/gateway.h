@@ -30,6 +30,10 @@ struct gateway_options {
     const char *bind_address; /* NULL = 127.0.0.1 */
     uint16_t port;            /* 0 = the kernel chooses, see gateway_port */
     bool development;
+    bool forwarded; /* in development mode: serve also what a proxy passes on */
+    const char *const
+        *allowed_hosts; /* in development mode: names of this server, beside those of loopback */
+    size_t allowed_host_count;
     const char *const *allowed_origins;
     size_t allowed_origin_count;
     int64_t header_timeout_ms;   /* 0 = 10 s */

@@ -1,8 +1,12 @@
 /* The rules about who may send what, before a handler sees it. Pure: a request in, a refusal out. */
+#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
 #include "gateway/http/front_internal.h"
+
+/* Of a name that is refused; the longest of DNS. */
+#define HOST_SHOWN_BYTES 253U
 
 static bool refuse(struct http_refusal *ret, int http_status, struct status status)
 {
@@ -55,9 +59,32 @@ static bool host_is_loopback(struct bytes host)
     return text_is(host, "localhost") || text_is(host, "127.0.0.1") || text_is(host, "[::1]");
 }
 
+/* 10.0.0.1, [2001:db8::1]; *ret_address is the address alone. */
+static bool host_is_address(struct bytes host, char ret_address[INET6_ADDRSTRLEN])
+{
+    struct in6_addr parsed;
+    const bool six = host.size_bytes > 2 && host.data[0] == '[' && host.data[host.size_bytes - 1] == ']';
+    if (six)
+        host = bytes_of(host.data + 1, host.size_bytes - 2);
+    if (host.size_bytes == 0 || host.size_bytes >= INET6_ADDRSTRLEN)
+        return false;
+    memcpy(ret_address, host.data, host.size_bytes);
+    ret_address[host.size_bytes] = '\0';
+    return inet_pton(six ? AF_INET6 : AF_INET, ret_address, &parsed) == 1;
+}
+
+/* An address is no name that DNS points elsewhere. Bound to all, the server has some that it does not know. */
+static bool host_is_bound(const char *bound, struct bytes host)
+{
+    char address[INET6_ADDRSTRLEN];
+    if (bound == NULL || !host_is_address(host, address))
+        return false;
+    return strcmp(bound, "0.0.0.0") == 0 || strcmp(bound, "::") == 0 || strcasecmp(bound, address) == 0;
+}
+
 static bool host_is_allowed(const struct access_rules *rules, struct bytes host)
 {
-    if (host_is_loopback(host))
+    if (host_is_loopback(host) || host_is_bound(rules->address, host))
         return true;
     for (size_t i = 0; i < rules->host_count; i++)
         if (text_is(host, rules->hosts[i]))
@@ -105,19 +132,26 @@ static bool body_is_json(const struct http_request *request)
 static bool development_allows(const struct access_rules *rules, const struct http_request *request,
                                struct bytes host, bool has_body, struct http_refusal *ret)
 {
-    if (!host_is_allowed(rules, host_of(host)))
-        return refuse(ret, 421,
-                      status_error(STATUS_PERMISSION_DENIED,
-                                   "Host is not this server's; in development mode use localhost, "
-                                   "127.0.0.1 or [::1], or turn security on"));
-    for (size_t i = 0; i < request->header_count; i++)
+    const struct bytes name = host_of(host);
+    if (!host_is_allowed(rules, name))
+        return refuse(
+            ret, 421,
+            status_error(STATUS_PERMISSION_DENIED,
+                         "Host \"%.*s\" is no name of this server; use localhost, 127.0.0.1 or [::1], "
+                         "or have its operator add the name to security.allowed_hosts",
+                         name.size_bytes < HOST_SHOWN_BYTES ? (int)name.size_bytes : (int)HOST_SHOWN_BYTES,
+                         name.size_bytes == 0 ? "" : (const char *)name.data));
+    for (size_t i = 0; !rules->forwarded && i < request->header_count; i++)
         if (text_is(request->headers[i].name, "forwarded") ||
             text_begins(request->headers[i].name, "x-forwarded-"))
-            return refuse(ret, 403,
-                          status_reason(REASON_PERMISSION_DENIED,
-                                        "the request was forwarded by a proxy (%.*s); in development "
-                                        "mode only direct requests are served, turn security on",
-                                        BYTES_FORMAT(request->headers[i].name)));
+            return refuse(
+                ret, 403,
+                status_reason(REASON_PERMISSION_DENIED,
+                              "the request was forwarded by a proxy (%.*s), and no token is checked "
+                              "in development mode; ask the server itself, or have its operator set "
+                              "security.allow_insecure_bind: true if all whom the proxy lets through "
+                              "may read and write everything",
+                              BYTES_FORMAT(request->headers[i].name)));
     if (has_body && !body_is_json(request))
         return refuse(ret, 415,
                       status_error(STATUS_INVALID_ARGUMENT,

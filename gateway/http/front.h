@@ -69,11 +69,13 @@ struct front_options {
     struct front_limits limits;
 
     /*
-     * Development mode (any web page can reach a loopback port): the Host must be localhost, 127.0.0.1, [::1]
-     * or one of `allowed_hosts`, with any port, else 421; a forwarded request (Forwarded, X-Forwarded-*) is
-     * 403; a body that is not application/json is 415; the origin "*" means loopback origins.
+     * Development mode (any web page can reach a loopback port, by a name that DNS points at it): the Host must
+     * be localhost, 127.0.0.1, [::1], `bind_address` (any address where that stands for all) or one of
+     * `allowed_hosts`, with any port, else 421; a forwarded request (Forwarded, X-Forwarded-*) is
+     * 403 unless `forwarded`; a body that is not application/json is 415; the origin "*" means loopback origins.
      */
     bool development;
+    bool forwarded;
     const char *const *allowed_hosts;
     size_t allowed_host_count;
 

@@ -293,6 +293,8 @@ struct access_rules {
     size_t host_count;
     const char *const *origins;
     size_t origin_count;
+    const char *address; /* that is bound; NULL = that of loopback */
+    bool forwarded;      /* what a proxy passes on is served in development mode too */
 };
 bool access_allows(const struct access_rules *rules, const struct http_request *request, bool has_body,
                    struct http_refusal *ret);

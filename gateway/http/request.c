@@ -50,9 +50,15 @@ bool request_is_for_websocket(const struct front *front, const struct http_reque
 bool request_is_allowed(struct front *front, const struct http_request *request, bool has_body,
                         struct http_refusal *ret)
 {
-    const struct access_rules rules = {front->options.development, front->options.allowed_hosts,
-                                       front->options.allowed_host_count, front->options.allowed_origins,
-                                       front->options.allowed_origin_count};
+    const struct access_rules rules = {
+        .development = front->options.development,
+        .hosts = front->options.allowed_hosts,
+        .host_count = front->options.allowed_host_count,
+        .origins = front->options.allowed_origins,
+        .origin_count = front->options.allowed_origin_count,
+        .address = front->options.bind_address,
+        .forwarded = front->options.forwarded,
+    };
     if (!access_allows(&rules, request, has_body, ret))
         return false;
     if (!front->options.websocket_only || websocket_path_is(front->options.websocket_path, request->path))

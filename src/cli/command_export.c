@@ -16,6 +16,7 @@ struct export_arguments {
     struct export_source source;
     const char *file;
     bool records;
+    bool force;
 };
 
 static const struct cli_option options[] = {
@@ -32,6 +33,8 @@ static const struct cli_option options[] = {
      .place = offsetof(struct export_arguments, source.from), .least = 1, .most = INT64_MAX - 1},
     {"to", "POSITION", "the last event (default: the last there is when the export begins)", CLI_NUMBER,
      .place = offsetof(struct export_arguments, source.to), .least = 1, .most = INT64_MAX - 1},
+    {"force", NULL, "replace FILE when it is there", CLI_SWITCH, 'f',
+     .place = offsetof(struct export_arguments, force)},
     {"quiet", NULL, "no progress", CLI_SWITCH, 'q', .place = offsetof(struct export_arguments, source.quiet)},
     {0},
 };
@@ -105,7 +108,7 @@ static struct status run_export(struct export_run *run)
         .on_begin = records ? begin_records : begin_lines,
         .on_event = records ? add_record : add_line,
     };
-    STATUS_TRY(output_open(arguments->file, &run->output));
+    STATUS_TRY(output_open(arguments->file, arguments->force, &run->output));
     STATUS_TRY(export_events(&arguments->source, &sink));
     if (records)
         STATUS_TRY(records_writer_finish(run->writer, &run->trailer));
@@ -162,7 +165,7 @@ const struct cli_command command_export = {
         "whole appends, and the chain is computed from the first event on, so --from still reads what comes "
         "before.\n"
         "FILE is written as FILE.tmp and gets its name when it is whole and on the disk; what was there before "
-        "stays until then.\n\n"
+        "is refused, or with --force stays until then.\n\n"
         "Examples:\n"
         "  strata export events.ndjson\n"
         "  strata export --path data --records backup.strata\n"

@@ -77,7 +77,7 @@ static void print_text(const char *store_id, const struct store_info *info)
         cli_print_hex(&info->chain);
     } else {
         (void)printf("head        not known: %s\n",
-                     info->held ? "a process holds the store; ask the service" : info->trouble);
+                     info->held ? "a process holds the store; ask the service" : info->trouble.message);
     }
     (void)printf("segments    %u\n", info->segment_count);
     print_size("log         ", info->log_bytes);
@@ -124,8 +124,8 @@ static struct status print_json(const char *store_id, const struct store_info *i
         buffer_printf(&json, ",\"clean\":%s", info->clean ? "true" : "false");
     if (info->head_known)
         add_head(&json, info);
-    if (info->trouble[0] != '\0')
-        add_json_text(&json, "trouble", info->trouble);
+    if (info->trouble.code != STATUS_OK)
+        add_json_text(&json, "trouble", info->trouble.message);
     buffer_printf(&json,
                   ",\"segment_count\":%u,\"log_bytes\":%" PRIu64 ",\"index_bytes\":%" PRIu64
                   ",\"state_bytes\":%" PRIu64 "}\n",
@@ -144,9 +144,13 @@ static struct status show_info(const struct info_arguments *arguments)
     STATUS_TRY(cli_folder(arguments->path, &files));
     STATUS_TRY(store_info_read(files, arguments->store_id, &system_clock, &system_entropy, &info));
     if (arguments->json)
-        return print_json(arguments->store_id, &info);
-    print_text(arguments->store_id, &info);
-    return status_ok();
+        STATUS_TRY(print_json(arguments->store_id, &info));
+    else
+        print_text(arguments->store_id, &info);
+    return info.trouble.code == STATUS_OK
+               ? status_ok()
+               : status_prefix(info.trouble, "the head of the store in \"%s\" cannot be read",
+                               arguments->path);
 }
 
 static struct status run_command(struct cli_run *run)
@@ -167,7 +171,8 @@ const struct cli_command command_info = {
     .doc =
         "Of a folder: writes nothing. Of a store that a service holds only what the files tell from outside is "
         "shown; `strata stats` asks the service for the rest. That the events are whole is not looked at here: "
-        "`strata verify` does. A folder is shown as text also when it is piped, unless --json asks for JSON.\n\n"
+        "`strata verify` does. When the head cannot be read what is known is shown, with the reason, and the exit code is 1. "
+        "A folder is shown as text also when it is piped, unless --json asks for JSON.\n\n"
         "Examples:\n"
         "  strata info --path data\n"
         "  strata info --address 127.0.0.1:50051\n",

@@ -36,8 +36,8 @@ static const struct cli_option options[] = {
     {"last", "N", "with the last N that match; 0 = none of the past", CLI_NUMBER, 'n', PLACE(last),
      .least = 0, .most = LAST_MOST},
     {"from-start", NULL, "with the first event of the store", CLI_SWITCH, PLACE(from_start)},
-    {"after", "POSITION", "behind this position; 0 = with the first event", CLI_NUMBER, 'p', PLACE(after),
-     .least = 0, .most = INT64_MAX - 1},
+    {"after", "POSITION", "behind this position, which must be there; 0 = with the first event", CLI_NUMBER,
+     'p', PLACE(after), .least = 0, .most = INT64_MAX - 1},
     {"since", "TIME", "with the first at or after this time, or so long ago (15m)", CLI_TIME, 's',
      PLACE(since_us)},
     CLI_HEADING_ROW(

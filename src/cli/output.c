@@ -13,6 +13,11 @@
 struct status cli_folder(const char *path, struct files **ret)
 {
     struct stat about;
+    if (stat(path, &about) != 0 && errno != ENOENT && errno != ENOTDIR)
+        return status_error(
+            STATUS_PERMISSION_DENIED,
+            "the folder %s cannot be reached: %s; run it as the user that the folder belongs to", path,
+            strerror(errno));
     if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode))
         return status_error(STATUS_NOT_FOUND, "there is no folder \"%s\"; name one that exists", path);
     return posix_files_new(path, ret);
@@ -35,11 +40,26 @@ struct status cli_folder_of(const char *path, struct files **ret, char ret_name[
     return cli_folder(folder, ret);
 }
 
-struct status output_open(const char *path, struct output *ret)
+/* Whether FILE may get this name. A rename would replace a device or a pipe too, instead of writing into it. */
+static struct status check_name(const char *path, bool replace)
 {
-    *ret = (struct output){.pending = buffer_make(0)};
+    struct stat about;
+    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode))
+        return status_error(STATUS_INVALID_ARGUMENT,
+                            "\"%s\" is no file; name one, or write to the standard output (-)", path);
+    if (replace || lstat(path, &about) != 0)
+        return status_ok();
+    return status_error(STATUS_ALREADY_EXISTS,
+                        "\"%s\" exists and is left as it is; name another file, or replace it with --force",
+                        path);
+}
+
+struct status output_open(const char *path, bool replace, struct output *ret)
+{
+    *ret = (struct output){.path = path, .replace = replace, .pending = buffer_make(0)};
     if (path == NULL || strcmp(path, "-") == 0)
         return status_ok();
+    STATUS_TRY(check_name(path, replace));
     STATUS_TRY(cli_folder_of(path, &ret->files, ret->name));
     snprintf(ret->temporary, sizeof ret->temporary, "%.200s.tmp", ret->name);
     STATUS_TRY(files_open(ret->files, ret->temporary, FILE_WRITE | FILE_CREATE, &ret->file));
@@ -88,6 +108,7 @@ struct status output_finish(struct output *output)
     if (output->file == NULL)
         return status_ok();
     STATUS_TRY(file_sync(output->file));
+    STATUS_TRY(check_name(output->path, output->replace)); /* it took its time */
     STATUS_TRY(files_rename(output->files, output->temporary, output->name));
     return files_sync_dir(output->files, ".");
 }

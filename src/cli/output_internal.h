@@ -1,8 +1,8 @@
 /*
  * Where a command writes much: the standard output, or a file that is there whole or not at all. A file is written as
- * NAME.tmp, synced and renamed; what stood under the name stays until then.
+ * NAME.tmp, synced and renamed; what stood under the name stays until then, and is only replaced if that is asked for.
  *
- * Ownership  output_done() frees; without output_finish() NAME.tmp stays, for a look.
+ * Ownership  output_done() frees; without output_finish() NAME.tmp stays, for a look. The path is borrowed until then.
  * Threads    One.
  * Blocking   Yes.
  */
@@ -15,6 +15,8 @@
 #define OUTPUT_NAME_MAX_BYTES 1024U
 
 struct output {
+    const char *path;
+    bool replace;
     struct files *files; /* the folder of the file; NULL = standard output */
     struct file *file;
     char name[OUTPUT_NAME_MAX_BYTES];      /* inside the folder */
@@ -23,8 +25,13 @@ struct output {
     uint64_t written;
 };
 
-/* `path` NULL or "-": the standard output. UNAVAILABLE when another export writes the same file. */
-STATUS_MUST_CHECK struct status output_open(const char *path, struct output *ret);
+/*
+ * `path` NULL or "-": the standard output.
+ *   ALREADY_EXISTS    something has the name, and `replace` is false; output_finish() looks again
+ *   INVALID_ARGUMENT  a name of something that is no file
+ *   UNAVAILABLE       another export writes the same file
+ */
+STATUS_MUST_CHECK struct status output_open(const char *path, bool replace, struct output *ret);
 STATUS_MUST_CHECK struct status output_add(struct output *output, struct bytes bytes);
 /* Durable under its name when it returns. */
 STATUS_MUST_CHECK struct status output_finish(struct output *output);

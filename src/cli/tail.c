@@ -381,12 +381,26 @@ static struct status look_up(struct tail *tail, const int64_t *since_us, int64_t
     return status_ok();
 }
 
+/* As Subscribe answers it: to wait for a position that may never come, or to find nothing, would hide a mistake. */
+static struct status check_after(const struct tail *tail)
+{
+    if (tail->options->start != TAIL_AFTER || tail->options->after <= tail->head)
+        return status_ok();
+    return status_reason(
+        REASON_INVALID_FIELD,
+        "--after %" PRId64 " is beyond the last event, which is at position %" PRId64
+        ": the position comes from another store, or this one was restored to an earlier time; begin "
+        "with --after %" PRId64 " or --from-start",
+        tail->options->after, tail->head, tail->head);
+}
+
 static struct status begin(struct tail *tail)
 {
     const struct tail_options *options = tail->options;
     int64_t before = 0;
     STATUS_TRY(cli_connect(tail->run, &tail->client));
     STATUS_TRY(look_up(tail, options->start == TAIL_SINCE ? &options->since_us : NULL, &before));
+    STATUS_TRY(check_after(tail));
     if (options->start == TAIL_AFTER)
         tail->position = options->after;
     if (options->start == TAIL_SINCE && before >= 0)

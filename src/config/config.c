@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/json.h"
 
@@ -313,10 +314,13 @@ struct status config_read_file(struct config *config, const char *path)
     size_t got = 0;
     while ((got = fread(chunk, 1, sizeof chunk, file)) > 0)
         buffer_add(&text, chunk, got);
-    const bool failed = ferror(file) != 0;
+    struct stat about = {0};
+    const bool failed = ferror(file) != 0 || fstat(fileno(file), &about) != 0;
     (void)fclose(file); /* only read from */
     if (failed || text.failed)
         return status_error(STATUS_INVALID_ARGUMENT,
                             "the configuration file \"%s\" cannot be read or is over 1 MiB", path);
-    return config_read_yaml(config, path, (const char *)text.data, text.size_bytes);
+    STATUS_TRY(config_read_yaml(config, path, (const char *)text.data, text.size_bytes));
+    config_note_file(config, path, S_ISREG(about.st_mode) ? about.st_mode & 07777 : 0);
+    return status_ok();
 }

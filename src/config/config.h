@@ -8,7 +8,7 @@
  *
  * Ownership  The config owns all values; texts live until config_free.
  * Threads    Built by one thread, then only read.
- * Blocking   config_read_file reads a file; nothing else waits.
+ * Blocking   config_read_file reads a file, config_check_files and config_exposures look at some; nothing else waits.
  * Errors     INVALID_ARGUMENT for everything a user can mend; NOT_FOUND when the file is not there.
  */
 #pragma once
@@ -65,6 +65,19 @@ void config_settle(struct config *config);
 STATUS_MUST_CHECK struct status config_check(const struct config *config);
 /* UNIMPLEMENTED naming the first thing that is configured but not part of this build, and the remedy. */
 STATUS_MUST_CHECK struct status config_check_built(const struct config *config, bool embedded);
+
+/* A file that is named for an engine in use (a password, certificates, a key) and cannot be read; key, path, reason. */
+STATUS_MUST_CHECK struct status config_check_files(const struct config *config);
+
+/* A file that holds a secret, and that its group or everybody may read. */
+struct config_exposure {
+    enum config_key key; /* which secret stands in it, or which key names it */
+    const char *file;    /* the config's */
+    unsigned mode;       /* its permissions */
+};
+#define CONFIG_EXPOSURES_MAX 6U
+/* The configuration file, and those that it names for secrets; returns how many. Looks at the latter now. */
+size_t config_exposures(const struct config *config, struct config_exposure ret[CONFIG_EXPOSURES_MAX]);
 
 const char *config_text(const struct config *config, enum config_key key); /* CONFIG_TEXT, CONFIG_CHOICE */
 bool config_bool(const struct config *config, enum config_key key);

@@ -4,7 +4,9 @@
 #include "config/config_internal.h"
 
 #define SECRET_MIN_BYTES 32U
-#define SAMPLE_SECRET    "your-secret-key"
+
+#define ADDRESS_LETTERS "0123456789abcdefABCDEF:."
+#define NAME_LETTERS    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_"
 
 enum config_security config_security(const struct config *config)
 {
@@ -13,7 +15,7 @@ enum config_security config_security(const struct config *config)
     if (config_text(config, CONFIG_SECURITY_JWT_SECRET_FILE)[0] != '\0')
         return CONFIG_SECURITY_ENFORCED;
     const char *secret = config_text(config, CONFIG_SECURITY_JWT_SECRET);
-    const bool weak = strlen(secret) < SECRET_MIN_BYTES || strcmp(secret, SAMPLE_SECRET) == 0;
+    const bool weak = strlen(secret) < SECRET_MIN_BYTES || strcmp(secret, CONFIG_SAMPLE_SECRET) == 0;
     return weak ? CONFIG_SECURITY_DEVELOPMENT : CONFIG_SECURITY_ENFORCED;
 }
 
@@ -61,6 +63,25 @@ static struct status check_secrets(const struct config *config)
     return status_ok();
 }
 
+/* As a Host names them, without its port. */
+static struct status check_hosts(const struct config *config)
+{
+    size_t count = 0;
+    const char *const *hosts = config_list(config, CONFIG_SECURITY_ALLOWED_HOSTS, &count);
+    for (size_t i = 0; i < count; i++) {
+        const size_t length = strlen(hosts[i]);
+        const bool six = hosts[i][0] == '[' && hosts[i][length - 1] == ']';
+        const size_t plain = strspn(hosts[i] + six, six ? ADDRESS_LETTERS : NAME_LETTERS);
+        if (plain == 0 || plain + 2 * (size_t)six != length)
+            return status_error(
+                STATUS_INVALID_ARGUMENT,
+                "security.allowed_hosts names \"%s\"; write a host's name or address as it stands in a URL, "
+                "without scheme, port, path and *, such as strata.internal or [2001:db8::1]",
+                hosts[i]);
+    }
+    return status_ok();
+}
+
 struct status config_check(const struct config *config)
 {
     const char *bind = config_text(config, CONFIG_SERVER_BIND);
@@ -68,12 +89,13 @@ struct status config_check(const struct config *config)
         !config_bool(config, CONFIG_SECURITY_ALLOW_INSECURE_BIND))
         return status_error(
             STATUS_INVALID_ARGUMENT,
-            "server.bind is \"%s\" and security is in development mode, which serves loopback only; set "
-            "security.enabled: true with a security.jwt_secret of at least %u bytes, bind 127.0.0.1, or set "
-            "security.allow_insecure_bind: true",
-            bind, SECRET_MIN_BYTES);
+            "server.bind is \"%s\" and security is in development mode, in which no token is checked and only this "
+            "machine is let in; bind 127.0.0.1, or, if all who reach that address may read and write everything, "
+            "set security.allow_insecure_bind: true",
+            bind);
     STATUS_TRY(check_ports(config));
     STATUS_TRY(check_secrets(config));
+    STATUS_TRY(check_hosts(config));
     size_t brokers = 0;
     (void)config_list(config, CONFIG_MESSAGE_QUEUE_BROKERS, &brokers); /* only the count */
     if (config_bool(config, CONFIG_MESSAGE_QUEUE_ENABLED) && brokers == 0)

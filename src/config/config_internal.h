@@ -16,7 +16,14 @@ struct config_value {
 struct config {
     struct arena *arena;
     struct config_value values[CONFIG_KEY_COUNT];
+    struct config_exposure
+        secrets; /* the file that was read, if there is a secret in it; else its name is NULL */
 };
+
+#define CONFIG_SAMPLE_SECRET "your-secret-key" /* in configs/config.yaml */
+
+/* A file was read, and nothing behind it: remembers whether there is a secret in it, and its mode. */
+void config_note_file(struct config *config, const char *path, unsigned mode);
 
 struct config_key_info {
     const char *path;

@@ -92,10 +92,11 @@
     X(SECURITY_JWT_SECRET_FILE, "security.jwt_secret_file", TEXT, "", 0, 0, "", "file that holds the secret")           \
     X(SECURITY_TOKEN_EXPIRY, "security.token_expiry", DURATION, "24h", 1, 0, "", "of tokens that strata token makes")   \
     X(SECURITY_ALLOWED_ORIGINS, "security.allowed_origins", LIST, "[\"*\"]", 0, 0, "", "origins of web pages; \"*\" means loopback pages in development mode") \
+    X(SECURITY_ALLOWED_HOSTS, "security.allowed_hosts", LIST, "", 0, 0, "", "names and addresses by which web clients may call this server, beside those of loopback") \
     X(SECURITY_RATE_LIMIT_ENABLED, "security.rate_limit_enabled", BOOL, "false", 0, 0, "", "")                          \
     X(SECURITY_RATE_LIMIT_REQUESTS, "security.rate_limit_requests", INT, "100", 1, 1000000, "requests", "each window")  \
     X(SECURITY_RATE_LIMIT_WINDOW, "security.rate_limit_window", DURATION, "1m", 1, 0, "", "")                           \
-    X(SECURITY_ALLOW_INSECURE_BIND, "security.allow_insecure_bind", BOOL, "false", 0, 0, "", "development mode on an address that is not loopback") \
+    X(SECURITY_ALLOW_INSECURE_BIND, "security.allow_insecure_bind", BOOL, "false", 0, 0, "", "let others than this machine in without a token: another server.bind, requests that a proxy passes on") \
     X(MONITORING_SECTION_ENABLED, "monitoring.enabled", BOOL, "false", 0, 0, "", "serve metrics")                       \
     X(MONITORING_PORT, "monitoring.port", INT, "9090", 0, 65535, "", "")                                                \
     X(MONITORING_PATH, "monitoring.path", TEXT, "/metrics", 0, 0, "", "")                                               \

@@ -61,12 +61,15 @@ static struct status read_side(const char *file, struct side *ret)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for a configuration");
     STATUS_TRY(config_read_file(ret->config, file));
     config_settle(ret->config);
-    return config_check_built(ret->config, false);
+    STATUS_TRY(config_check_built(ret->config, false));
+    const struct status status = config_check_files(ret->config);
+    return status.code == STATUS_OK ? status : status_prefix(status, "%s", file);
 }
 
 static struct status open_side(const char *option, const char *file, struct log *log, struct side *ret)
 {
     static const struct serve_options once = {.parts = SERVE_ALL};
+    stores_log_exposures(ret->config, log);
     struct status status = stores_open(ret->config, &once, log, &ret->stores);
     if (status.code == STATUS_OK) /* a database that is out of reach opens all the same */
         status = ret->stores.events->ops->health(ret->stores.events);

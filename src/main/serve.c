@@ -302,6 +302,7 @@ static struct status start_gateway(struct running *running)
         .bind_address = bind_address(config),
         .port = (uint16_t)config_int(config, CONFIG_SERVER_HTTP_PORT),
         .development = config_security(config) == CONFIG_SECURITY_DEVELOPMENT,
+        .forwarded = config_bool(config, CONFIG_SECURITY_ALLOW_INSECURE_BIND),
         .websocket = config_bool(config, CONFIG_WEBSOCKET_ENABLED),
         .websocket_apart =
             config_int(config, CONFIG_WEBSOCKET_PORT) != config_int(config, CONFIG_SERVER_HTTP_PORT),
@@ -312,6 +313,7 @@ static struct status start_gateway(struct running *running)
         .websocket_write_high_bytes = (size_t)config_int(config, CONFIG_WEBSOCKET_WRITE_BUFFER_SIZE),
         .header_timeout_ms = config_duration_us(config, CONFIG_WEBSOCKET_HANDSHAKE_TIMEOUT) / 1000,
     };
+    gateway.allowed_hosts = config_list(config, CONFIG_SECURITY_ALLOWED_HOSTS, &gateway.allowed_host_count);
     gateway.allowed_origins =
         config_list(config, CONFIG_SECURITY_ALLOWED_ORIGINS, &gateway.allowed_origin_count);
     return gateway_start(&gateway, running->upstream, running->log, &system_clock, &system_entropy,
@@ -347,16 +349,19 @@ static void log_idle_keys(const struct running *running)
         config_bool(config, CONFIG_MONITORING_SECTION_ENABLED))
         log_warn(running->log, "monitoring_enabled and monitoring.enabled are both needed: no metrics",
                  LOG_BOOL("monitoring_enabled", config_bool(config, CONFIG_MONITORING_ENABLED)));
-    if (!config_is_loopback(config))
-        log_warn(running->log,
-                 "security.allow_insecure_bind: whoever reaches this address may read and write everything",
-                 LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)));
+    if (config_bool(config, CONFIG_SECURITY_ALLOW_INSECURE_BIND))
+        log_warn(
+            running->log,
+            "security.allow_insecure_bind: whoever reaches this address, or a proxy before it, may read and "
+            "write everything",
+            LOG_TEXT("bind", config_text(config, CONFIG_SERVER_BIND)));
 }
 
 static struct status build(struct running *running)
 {
     STATUS_TRY(open_log(running));
     log_idle_keys(running);
+    stores_log_exposures(running->config, running->log);
     running->descriptors = descriptors_claim(running->log);
     if (running->options->parts != SERVE_GATEWAY)
         STATUS_TRY(build_core(running));

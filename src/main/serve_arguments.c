@@ -82,6 +82,18 @@ static struct status force_embedded(struct config *config)
     return config_set(config, CONFIG_CACHE_TYPE, "memory");
 }
 
+static void say_exposures(const struct config *config)
+{
+    struct config_exposure exposures[CONFIG_EXPOSURES_MAX];
+    const size_t count = config_exposures(config, exposures);
+    for (size_t i = 0; i < count; i++)
+        (void)fprintf(
+            stderr,
+            "strata: warning: %s (%s) holds a secret and can be read by others than its owner (mode %04o); "
+            "chmod 600 it\n",
+            exposures[i].file, config_key_path(exposures[i].key), exposures[i].mode);
+}
+
 /* A good file may ask for what this build does not have: said beside it, since serve would refuse it. */
 static struct status say_good(const struct serve_arguments *arguments, const struct config *config)
 {
@@ -89,6 +101,7 @@ static struct status say_good(const struct serve_arguments *arguments, const str
     if (built.code != STATUS_OK && built.code != STATUS_UNIMPLEMENTED)
         return built;
     STATUS_TRY(serve_check(config));
+    say_exposures(config);
     (void)printf("the configuration is good\n");
     if (built.code != STATUS_OK)
         (void)fprintf(stderr, "strata: but `strata serve` refuses it: %s\n", built.message);
@@ -102,11 +115,13 @@ static struct status serve(const struct serve_arguments *arguments, struct confi
     STATUS_TRY(config_read_environment(config, (const char *const *)environ));
     config_settle(config);
     STATUS_TRY(config_check(config));
+    if (arguments->embedded)
+        STATUS_TRY(force_embedded(config));
+    if (arguments->once.parts != SERVE_GATEWAY) /* which opens no store */
+        STATUS_TRY(config_check_files(config));
     if (arguments->check_only)
         return say_good(arguments, config);
     STATUS_TRY(config_check_built(config, arguments->embedded));
-    if (arguments->embedded)
-        STATUS_TRY(force_embedded(config));
     return serve_run(config, &arguments->once);
 }
 

@@ -171,6 +171,19 @@ void stores_close(struct stores *stores)
 
 /* ---- what people are told ---- */
 
+void stores_log_exposures(const struct config *config, struct log *log)
+{
+    struct config_exposure exposures[CONFIG_EXPOSURES_MAX];
+    const size_t count = config_exposures(config, exposures);
+    for (size_t i = 0; i < count; i++) {
+        char mode[8];
+        (void)snprintf(mode, sizeof mode, "%04o", exposures[i].mode); /* four digits */
+        log_warn(log, "a file with a secret can be read by others than its owner; chmod 600 it",
+                 LOG_TEXT("file", exposures[i].file), LOG_TEXT("key", config_key_path(exposures[i].key)),
+                 LOG_TEXT("mode", mode));
+    }
+}
+
 void stores_log(const struct stores *stores, struct log *log)
 {
     if (stores->files == NULL)

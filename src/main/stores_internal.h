@@ -37,6 +37,8 @@ STATUS_MUST_CHECK struct status stores_start_hints(const struct stores *stores, 
                                                    struct bus *bus, struct log *log,
                                                    struct redis_hints **ret);
 
+/* Warns of each file with a secret that others than its owner may read. */
+void stores_log_exposures(const struct config *config, struct log *log);
 /* Says what was found, for engines that recover. */
 void stores_log(const struct stores *stores, struct log *log);
 /* For the files of this room: a password from its own key, or from a file without the line's end. */

@@ -79,7 +79,7 @@ static struct status read_head(struct files *files, const char *store_id, const 
 {
     struct store_reading reading;
     const struct status status = store_reading_open(files, store_id, clock, entropy, &reading);
-    if (status.code == STATUS_UNAVAILABLE) {
+    if (status.code == STATUS_UNAVAILABLE && status.reason == STATUS_REASON_NONE) { /* of the lock */
         ret->held = true;
         snprintf(ret->holder, sizeof ret->holder, "%.255s", status.message);
         return status_ok();
@@ -104,14 +104,12 @@ static struct status read_head(struct files *files, const char *store_id, const 
 struct status store_info_read(struct files *files, const char *store_id, const struct clock *clock,
                               const struct entropy *entropy, struct store_info *ret)
 {
-    *ret = (struct store_info){0};
+    *ret = (struct store_info){.trouble = status_ok()};
     if (store_id == NULL)
         store_id = "main";
     STATUS_TRY(store_id_check(store_id));
     STATUS_TRY(read_identity(files, store_id, ret));
     STATUS_TRY(measure(files, store_id, ret));
-    const struct status status = read_head(files, store_id, clock, entropy, ret);
-    if (status.code != STATUS_OK)
-        snprintf(ret->trouble, sizeof ret->trouble, "%s", status.message);
+    ret->trouble = read_head(files, store_id, clock, entropy, ret);
     return status_ok();
 }

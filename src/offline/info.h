@@ -36,15 +36,14 @@ struct store_info {
     int64_t head_time_us;
     struct sha256 chain;
     int64_t aggregate_count;
-    char trouble
-        [STATUS_MESSAGE_MAX_BYTES]; /* why the head is not known, though nobody holds the store; "" = it is */
+    struct status trouble; /* why the head is not known, though nobody holds the store; OK = it is */
 };
 
 /*
  *   NOT_FOUND         there is no store `store_id` (NULL = "main")
  *   DATA_LOSS/DAMAGED its STORE file is damaged
  *   others            as files.h
- * What else is wrong with the store stands in *ret.
+ * What else is wrong with the store, or keeps its head from being read, stands in *ret.
  */
 STATUS_MUST_CHECK struct status store_info_read(struct files *files, const char *store_id,
                                                 const struct clock *clock, const struct entropy *entropy,

@@ -79,8 +79,12 @@ class Tls(unittest.TestCase):
             with MongoWire(tls=good) as database:
                 with Service(config=config(database, good.ca)) as service:
                     self.assertEqual(publish(service, "a")[0], 201)
-                for ca in (other.ca, Path(folder) / "none"):
-                    self._expect_refusal(database, config(database, ca))
+                self._expect_refusal(database, config(database, other.ca))
+                for file, why in ((Path(folder) / "none", "No such file"), (folder, "Is a directory")):
+                    for option, uri in (("tlsCAFile", file), ("tlsCertificateKeyFile", "%s&tlsCertificateKeyFile=%s" % (good.ca, file))):
+                        message = message_of_start(config(database, uri))
+                        for part in (option + " in database.mongodb.uri", '"%s"' % file, why):
+                            self.assertIn(part, message)
             with MongoWire(tls=elsewhere) as database:
                 self._expect_refusal(database, config(database, elsewhere.ca))
             with MongoWire() as database:  # without TLS: it may get it, so it is waited for
@@ -193,6 +197,25 @@ class Silent(unittest.TestCase):
                 # The answer, a second try of the driver's, and the look for another server; never five times all that.
                 self.assertLess(longest, 4.5 * self.TIMEOUT_S)
                 proxy.speak_again()
+
+
+    def test_who_finds_every_connection_taken_is_told_so(self):
+        with MongoWire() as database, CuttingProxy(database.port) as proxy:
+            config = database.settings(uri="mongodb://127.0.0.1:%d/?directConnection=true" % proxy.port,
+                                       io_timeout="20s", connect_timeout="1s", pool_size="1")
+            with Service(config=config) as service, Client(service) as client:
+                self.assertEqual(publish(service, "a")[0], 201)
+                proxy.silent_after = b"find\x00\x0d\x00\x00\x00main.appends"
+                first = client.events.ReadEvents(event_service_pb2.ReadEventsRequest(), timeout=60)
+                wait_until(proxy.silent.is_set)
+                begun = time.monotonic()
+                status, _, problem = service.request("GET", "/api/v1/aggregates/a", timeout=60)
+                self.assertEqual((status, problem["reason"]), (503, "STORE_UNREACHABLE"))
+                self.assertIn("database.mongodb.pool_size", problem["detail"])
+                self.assertLess(time.monotonic() - begun, 15)
+                first.cancel()
+                proxy.speak_again()
+                wait_until(lambda: service.request("GET", "/api/v1/aggregates/a")[0] == 200)
 
 
 class SetBack(unittest.TestCase):

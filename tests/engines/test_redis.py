@@ -229,6 +229,7 @@ class Named(unittest.TestCase):
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "password"
                 file.write_text("right\n")
+                file.chmod(0o600)
                 with Service(config={**redis.settings(username="strata", password="", password_file=str(file)),
                                      **CACHED}) as service:
                     publish(service, "a", 1)

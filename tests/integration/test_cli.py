@@ -180,7 +180,7 @@ class CheckConfig(unittest.TestCase):
     def test_the_shipped_file_is_good_and_has_every_key(self):
         shipped = ROOT / "configs/config.yaml"
         done = strata("serve", "--config", shipped, "--check-config")
-        self.assertEqual((done.returncode, done.stdout), (0, "the configuration is good\n"), done.stderr)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "the configuration is good\n", ""))
         text = shipped.read_text()
         keys = [line.split()[0] for line in strata("serve", "--keys").stdout.splitlines()]
         for key in keys:
@@ -234,6 +234,7 @@ class CheckConfig(unittest.TestCase):
                           ("message_queue:\n  enabled: true\n", "message_queue.brokers"),
                           ("supported_event_types: [\"a*b\"]\n", "supported_event_types[0]"),
                           ("database:\n  event_store: mysql\n", "database.snapshot_store"),
+                          ("security:\n  allowed_hosts: [\"http://a\"]\n", "security.allowed_hosts"),
                           ("monitoring:\n  path: metrics\n", "monitoring.path")):
             with self.subTest(key):
                 _, done = self.check(text)
@@ -250,6 +251,35 @@ class CheckConfig(unittest.TestCase):
                 _, bad = self.check("name: a\n", {name: value})
                 self.assertEqual(bad.returncode, 1)
                 self.assertIn(name, bad.stderr)
+
+    def test_a_file_that_is_named_and_not_there_is_refused_with_its_key(self):
+        for engine, key in (("mysql", "tls_ca_file"), ("mysql", "password_file"), ("redis", "tls_cert_file")):
+            text = "cache: {type: redis}\ndatabase:\n  %s: {%s: %s/none}\n" % (engine, key, self.folder.name)
+            path, checked = self.check(text)
+            served = strata("serve", "--config", path)
+            for done in (checked, served):
+                self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+                for part in ("database.%s.%s" % (engine, key), self.folder.name + "/none", "No such file"):
+                    self.assertIn(part, done.stderr)
+            for elsewhere in (("--embedded",), ("--only", "gateway", "--upstream", "127.0.0.1:1")):
+                done = strata("serve", *elsewhere, "--config", path, "--check-config")
+                self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_secret_that_others_may_read_is_warned_of(self):
+        secret = pathlib.Path(self.folder.name) / "password"
+        secret.write_text("hunter2")
+        path, _ = self.check("database: {event_store: embedded, redis: {password: hunter2}, mysql: {password_file: %s}}\n" % secret)
+        for mode in (0o600, 0o640):
+            path.chmod(mode)
+            secret.chmod(mode)
+            with Service(arguments=("--config", str(path), "--embedded")) as service:
+                told = [json.loads(line) for line in service.log().splitlines() if "chmod 600" in line]
+            checked = strata("serve", "--config", path, "--embedded", "--check-config")
+            self.assertEqual(checked.returncode, 0)
+            self.assertEqual(checked.stderr.count("chmod 600"), len(told))
+            self.assertNotIn("hunter2", checked.stderr + str(told))
+            self.assertEqual(sorted((line["key"], line["file"], line["mode"]) for line in told), [] if mode == 0o600 else [
+                ("database.mysql.password_file", str(secret), "0640"), ("database.redis.password", str(path), "0640")])
 
     def test_a_file_that_is_not_there(self):
         done = strata("serve", "--config", "/nonexistent.yaml", "--check-config")
@@ -291,6 +321,30 @@ class Serve(unittest.TestCase):
                 ({"STRATA_SERVER_BIND": "0.0.0.0", "STRATA_SECURITY_ALLOW_INSECURE_BIND": "true"}, "security.allow_insecure_bind")):
             with Service(config=settings) as service:
                 self.assertIn(words, service.log())
+
+    def test_behind_a_proxy_it_is_reached_where_the_configuration_accepts_that(self):
+        forwarded = {"Host": "strata.internal", "X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "https"}
+        with Service(config={"STRATA_SECURITY_ALLOWED_HOSTS": '["strata.internal"]'}) as service:
+            self.assertEqual(service.request("GET", "/api/v1/info", headers={"Host": "strata.internal:8080"})[0], 200)
+            status, _, problem = service.request("GET", "/api/v1/info", headers=forwarded)
+            self.assertEqual(status, 403)
+            self.assertIn("security.allow_insecure_bind: true", problem["detail"])
+        with Service(config={"STRATA_SECURITY_ALLOWED_HOSTS": '["strata.internal"]',
+                             "STRATA_SECURITY_ALLOW_INSECURE_BIND": "true"}) as service:
+            event = {"type": "custom", "aggregate_id": "a", "aggregate_type": "custom", "data": {}}
+            self.assertEqual(service.request("POST", "/api/v1/events/publish", event, headers=forwarded)[0], 201)
+            page = {**forwarded, "Origin": "https://strata.internal"}
+            self.assertEqual(service.request("GET", "/api/v1/aggregates/a", headers=page)[0], 200)
+            status, _, problem = service.request("GET", "/api/v1/info", headers={**forwarded, "Host": "rebound.example"})
+            self.assertEqual(status, 421)  # a name that somebody else has pointed here
+            self.assertIn("security.allowed_hosts", problem["detail"])
+            page = {**forwarded, "Origin": "https://rebound.example"}
+            self.assertEqual(service.request("GET", "/api/v1/aggregates/a", headers=page)[0], 403)
+
+    def test_an_address_that_is_bound_is_a_name_of_the_service(self):
+        with Service(config={"STRATA_SERVER_BIND": "0.0.0.0", "STRATA_SECURITY_ALLOW_INSECURE_BIND": "true"}) as service:
+            self.assertEqual(service.request("GET", "/livez", headers={"Host": "192.0.2.7:8080"})[0], 200)
+            self.assertEqual(service.request("GET", "/livez", headers={"Host": "rebound.example"})[0], 421)
 
     def test_closed_standard_descriptors_never_become_those_of_a_store(self):
         """What is logged would else be written into the file that is opened next."""
@@ -361,7 +415,7 @@ database:
 cache: {enabled: true, type: redis, ttl: 5m, max_size: 1000, cleanup_interval: 10m}
 message_queue: {enabled: true, brokers: ["localhost:9092"], topics: [events]}
 websocket: {enabled: true, port: 8080, read_buffer_size: 1024, write_buffer_size: 1024, handshake_timeout: 10s}
-security: {enabled: true, jwt_secret: your-secret-key, jwt_secret_file: "", token_expiry: 24h, allowed_origins: ["*"],
+security: {enabled: true, jwt_secret: your-secret-key, jwt_secret_file: "", token_expiry: 24h, allowed_origins: ["*"], allowed_hosts: [strata.internal],
            rate_limit_enabled: true, rate_limit_requests: 100, rate_limit_window: 1m, allow_insecure_bind: false}
 monitoring: {enabled: true, port: 9090, path: /metrics, collect_interval: 15s}
 logging: {level: info, format: json, output: stdout}

@@ -169,12 +169,20 @@ class Stored(Case):
         self.assertEqual(self.tailed("-n", "5000"), everything)
         self.assertEqual(self.tailed("--from-start"), everything)
         self.assertEqual(self.tailed("--after", "290"), everything[290:])
-        self.assertEqual(self.tailed("--after", "5000"), [])
+        self.assertEqual(self.tailed("--after", "300"), [])
         self.assertEqual(self.tailed("--from-start", "--count", "4"), [1, 2, 3, 4])
         middle = self.events[149]["timestamp"]
         self.assertEqual(self.tailed("--since", middle), self.expected(lambda event: event["timestamp"] >= middle))
         self.assertEqual(self.tailed("--since", "1h"), everything)
         self.assertEqual(self.tailed("--since", "2999-01-01"), [])
+
+    def test_a_position_that_is_not_there_yet_is_of_another_store(self):
+        for follow in ((), ("--follow",)):
+            for after in ("301", "99999"):
+                done = strata("tail", "-a", self.service.grpc, "--after", after, *follow)
+                self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+                for word in ("--after %s " % after, "position 300", "another store", "INVALID_FIELD"):
+                    self.assertIn(word, done.stderr)
 
     def test_every_filter_is_the_services(self):
         a_user = next(event["aggregate_id"] for event in self.events if event["type"] == "user_created")

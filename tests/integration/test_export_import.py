@@ -1,6 +1,7 @@
 """export, import, info and verify --resume, as a person would use them."""
 
 import base64
+import ctypes
 import hashlib
 import json
 import os
@@ -86,6 +87,12 @@ class Case(unittest.TestCase):
         return done.out
 
 
+def obey_modes():
+    """In a child: what root may do to files by other ways than their modes is given up, so that it is refused as others are."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; only root has anything to give up
+
+
 GIVEN = ("id", "type", "aggregate_id", "aggregate_type", "version", "position", "correlation_id", "causation_id",
          "content_type", "schema_version", "tags", "subject", "data", "metadata")
 
@@ -125,11 +132,33 @@ class Export(Case):
         content = segment.read_bytes()
         at = content.index(b"line\\nbreak")
         segment.write_bytes(content[:at] + b"X" + content[at + 1:])
-        self.bad(segment.name, "is as it was", arguments=("export", "--path", self.folder / "data", target))
+        self.bad(segment.name, "is as it was", arguments=("export", "--path", self.folder / "data", "--force", target))
         self.assertEqual(target.read_text(), "former\n")
         segment.write_bytes(content)
-        self.good("export", "--path", self.folder / "data", target)
+        self.good("export", "--path", self.folder / "data", "--force", target)
         self.assertEqual(len(self.lines(target)), 27)
+
+    def test_a_file_that_is_there_is_replaced_only_when_it_is_said_so(self):
+        with Service(data=self.folder / "data") as service:
+            self.fill(service, 20)
+        target, link, dangling = (self.folder / name for name in ("kept", "link", "dangling"))
+        target.write_text("former\n")
+        link.symlink_to(target)
+        dangling.symlink_to(self.folder / "nowhere")
+        for kind in ((), ("--records",)):
+            for file in (target, link, dangling):
+                done = self.bad('"%s" exists' % file, "--force", arguments=("export", "--path", self.folder / "data", *kind, file))
+                self.assertEqual((done.out, "is as it was" in done.err), ("", False))
+        self.assertEqual(target.read_text(), "former\n")
+        for file in (self.folder / "data", self.folder / "fifo", "/dev/null"):
+            if file == self.folder / "fifo":
+                os.mkfifo(file)
+            for force in ((), ("--force",)):
+                self.bad('"%s" is no file' % file, arguments=("export", "--path", self.folder / "data", *force, file))
+        self.assertTrue(pathlib.Path("/dev/null").is_char_device())
+        self.assertEqual([path.name for path in self.folder.iterdir() if path.name.endswith(".tmp")], [])
+        self.good("export", "--path", self.folder / "data", "--force", self.folder / "new")
+        self.assertEqual(len(self.lines(self.folder / "new")), 27)
 
     def test_bounds_that_cannot_be_are_said(self):
         with Service(data=self.folder / "data") as service:
@@ -388,6 +417,32 @@ class Info(Case):
         for word in (found["uuid"], found["chain"], "position 57", "clean", found["created_at"]):
             self.assertIn(word, text)
 
+    def test_what_cannot_be_read_is_named_and_no_success(self):
+        with Service(data=self.folder / "data") as service:
+            self.fill(service, 20)
+        data = self.folder / "data"
+        for unreadable, words in (("main/LOCK", "main/LOCK"), ("main/log", "main/log"), ("main/state", "main/state"),
+                                  ("main/state/state.db", "main/state/state.db"), ("main/STORE", "main/STORE"), ("main", "main/"),
+                                  ("", "folder %s" % data)):
+            path = data / unreadable
+            mode = path.stat().st_mode
+            path.chmod(0)
+            for kind in ((), ("--json",)):
+                with self.subTest(unreadable, kind=kind):
+                    done = subprocess.run([str(BINARY), "info", *kind, "--path", str(data)], capture_output=True, text=True,
+                                          timeout=60, env=environment(), preexec_fn=obey_modes)
+                    self.assertEqual(done.returncode, 1, done.stdout)
+                    for word in (words, "Permission denied", "the user that the folder belongs to"):
+                        self.assertIn(word, done.stderr)
+                    self.assertNotRegex(done.stdout, "held +[^n ]|\"held\":true")  # by nobody
+            path.chmod(mode)
+        data.chmod(0)
+        done = subprocess.run([str(BINARY), "info", "--path", str(data / "inner")], capture_output=True, text=True, timeout=60,
+                              env=environment(), preexec_fn=obey_modes)
+        data.chmod(0o700)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Permission denied", done.stderr)
+
     def test_looking_changes_nothing(self):
         """Not a byte but LOCK, which names who looks; also where the index is gone and where a crash left a torn tail."""
         def content():
@@ -415,7 +470,7 @@ class Info(Case):
         segment = next((self.folder / "data/main/log").glob("*.seg"))
         content = segment.read_bytes()
         segment.write_bytes(content[:100])
-        found = json.loads(self.good("info", "--path", self.folder / "data", "--json").out)
+        found = json.loads(self.bad(segment.name, "DAMAGED", arguments=("info", "--path", self.folder / "data", "--json")).out)
         self.assertIn(segment.name, found["trouble"])
         self.assertNotIn("head_position", found)
         self.assertEqual(strata("info", "data").returncode, 2)

@@ -207,8 +207,47 @@ static void test_development_mode_refuses_other_addresses_by_name(void **state)
     assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
     assert_non_null(strstr(status.message, "server.bind"));
     assert_non_null(strstr(status.message, "security.allow_insecure_bind"));
+    assert_null(strstr(status.message, "security.enabled")); /* which no build can grant */
     assert_status_ok(read_text(config, "security:\n  allow_insecure_bind: true\n"));
     assert_status_ok(config_check(config));
+}
+
+static const struct {
+    const char *host;
+    bool good;
+} hosts[] = {
+    {"strata.internal", true},
+    {"10.0.0.5", true},
+    {"[2001:db8::1]", true},
+    {"a_b-c.example.", true},
+    {"", false},
+    {"*", false},
+    {"a:8080", false},
+    {"http://a", false},
+    {"a/b", false},
+    {"2001:db8::1", false},
+    {"[a", false},
+    {"[zz]", false},
+    {"[]", false},
+    {"a b", false},
+    {"*.example", false},
+    {"[", false},
+};
+
+static void test_a_host_is_named_as_a_request_names_it(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+        char text[128];
+        CLEANUP(config_free_at) struct config *config = config_new();
+        (void)snprintf(text, sizeof text, "security: {allowed_hosts: [\"%s\"]}\n", hosts[i].host);
+        assert_status_ok(read_text(config, text));
+        const struct status status = config_check(config);
+        if ((status.code == STATUS_OK) != hosts[i].good)
+            fail_msg("\"%s\": %s", hosts[i].host, status.message);
+        if (!hosts[i].good)
+            assert_non_null(strstr(status.message, "security.allowed_hosts"));
+    }
 }
 
 static void test_a_secret_and_its_file_are_not_both_given(void **state)
@@ -405,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_an_unknown_variable_is_refused_by_name),
         cmocka_unit_test(test_a_name_that_maps_to_two_keys_sets_both),
         cmocka_unit_test(test_development_mode_refuses_other_addresses_by_name),
+        cmocka_unit_test(test_a_host_is_named_as_a_request_names_it),
         cmocka_unit_test(test_a_secret_and_its_file_are_not_both_given),
         cmocka_unit_test(test_a_file_of_comments_alone_is_the_defaults),
         cmocka_unit_test(test_what_is_not_built_is_refused_by_name),

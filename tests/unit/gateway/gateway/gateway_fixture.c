@@ -8,7 +8,7 @@
 #include "gateway/upstream/upstream.h"
 #include "strata/v1/subscription_service.pb-c.h"
 
-#define WAIT_S 20
+#define WAIT_S 60
 
 /* --- gates --- */
 

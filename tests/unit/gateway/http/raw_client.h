@@ -21,7 +21,7 @@
 
 #include "base/bytes.h"
 
-#define RAW_CLIENT_WAIT_S 20
+#define RAW_CLIENT_WAIT_S 60
 
 static inline int raw_connect(uint16_t port)
 {

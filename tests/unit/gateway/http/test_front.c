@@ -525,7 +525,7 @@ static void test_slow_senders_are_timed_out(void **state)
 {
     (void)state;
     start(&(struct front_options){
-        .limits = {.idle_timeout_ms = 300, .header_timeout_ms = 100, .body_timeout_ms = 100}});
+        .limits = {.idle_timeout_ms = 1000, .header_timeout_ms = 100, .body_timeout_ms = 100}});
     assert_exchange("GET / HTTP/1.1\r\nHos", "HTTP/1.1 408 Request Timeout\r\n");
     assert_exchange("POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nfour",
                     "HTTP/1.1 408 Request Timeout\r\n");
@@ -534,7 +534,7 @@ static void test_slow_senders_are_timed_out(void **state)
     free(idle);
     char *between = raw_exchange(front_port(front), "GET / HTTP/1.1\r\n" HOST "\r\n");
     assert_has(between, "HTTP/1.1 200 OK\r\n");
-    assert_lacks(between, "408");
+    assert_lacks(between, "HTTP/1.1 408");
     free(between);
     assert_int_equal(front_counts(front).refused, 2);
 }

@@ -188,7 +188,7 @@ static void test_a_core_that_hangs_loses_its_calls(void **state)
                                                   .entropy = &system_entropy};
     struct upstream *upstream = NULL;
     assert_status_ok(upstream_grpc_new(&options, &upstream));
-    for (int round = 0; round < 2; round++) {
+    for (int rounds = 0; rounds < 2;) {
         struct suite_seen seen;
         suite_seen_init(&seen);
         const struct upstream_request request = {.method = METHOD_EVENT_SERVICE_PUBLISH_EVENT,
@@ -197,8 +197,11 @@ static void test_a_core_that_hangs_loses_its_calls(void **state)
         struct upstream_call *call = suite_make_on(upstream, &request, &seen);
         upstream_begin(call, BYTES_NONE);
         suite_wait_end(&seen);
-        assert_int_equal(seen.status.reason, REASON_OUTCOME_UNKNOWN);
         upstream_release(call);
+        if (seen.status.reason == REASON_STORE_UNREACHABLE)
+            continue; /* the test was late, and the connection was lost so often without a call that it is waited with */
+        assert_int_equal(seen.status.reason, REASON_OUTCOME_UNKNOWN);
+        rounds++;
     }
     upstream_grpc_free(upstream);
     mute_core_stop(&core);

@@ -10,7 +10,7 @@
 #include "strata/v1/event_service.pb-c.h"
 #include "strata/v1/subscription_service.pb-c.h"
 
-#define WAIT_S        30
+#define WAIT_S        60
 #define MESSAGE_BYTES 8192U
 #define THREADS       4U
 #define THREAD_CALLS  100U

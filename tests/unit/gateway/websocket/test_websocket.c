@@ -619,7 +619,7 @@ static void test_stopping_says_goodbye(void **state)
     const int fd = open_client(&in);
     wait_for(&stage.opened, 1);
     assert_true(ws_send(stage.connection, BYTES_LITERAL("before")));
-    websocket_server_stop(server, 300);
+    websocket_server_stop(server, 1000); /* to say it; the client does not go by itself */
     server = NULL;
     assert_text(fd, &in, &used, "before");
     assert_text(fd, &in, &used, "last words");
