@@ -44,7 +44,7 @@
     X(MYSQL_STORE_ID, "database.mysql.store_id", TEXT, "main", 0, 0, "", "name of the store inside the database")       \
     X(MYSQL_TLS, "database.mysql.tls", CHOICE, "off", 0, 0, "off required verified", "verified: and the certificate is the host's") \
     X(MYSQL_TLS_CA_FILE, "database.mysql.tls_ca_file", TEXT, "", 0, 0, "", "certificates that may sign the server's; none = the system's") \
-    X(MYSQL_POOL_SIZE, "database.mysql.pool_size", INT, "8", 1, 64, "connections", "of readers; one more appends")     \
+    X(MYSQL_POOL_SIZE, "database.mysql.pool_size", INT, "8", 1, 64, "connections", "of readers; two more append")      \
     X(MYSQL_CONNECT_TIMEOUT, "database.mysql.connect_timeout", DURATION, "5s", 1, 0, "", "")                            \
     X(MYSQL_IO_TIMEOUT, "database.mysql.io_timeout", DURATION, "30s", 1, 0, "", "of one statement")                     \
     X(MYSQL_SETTLE_TIMEOUT, "database.mysql.settle_timeout", DURATION, "15s", 1, 0, "", "how long a commit whose answer was lost is asked for") \

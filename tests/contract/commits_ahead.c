@@ -2,7 +2,11 @@
 
 #include "support/cmocka.h"
 
+#include <time.h>
+
 #include "contract/store_driver.h"
+
+#include "base/clock.h"
 
 #define ROUNDS 50
 
@@ -189,6 +193,37 @@ static void test_ids_that_are_taken_are_known_ahead(void **state)
     close_pair(&pair);
 }
 
+static void *release_later(void *context)
+{
+    const struct timespec pause = {.tv_nsec = 300000000L};
+    struct event_store *store = context;
+    (void)nanosleep(&pause, NULL); /* nothing interrupts a test; shorter can only let it pass */
+    store->ops->release(store);
+    return NULL;
+}
+
+/* Facts that waited for the lock say the time behind the wait; from there it goes on. The server has the system's clock. */
+static void test_the_time_ahead_has_come(void **state)
+{
+    struct pair pair;
+    pthread_t thread;
+    struct facts facts = {0};
+    const struct facts_request request = {.aggregate_ids = (const struct bytes[]){BYTES_LITERAL("a")},
+                                          .aggregate_count = 1};
+    open_pair(&pair, state);
+    const struct append *rivals = prepare(&pair.rival, 1000, "a");
+    struct decision held = store_driver_decide(&pair.rival, &rivals, 1);
+    assert_int_equal(pthread_create(&thread, NULL, release_later, pair.rival.store), 0);
+    struct decision first = decide_first(&pair, "a");
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_status_ok(store_driver_commit(&pair.driver, &first));
+    const struct event_store_ops *ops = pair.driver.store->ops;
+    assert_status_ok(ops->facts_ahead(pair.driver.store, &request, pair.driver.arena, &facts));
+    assert_in_range(facts.now_us, 1, clock_now_us(&system_clock));
+    overlay_free(held.overlay);
+    close_pair(&pair);
+}
+
 int commits_ahead_run(struct database_place *place)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +232,7 @@ int commits_ahead_run(struct database_place *place)
         cmocka_unit_test_prestate(test_a_rival_behind_the_facts, place),
         cmocka_unit_test_prestate(test_the_batch_before_is_overtaken, place),
         cmocka_unit_test_prestate(test_ids_that_are_taken_are_known_ahead, place),
+        cmocka_unit_test_prestate(test_the_time_ahead_has_come, place),
     };
     return cmocka_run_group_tests_name("commits_ahead", tests, NULL, NULL);
 }

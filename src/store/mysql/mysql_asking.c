@@ -343,7 +343,7 @@ struct status mysql_asking_ask(struct mysql_store *store, struct asking *asking)
         mysql_known_forget(asking->asked);
         status = ask_once(store, asking, &failure);
     }
-    if (status.code == STATUS_OK)
-        store->time = (struct mysql_time){asking->facts->now_us, asking->now_us};
+    if (status.code == STATUS_OK) /* by the answer, since the question may have waited for the lock */
+        store->time = (struct mysql_time){asking->facts->now_us, clock_monotonic_us(store->clock)};
     return status;
 }

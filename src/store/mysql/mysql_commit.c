@@ -30,10 +30,28 @@ struct fate {
 /* Its id alone would not do: who sent the batch's append may have sent it to another process too, which wrote it there.
  * Records differ in their salts. */
 struct fate_question {
+    char session[MYSQL_SESSION_NAME_BYTES]; /* that was lost */
+    bool over; /* it is: what it was sent and has not come yet will not be executed */
     int64_t position;
     struct bytes record;
     struct fate fate;
 };
+
+static struct status take_over(void *context, unsigned statement, const struct sql_row *row)
+{
+    (void)statement;
+    *(bool *)context = sql_int(row, 0) == 1;
+    return status_ok();
+}
+
+/* From then on the lock that the session had is ours, until the end of our own. */
+static struct status ask_whether_over(struct mysql_store *store, struct fate_question *question)
+{
+    struct mysql_link *link = &store->writer;
+    STATUS_TRY(mysql_link_begin(link));
+    sql_printf(&link->sql, "SELECT GET_LOCK('%s', 0)", question->session);
+    return mysql_link_run(link, take_over, &question->over, NULL);
+}
 
 static struct status take_fate(void *context, unsigned statement, const struct sql_row *row)
 {
@@ -45,10 +63,18 @@ static struct status take_fate(void *context, unsigned statement, const struct s
     return status_ok();
 }
 
-/* The lock waits until the lost transaction has ended, either way. */
+/*
+ * The lock on the head waits until the lost transaction has ended, either way. That of a batch decided ahead takes this lock
+ * in its own packet, which may be on its way or wait for the lock as well: so the session must be over first, which the
+ * server sees to when it hears nothing of it (wait_timeout).
+ */
 static struct status ask_fate(struct mysql_store *store, struct fate_question *question)
 {
     struct mysql_link *link = &store->writer;
+    if (!question->over)
+        STATUS_TRY(ask_whether_over(store, question));
+    if (!question->over)
+        return status_ok();
     STATUS_TRY(mysql_link_begin(link));
     sql_printf(&link->sql,
                "START TRANSACTION;SELECT position FROM strata_stores WHERE store=%" PRId64 " FOR UPDATE;",
@@ -72,6 +98,7 @@ static struct status settle(struct mysql_store *store, const struct commit_batch
     const struct commit_append *last = &batch->appends[batch->append_count - 1];
     struct fate_question question = {.position = batch->after.position,
                                      .record = last->records[last->count - 1].bytes};
+    memcpy(question.session, store->writer.session, sizeof question.session);
     const int64_t until_us =
         clock_monotonic_us(store->clock) + (int64_t)store->settings.settle_timeout_ms * 1000;
     atomic_fetch_add(&store->settled, 1);
@@ -84,7 +111,8 @@ static struct status settle(struct mysql_store *store, const struct commit_batch
                      LOG_TEXT("fate", question.fate.present ? "committed" : "not committed"));
             return question.fate.present ? status_ok() : overtaken("its transaction was lost");
         }
-        mysql_link_drop(&store->writer);
+        if (status.code != STATUS_OK)
+            mysql_link_drop(&store->writer);
         pause_briefly();
     } while (clock_monotonic_us(store->clock) < until_us);
     return status_reason(REASON_OUTCOME_UNKNOWN,

@@ -145,9 +145,9 @@ void mysql_store_unknow(struct mysql_store *store)
 void mysql_store_release(struct event_store *base)
 {
     struct mysql_store *store = mysql_of(base);
-    if (!store->hold.held)
+    if (!store->hold.held && !store->writer.locks)
         return;
-    store->hold.held = false;
+    store->hold.held = store->writer.locks = false;
     buffer_clear(&store->writer.sql);
     sql_text(&store->writer.sql, "ROLLBACK");
     atomic_fetch_add(&store->writer_round_trips, 1);

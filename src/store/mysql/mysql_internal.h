@@ -94,11 +94,8 @@ struct mysql_store {
     uint64_t seed; /* of hash tables over names from outside */
     bool opened;   /* written before there are other threads */
 
-    /* The writer's thread only, but for what a commit that is under way has: then `writer` and `locked` are the
-     * committer's. */
+    /* The writer's thread only, but while a commit is under way `writer` is the committer's. */
     struct mysql_link writer;
-    bool
-        locked; /* `writer` is in a transaction that has the lock on the head, though it was not asked for its facts */
     struct mysql_link ahead; /* asks for facts while `writer` commits */
     struct mysql_hold hold;
     struct mysql_time time;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/entropy.h"
 #include "mysql_internal.h"
 
 /* So long may whoever holds the head be silent before the server takes the lock from him. */
@@ -161,13 +162,19 @@ static void set_options(MYSQL *handle, const struct mysql_settings *settings)
 
 static struct status set_session(struct mysql_link *link)
 {
+    uint64_t name[2];
     buffer_clear(&link->sql);
     sql_text(&link->sql, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
                          "SET SESSION sql_mode='STRICT_ALL_TABLES', time_zone='+00:00', autocommit=1");
     sql_printf(&link->sql, ", innodb_lock_wait_timeout=%d", LOCK_WAIT_S);
-    if (link->writes)
-        sql_printf(&link->sql, ", wait_timeout=%d, net_read_timeout=%d, net_write_timeout=%d",
-                   HOLDER_SILENT_S, HOLDER_SILENT_S, HOLDER_SILENT_S);
+    if (!link->writes)
+        return mysql_link_run(link, NULL, NULL, NULL);
+    sql_printf(&link->sql, ", wait_timeout=%d, net_read_timeout=%d, net_write_timeout=%d", HOLDER_SILENT_S,
+               HOLDER_SILENT_S, HOLDER_SILENT_S);
+    entropy_fill(&system_entropy, name, sizeof name);
+    (void)snprintf(link->session, sizeof link->session, "strata_writer.%016" PRIx64 "%016" PRIx64, name[0],
+                   name[1]);
+    sql_printf(&link->sql, ";DO GET_LOCK('%s', 0)", link->session);
     return mysql_link_run(link, NULL, NULL, NULL);
 }
 
@@ -198,7 +205,8 @@ struct status mysql_link_connect(struct mysql_link *link)
                            settings->port, NULL, CLIENT_MULTI_STATEMENTS) == NULL) {
         const struct status status = mysql_link_fault(link, cannot_connect(link, handle));
         mysql_close(handle);
-        mysql_reach_failed(link->store, &status);
+        if (link != &link->store->ahead) /* without that one batches only follow each other more slowly */
+            mysql_reach_failed(link->store, &status);
         return status;
     }
     link->handle = handle;

@@ -17,7 +17,8 @@
 struct mysql_store;
 
 /* Values of one statement that do not stand in its text. */
-#define SQL_LONG_VALUES_MAX 4U
+#define SQL_LONG_VALUES_MAX      4U
+#define MYSQL_SESSION_NAME_BYTES 48U
 
 struct mysql_link {
     struct mysql_store *store;
@@ -25,6 +26,8 @@ struct mysql_link {
         writes; /* it commits events: the server ends it soon when it is silent, so that its lock on the head goes */
     MYSQL *handle; /* NULL = not connected */
     bool locks;    /* it is left in a transaction that has the lock on the head */
+    char session
+        [MYSQL_SESSION_NAME_BYTES]; /* if it writes: of the lock that the server's session has for its life */
     struct buffer sql;
     struct bytes
         long_values[SQL_LONG_VALUES_MAX]; /* of the question marks in `sql`, in order; the caller's */
