@@ -215,7 +215,7 @@ int main(int count, char **arguments)
         if (i < 3)
             printf("build of %u events: add %.1f ms, sort and write %.1f ms\n", EVENTS, add_s * 1e3,
                    write_s * 1e3);
-        must(run_open(files, "index", first, first + EVENTS - 1, uuid, &runs[i]));
+        must(run_open(files, "index", first, first + EVENTS - 1, uuid, NULL, &runs[i]));
         input_bytes += (double)run_size_bytes(runs[i]);
     }
     sizes(runs[0], "one segment");
@@ -230,7 +230,7 @@ int main(int count, char **arguments)
            (cpu_s() - cpu) / ((double)segments * EVENTS) * 1e6);
     struct run *merged = NULL;
     start = now_s();
-    must(run_open(files, "index", 1, (int64_t)segments * EVENTS, uuid, &merged));
+    must(run_open(files, "index", 1, (int64_t)segments * EVENTS, uuid, NULL, &merged));
     printf("open of the result %.1f ms\n", (now_s() - start) * 1e3);
     sizes(merged, "merged");
     ask(merged, "merged");

@@ -155,7 +155,8 @@ static void ask(const struct run *run, uint64_t hash)
 static void look_at(struct files *files, unsigned shape, bool untouched)
 {
     CLEANUP(run_close_at) struct run *run = NULL;
-    struct status status = run_open(files, FOLDER, facts.first_position, facts.last_position, uuid, &run);
+    struct status status =
+        run_open(files, FOLDER, facts.first_position, facts.last_position, uuid, NULL, &run);
     require(status.code == STATUS_OK || !untouched);
     if (status.code != STATUS_OK)
         return;

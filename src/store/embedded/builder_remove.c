@@ -15,6 +15,14 @@ struct removed_run {
     struct file *file;
 };
 
+static void warn(struct embedded_store *store, const char *what, const struct status *why)
+{
+    log_warn(store->log, what, LOG_TEXT("store", store->id), LOG_TEXT("why", why->message));
+}
+
+static const char goes_whole[] =
+    "a merged file of the index could not be given back in pieces, it goes whole";
+
 static void remove_name(struct embedded_store *store, struct removed_run *removed)
 {
     char folder[INDEX_FOLDER_BYTES];
@@ -23,25 +31,31 @@ static void remove_name(struct embedded_store *store, struct removed_run *remove
     snprintf(path, sizeof path, "%s/%020" PRId64 "-%020" PRId64 ".run", folder, removed->run->first,
              removed->run->last);
     removed->file = NULL;
-    (void)files_open(store->files, path, FILE_WRITE, &removed->file).code; /* without it, it goes whole */
-    const struct status status = files_remove(store->files, path);
+    struct status status = files_open(store->files, path, FILE_WRITE, &removed->file);
     if (status.code != STATUS_OK && status.code != STATUS_NOT_FOUND)
-        log_warn(store->log, "a merged file of the index could not be removed, the next start tries again",
-                 LOG_TEXT("store", store->id), LOG_TEXT("why", status.message));
+        warn(store, goes_whole, &status);
+    status = files_remove(store->files, path);
+    if (status.code != STATUS_OK && status.code != STATUS_NOT_FOUND)
+        warn(store, "a merged file of the index could not be removed, the next start tries again", &status);
 }
 
-static void give_back(struct embedded_store *store, const struct removed_run *removed)
+static void give_back(struct embedded_store *store, const struct removed_run *removed,
+                      bool (*go_on)(void *store))
 {
     uint64_t size = removed->file == NULL ? 0 : run_size_bytes(removed->run->run);
-    while (size > 0 && view_run_is_alone(removed->run) && !builder_is_stopping(&store->builder)) {
+    while (size > 0 && view_run_is_alone(removed->run) && go_on(store)) {
         size -= size < GIVEN_BACK_AT_ONCE ? size : GIVEN_BACK_AT_ONCE;
-        if (file_truncate(removed->file, size).code != STATUS_OK)
+        const struct status status = file_truncate(removed->file, size);
+        if (status.code != STATUS_OK) {
+            warn(store, goes_whole, &status);
             return;
+        }
         builder_rest_disk(store);
     }
 }
 
-void builder_remove_runs(struct embedded_store *store, struct index_view *former, size_t first)
+void builder_remove_runs(struct embedded_store *store, struct index_view *former, size_t first,
+                         bool (*go_on)(void *store))
 {
     struct removed_run removed[BUILDER_MERGED_RUNS];
     for (size_t i = 0; i < BUILDER_MERGED_RUNS; i++) {
@@ -50,7 +64,7 @@ void builder_remove_runs(struct embedded_store *store, struct index_view *former
     }
     view_unref(former);
     for (size_t i = 0; i < BUILDER_MERGED_RUNS; i++) {
-        give_back(store, &removed[i]);
+        give_back(store, &removed[i], go_on);
         file_close(removed[i].file);
         view_run_unref(removed[i].run);
     }

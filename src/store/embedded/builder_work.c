@@ -265,6 +265,6 @@ struct status work_merge(struct embedded_store *store, size_t first, bool (*go_o
     const struct change change = {.run = run, .first = first, .count = BUILDER_MERGED_RUNS};
     STATUS_TRY(install(store, &change, folder));
     builder_rest(store);
-    builder_remove_runs(store, TAKE_PTR(view), first);
+    builder_remove_runs(store, TAKE_PTR(view), first, go_on);
     return status;
 }

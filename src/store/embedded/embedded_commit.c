@@ -185,6 +185,7 @@ static void run_job(struct embedded_store *store)
     pthread_mutex_unlock(&store->work_lock);
     const struct status status = run_batch(store, &job);
     job.done(job.context, &status);
+    segment_log_wake(store->segments); /* behind the answer, which comes first */
     pthread_mutex_lock(&store->work_lock);
 }
 
@@ -217,6 +218,7 @@ void embedded_seal(struct embedded_store *store)
         fail(store, &status);
         return;
     }
+    segment_log_wake(store->segments);
     store->sealed = true;
     store->frame_epoch = store->writer_epoch;
     pthread_rwlock_wrlock(&store->view_lock);
@@ -269,11 +271,13 @@ void embedded_commit(struct event_store *base, const struct commit_batch *batch,
     assert(store->job.batch == NULL); /* the next commit comes only after the former's answer */
     assert(!store->stopping);
     store->job = job;
-    if (store->threads_started)
-        pthread_cond_signal(&store->work_ready);
-    else
+    const bool threaded = store->threads_started;
+    if (!threaded)
         run_job(store);
     pthread_mutex_unlock(&store->work_lock);
+    /* Not with the lock: the sync thread takes over at once, and would have to wait for it. */
+    if (threaded)
+        pthread_cond_signal(&store->work_ready);
 }
 
 struct status embedded_health(struct event_store *base)

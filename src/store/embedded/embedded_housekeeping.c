@@ -2,6 +2,8 @@
 #include "base/log.h"
 #include "embedded_internal.h"
 
+#define MOMENT_MS 1
+
 static bool same_head(const struct remembered_head *a, const struct remembered_head *b)
 {
     return a->position == b->position && a->segment == b->segment && a->end_offset == b->end_offset &&
@@ -40,11 +42,8 @@ static void report_space(struct embedded_store *store)
                   LOG_TEXT("why", space.message));
 }
 
-void embedded_housekeep(struct embedded_store *store)
+static void remember(struct embedded_store *store)
 {
-    segment_log_prepare(store->segments);
-    embedded_prepare_table(store);
-    report_space(store);
     const int64_t now_us = clock_monotonic_us(store->clock);
     if (now_us - store->remembered_at_us < REMEMBER_EVERY_MS * INT64_C(1000))
         return;
@@ -56,16 +55,24 @@ void embedded_housekeep(struct embedded_store *store)
     store->warned_state = status.code != STATUS_OK;
 }
 
+bool embedded_housekeep(struct embedded_store *store)
+{
+    segment_log_prepare(store->segments);
+    report_space(store);
+    remember(store);
+    return embedded_prepare_table(store);
+}
+
 void *embedded_housekeeping_loop(void *context)
 {
     struct embedded_store *store = context;
-    for (;;) {
-        segment_log_wait(store->segments, REMEMBER_EVERY_MS);
+    for (bool more = false;;) {
+        segment_log_wait(store->segments, more ? MOMENT_MS : REMEMBER_EVERY_MS);
         pthread_mutex_lock(&store->work_lock);
         const bool stopping = store->housekeeping_stopping;
         pthread_mutex_unlock(&store->work_lock);
         if (stopping)
             return NULL;
-        embedded_housekeep(store);
+        more = embedded_housekeep(store);
     }
 }

@@ -3,7 +3,7 @@
  *
  *   writer's thread   facts, commit (builds the frame)         ─┐ job
  *   sync thread       writes, syncs, publishes, answers, seals ◄┘
- *   housekeeping      prepares space, remembers the head each second
+ *   housekeeping      prepares space and the next segment's table, remembers the head each second
  *   index builder     writes full tables to files, merges files, puts them into the view
  *   any               reads what is published
  *
@@ -95,9 +95,11 @@ struct embedded_store {
     struct view_table *open; /* the view's last */
     struct view_table *next; /* NULL, or the table of the segment that is about to begin: its one reference */
     _Atomic(struct view_table *) spare; /* NULL, or one made ahead: who takes it out has its one reference */
-    int64_t remembered_at_us;          /* the housekeeping thread's, monotonic */
-    struct remembered_head remembered; /* likewise: what state/ holds */
-    bool warned_state;                 /* likewise */
+    struct view_table *preparing;       /* the housekeeping thread's: what becomes `spare`, … */
+    size_t touched;                     /* … of which so much memory is touched */
+    int64_t remembered_at_us;           /* likewise, monotonic */
+    struct remembered_head remembered;  /* likewise: what state/ holds */
+    bool warned_state;                  /* likewise */
 
     pthread_t sync_thread;
     pthread_t housekeeping_thread;
@@ -133,9 +135,10 @@ STATUS_MUST_CHECK struct status embedded_make_table(struct embedded_store *store
                                                     const struct commit_batch *batch, size_t frame_bytes);
 /*
  * On the housekeeping thread: makes the next segment's table when the last one is nearly full, and touches its memory. Else
- * the system would have to give a page for nearly each event of the segment's first commits: 1 ms of each.
+ * the system would have to give a page for nearly each event of the segment's first commits: 1 ms of each. One step of it;
+ * true = there is more to do.
  */
-void embedded_prepare_table(struct embedded_store *store);
+bool embedded_prepare_table(struct embedded_store *store);
 /* Enters a batch whose frame begins at `frame_offset`; whole or not at all. */
 STATUS_MUST_CHECK struct status embedded_publish(struct embedded_store *store,
                                                  const struct commit_batch *batch, uint32_t segment,
@@ -143,7 +146,8 @@ STATUS_MUST_CHECK struct status embedded_publish(struct embedded_store *store,
 
 /* embedded_housekeeping.c */
 void *embedded_housekeeping_loop(void *store);
-void embedded_housekeep(struct embedded_store *store);
+/* One round; true = the next one is due in a moment. */
+bool embedded_housekeep(struct embedded_store *store);
 /* Writes the published head to state/; `clean` at a clean stop. */
 STATUS_MUST_CHECK struct status embedded_remember(struct embedded_store *store, bool clean);
 

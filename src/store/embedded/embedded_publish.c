@@ -1,8 +1,9 @@
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 #include "embedded_internal.h"
+
+#define TOUCHES_A_ROUND 4 /* some 100 µs: a commit may be waiting for the next round */
 
 /*
  * A segment has a table. When a frame begins a new segment, the former one's table is frozen (the builder writes it out)
@@ -14,17 +15,23 @@ static bool is_empty(const struct view_table *table)
     return event_index_last_position(table->index) == table->base;
 }
 
-void embedded_prepare_table(struct embedded_store *store)
+bool embedded_prepare_table(struct embedded_store *store)
 {
+    struct view_table **table = &store->preparing;
     if (store->spare != NULL || store->options.read_only || !segment_log_nearly_full(store->segments))
-        return;
-    struct view_table *table = view_table_new(store->index_seed, 0, 0, store->options.segment_max_events);
-    size_t at = 0;
-    while (table != NULL && event_index_touch(table->index, &at)) {
-        const struct timespec moment = {.tv_nsec = 1}; /* as the builder rests: commits come first */
-        (void)nanosleep(&moment, NULL);
+        return false;
+    if (*table == NULL) {
+        *table = view_table_new(store->index_seed, 0, 0, store->options.segment_max_events);
+        store->touched = 0;
     }
-    store->spare = table; /* without memory, the commit that needs it makes it */
+    if (*table == NULL)
+        return false; /* the commit that needs it makes it, if there is memory then */
+    for (int i = 0; i < TOUCHES_A_ROUND; i++)
+        if (!event_index_touch((*table)->index, &store->touched)) {
+            store->spare = TAKE_PTR(*table);
+            return false;
+        }
+    return true;
 }
 
 static struct status make_next(struct embedded_store *store, int64_t base)
@@ -38,8 +45,7 @@ static struct status make_next(struct embedded_store *store, int64_t base)
     if (store->next != NULL)
         view_table_rebase(store->next, base, segment);
     else
-        store->next =
-            view_table_new(store->index_seed, base, segment, store->options.segment_max_events);
+        store->next = view_table_new(store->index_seed, base, segment, store->options.segment_max_events);
     if (store->next == NULL)
         return status_error(STATUS_RESOURCE_EXHAUSTED, "no memory for the index of a new segment");
     return status_ok();

@@ -41,6 +41,7 @@ static void embedded_free(struct embedded_store *store)
     view_unref(store->view);
     view_table_unref(store->next);
     view_table_unref(store->spare);
+    view_table_unref(store->preparing);
     head_cache_free(store->heads);
     place_cache_free(store->page_places);
     known_ids_done(&store->unknown);
@@ -380,7 +381,7 @@ struct status embedded_store_open_stepped(struct files *files, const struct embe
 void embedded_store_step(struct event_store *base)
 {
     struct embedded_store *store = embedded_of(base);
-    embedded_housekeep(store);
+    (void)embedded_housekeep(store); /* the next step goes on */
     embedded_seal(store);
     builder_step(store);
 }

@@ -71,8 +71,8 @@ static struct status open_files(struct index_check *check, struct files *files,
     }
     for (; check->runs_open < manifest->run_count; check->runs_open++)
         STATUS_TRY(run_open(files, check->folder, manifest->runs[check->runs_open].first_position,
-                            manifest->runs[check->runs_open].last_position, identity->uuid,
-                            NULL, &check->runs[check->runs_open]));
+                            manifest->runs[check->runs_open].last_position, identity->uuid, NULL,
+                            &check->runs[check->runs_open]));
     check->names.types = arena_array(check->arena, most, sizeof(uint64_t));
     check->names.aggregate_types = arena_array(check->arena, most, sizeof(uint64_t));
     return check->names.types == NULL || check->names.aggregate_types == NULL ? no_memory() : status_ok();

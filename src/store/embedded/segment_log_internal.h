@@ -91,7 +91,8 @@ STATUS_MUST_CHECK struct status segment_log_append(struct segment_log *log, stru
 /* Whether a frame of events goes into the last segment; else the next append begins one. On the appending thread. */
 bool segment_log_fits(const struct segment_log *log, size_t size, uint32_t events);
 
-/* Whether the last segment is more than seven eighths full: the next one comes into view. Any thread. */
+/* Whether the last segment is more than seven eighths full: the next one comes into view. Any thread. The preparing thread is
+ * woken when that begins. */
 bool segment_log_nearly_full(struct segment_log *log);
 
 /* One round of preparing: space in the last segment, its name, the next file, truncation of full ones. */
@@ -121,6 +122,8 @@ void segment_log_give_back(struct segment_log *log);
 /* The preparing thread sleeps here until there is something to do, it is poked, or the time is over. */
 void segment_log_wait(struct segment_log *log, int64_t timeout_ms);
 void segment_log_poke(struct segment_log *log);
+/* After an append and what is more urgent: wakes the preparing thread if the append has left it something to do. */
+void segment_log_wake(struct segment_log *log);
 
 /* The handle of a segment, for reading; valid until segment_log_free. */
 const struct segment *segment_log_at(const struct segment_log *log, uint32_t number);

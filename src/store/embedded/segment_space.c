@@ -310,12 +310,18 @@ void segment_log_prepare(struct segment_log *log)
     pthread_mutex_unlock(&space->lock);
 }
 
+/* Runs under space.lock. */
+static bool nearly_full(const struct segment_log *log)
+{
+    const struct segment *last = last_segment(log);
+    return last != NULL && (log->space.used_end > log->options.segment_max_bytes / 8 * 7 ||
+                            last->event_count > (uint64_t)log->options.segment_max_events * 7 / 8);
+}
+
 bool segment_log_nearly_full(struct segment_log *log)
 {
     pthread_mutex_lock(&log->space.lock);
-    const struct segment *last = last_segment(log);
-    const bool is = last != NULL && (log->space.used_end > log->options.segment_max_bytes / 8 * 7 ||
-                                     last->event_count > (uint64_t)log->options.segment_max_events * 7 / 8);
+    const bool is = nearly_full(log);
     pthread_mutex_unlock(&log->space.lock);
     return is;
 }
@@ -331,7 +337,8 @@ void segment_log_wait(struct segment_log *log, int64_t timeout_ms)
     struct space *space = &log->space;
     pthread_mutex_lock(&space->lock);
     if (!space->poked && space->asked == space->served)
-        wait_until(&space->wanted, &space->lock, log->cutting ? CUT_PAUSE_MS : timeout_ms);
+        wait_until(&space->wanted, &space->lock,
+                   log->cutting && timeout_ms > CUT_PAUSE_MS ? CUT_PAUSE_MS : timeout_ms);
     space->poked = false;
     pthread_mutex_unlock(&space->lock);
 }
@@ -411,16 +418,24 @@ void space_note_appended(struct segment_log *log, struct segment *segment, size_
 {
     struct space *space = &log->space;
     pthread_mutex_lock(&space->lock);
+    const bool was_near = nearly_full(log);
     segment->end += size;
     segment->event_count += events;
     space->used_end = segment->end;
     space->unnamed.due = true;
-    if (has_work(plan_round(log))) {
-        space->poked = true;
-        pthread_cond_signal(&space->wanted);
-    }
+    space->poked = space->poked || has_work(plan_round(log)) || (nearly_full(log) && !was_near);
     pthread_mutex_unlock(&space->lock);
     atomic_fetch_add(&log->bytes, size);
+}
+
+void segment_log_wake(struct segment_log *log)
+{
+    struct space *space = &log->space;
+    pthread_mutex_lock(&space->lock);
+    const bool poked = space->poked;
+    pthread_mutex_unlock(&space->lock);
+    if (poked)
+        pthread_cond_signal(&space->wanted);
 }
 
 struct status segment_log_space(struct segment_log *log)

@@ -82,5 +82,5 @@ struct next_file {
 STATUS_MUST_CHECK struct status space_take_next(struct segment_log *log, uint64_t size,
                                                 struct next_file *ret);
 
-/* After a frame was appended: `segment` has grown. */
+/* After a frame was appended: `segment` has grown. Who appends calls segment_log_wake() afterwards. */
 void space_note_appended(struct segment_log *log, struct segment *segment, size_t size, uint32_t events);

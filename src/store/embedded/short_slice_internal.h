@@ -1,7 +1,8 @@
 /*
- * Who is waited for by everybody asks the scheduler for short turns. Since Linux 6.12 a thread may say how long its turns are, and
- * one that wakes with shorter turns than the one that is running need not wait for the end of that one's (milliseconds, with a
- * tick of 4 ms): it is preempted at once. What it gets in all stays the same. Kernels before know nothing of it.
+ * Who is waited for by everybody asks the scheduler for short turns. Since Linux 6.12 a thread may say how long its turns
+ * are, and one that wakes with shorter turns than those of the thread that is running takes its place at once, where it else
+ * waits for the end of its turn: milliseconds, with a tick of 4 ms. What it gets in all stays the same. Older kernels know
+ * nothing of it.
  *
  * Threads  Of the calling thread. Any.
  * Blocking Never.

@@ -146,7 +146,7 @@ struct status run_model_write(const struct run_model *model, struct files *files
 struct status run_model_open(const struct run_model *model, struct files *files, struct run **ret)
 {
     return run_open(files, MODEL_FOLDER, model->facts.first_position, model->facts.last_position, model_uuid,
-                    ret);
+                    NULL, ret);
 }
 
 /* ---- comparing ---- */

@@ -178,7 +178,7 @@ static void test_another_stores_files_are_refused_by_name(void **state)
                   STATUS_FAILED_PRECONDITION);
     assert_status(index_manifest_read(&world->disk.files, MODEL_FOLDER, other_uuid, arena, &manifest),
                   STATUS_FAILED_PRECONDITION);
-    const struct status status = run_open(&world->disk.files, MODEL_FOLDER, 1, 700, other_uuid, &run);
+    const struct status status = run_open(&world->disk.files, MODEL_FOLDER, 1, 700, other_uuid, NULL, &run);
     assert_int_equal(status.code, STATUS_FAILED_PRECONDITION);
     assert_string_equal(status.message,
                         RUN_PATH " belongs to another store; the index must be built anew from the log");
@@ -195,7 +195,7 @@ static void test_a_renamed_file_is_refused(void **state)
     assert_status(part_open(&world->disk.files, MODEL_FOLDER, 1, model_uuid, &part), STATUS_NOT_FOUND);
     assert_status_ok(
         files_rename(&world->disk.files, RUN_PATH, "index/00000000000000000001-00000000000000000701.run"));
-    assert_reason(run_open(&world->disk.files, MODEL_FOLDER, 1, 701, model_uuid, &run), REASON_DAMAGED);
+    assert_reason(run_open(&world->disk.files, MODEL_FOLDER, 1, 701, model_uuid, NULL, &run), REASON_DAMAGED);
 }
 
 /* A page of another file, right in number and checksum, does not pass: the nonces differ. */

@@ -163,11 +163,11 @@ static void test_the_times_of_uuid7s_are_joined(void **state)
         assert_status_ok(run_builder_new(&facts, &builder));
         assert_status_ok(run_builder_add_id(builder, (uint64_t)i << 40, bytes_of_text(ids[i]), i + 1));
         assert_status_ok(run_builder_write(builder, &disk.files, MODEL_FOLDER, model_uuid, 1, NULL));
-        assert_status_ok(run_open(&disk.files, MODEL_FOLDER, i + 1, i + 1, model_uuid, &runs[i]));
+        assert_status_ok(run_open(&disk.files, MODEL_FOLDER, i + 1, i + 1, model_uuid, NULL, &runs[i]));
     }
     assert_false(run_may_have_id(runs[2], (uint64_t)2 << 40, 0x3E8)); /* none of its ids is a UUIDv7 */
     assert_status_ok(run_merge(&disk.files, MODEL_FOLDER, runs, 3, model_uuid, 2, NULL));
-    assert_status_ok(run_open(&disk.files, MODEL_FOLDER, 1, 3, model_uuid, &merged));
+    assert_status_ok(run_open(&disk.files, MODEL_FOLDER, 1, 3, model_uuid, NULL, &merged));
     assert_true(run_may_have_id(merged, 0, 0x7D0));
     assert_false(run_may_have_id(merged, 0, 0x7D1));
     assert_true(run_may_have_id(merged, (uint64_t)1 << 40, 0x3E8));

@@ -111,6 +111,35 @@ static void test_the_filter_lets_few_strangers_through(void **state)
     memory_files_done(&disk);
 }
 
+static void count_rest(void *context)
+{
+    (*(unsigned *)context)++;
+}
+
+/* Whoever opens one beside commits must not compute for long. */
+static void test_opening_and_writing_rest_all_the_time(void **state)
+{
+    (void)state;
+    const struct model_plan plan = {1, 20000, 5000, 0, 21};
+    struct run_model model = run_model_random(&plan);
+    struct memory_files disk = memory_files_empty();
+    unsigned rests = 0;
+    const struct index_pace pace = {.rest = count_rest, .context = &rests};
+    assert_status_ok(files_mkdir(&disk.files, MODEL_FOLDER));
+    assert_status_ok(run_model_write(&model, &disk.files, &pace));
+    assert_in_range(rests, 2 * (plan.count + model.key_count) / 32, 10 * (plan.count + model.key_count));
+    rests = 0;
+    CLEANUP(run_close_at) struct run *run = NULL;
+    assert_status_ok(run_open(&disk.files, MODEL_FOLDER, model.facts.first_position,
+                              model.facts.last_position, model_uuid, &pace, &run));
+    const uint64_t bytes = run_resident_bytes(run);
+    assert_in_range(rests, bytes / (16 * 1024), bytes / 1024);
+    assert_status_ok(run_model_compare(&model, run, 1));
+    run_close(TAKE_PTR(run));
+    run_model_done(&model);
+    memory_files_done(&disk);
+}
+
 /* ---- UUIDv7 ---- */
 
 static void test_uuid7_times_are_told_from_other_texts(void **state)
@@ -152,7 +181,7 @@ static void test_a_run_is_pruned_by_the_times_of_its_ids(void **state)
         assert_status_ok(run_builder_add_id(builder, i << 40, bytes_of_text(ids[i]), (int64_t)i + 1));
     assert_status_ok(run_builder_write(builder, &disk.files, MODEL_FOLDER, model_uuid, 1, NULL));
     run_builder_free(builder);
-    assert_status_ok(run_open(&disk.files, MODEL_FOLDER, 1, 3, model_uuid, &run));
+    assert_status_ok(run_open(&disk.files, MODEL_FOLDER, 1, 3, model_uuid, NULL, &run));
     assert_false(run_may_have_id(run, (uint64_t)1 << 40, 0x3E7)); /* a millisecond before the first */
     assert_true(run_may_have_id(run, (uint64_t)1 << 40, 0x3E8));
     assert_true(run_may_have_id(run, (uint64_t)2 << 40, 0x7D0));
@@ -180,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_a_run_may_be_empty),
         cmocka_unit_test(test_lists_of_any_length_and_gap_come_back),
         cmocka_unit_test(test_the_filter_lets_few_strangers_through),
+        cmocka_unit_test(test_opening_and_writing_rest_all_the_time),
         cmocka_unit_test(test_uuid7_times_are_told_from_other_texts),
         cmocka_unit_test(test_a_run_is_pruned_by_the_times_of_its_ids),
         cmocka_unit_test(test_kind_and_seed_change_the_hash),

@@ -49,7 +49,7 @@ static void add_run(struct bench *bench, int64_t positions, uint32_t level)
     assert_status_ok(run_builder_new(&facts, &builder));
     assert_status_ok(run_builder_write(builder, &bench->disk.files, FOLDER, uuid, 1, NULL));
     assert_status_ok(
-        run_open(&bench->disk.files, FOLDER, facts.first_position, facts.last_position, uuid, &run));
+        run_open(&bench->disk.files, FOLDER, facts.first_position, facts.last_position, uuid, NULL, &run));
     bench->runs[bench->count] = view_run_new(run);
     assert_non_null(bench->runs[bench->count]);
     bench->count++;

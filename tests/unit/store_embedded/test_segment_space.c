@@ -7,7 +7,7 @@
 #include "support/memory_files.h"
 #include "support/seeded_entropy.h"
 
-#include "store/embedded/segment_log_internal.h"
+#include "store/embedded/segment_space_internal.h"
 
 #define KIB         1024U
 #define MAX_BYTES   (4096U * KIB)
@@ -192,6 +192,51 @@ static void test_a_clean_stop_cuts_what_is_left(void **state)
     free(world);
 }
 
+static void test_it_tells_when_a_segment_is_nearly_full(void **state)
+{
+    (void)state;
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_init(world, 0, 1000);
+    assert_false(segment_log_nearly_full(world->log)); /* there is none */
+    for (size_t n = 0; n < MAX_BYTES / 8 * 7 / FRAME_BYTES - 1; n++) {
+        append(world);
+        assert_false(segment_log_nearly_full(world->log));
+    }
+    append(world);
+    append(world);
+    assert_true(segment_log_nearly_full(world->log)); /* by its bytes */
+    fill_segment(world);
+    assert_false(segment_log_nearly_full(world->log));
+    append_frame(world, 874);
+    assert_false(segment_log_nearly_full(world->log));
+    append_frame(world, 1);
+    assert_true(segment_log_nearly_full(world->log)); /* by its events */
+    world_done(world);
+    free(world);
+}
+
+/* All the space of the next one is there by then, so nothing else wakes it. */
+static void test_the_preparing_thread_is_woken_when_a_segment_is_nearly_full(void **state)
+{
+    (void)state;
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_init(world, 0, 1000);
+    append(world);
+    fill_segment(world);
+    while (!segment_log_nearly_full(world->log)) {
+        for (int i = 0; i < 10; i++)
+            segment_log_prepare(world->log);
+        segment_log_wait(world->log, 0);
+        assert_false(world->log->space.poked);
+        append_frame(world, 1);
+    }
+    assert_true(world->log->space.poked);
+    world_done(world);
+    free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +245,8 @@ int main(void)
         cmocka_unit_test(test_a_short_disk_is_not_taken_ahead_of_need),
         cmocka_unit_test(test_a_full_segment_is_cut_to_its_end_in_pieces),
         cmocka_unit_test(test_a_clean_stop_cuts_what_is_left),
+        cmocka_unit_test(test_it_tells_when_a_segment_is_nearly_full),
+        cmocka_unit_test(test_the_preparing_thread_is_woken_when_a_segment_is_nearly_full),
     };
     return cmocka_run_group_tests_name("segment_space", tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 
 #include "run_internal.h"
 
-#define DIRECTORY_PIECE 4096U           /* entries decoded at once */
+#define DIRECTORY_PIECE 4096U         /* entries decoded at once */
 #define FILTER_PIECE    (16U * 1024U) /* bytes read at once */
 
 static struct status damaged(const struct index_reader *reader, const char *what)
