@@ -28,6 +28,7 @@ import grpc  # noqa: E402
 SEED = int(os.environ.get("STRATA_TEST_SEED") or random.randrange(1 << 32))
 SHIFTED_CLOCK = BINARY.resolve().parents[2] / "tests/support/libstrata_shifted_clock.so"
 READS = int(os.environ.get("STRATA_TEST_READS", scaled(1000, 150)))
+WAIT_S = 120
 ORDER = ("pending", "confirmed", "paid", "shipped", "delivered", "cancelled", "refunded")
 PAYMENT = ("pending", "authorized", "completed", "failed", "refunded")
 AGGREGATES = [("note-%d" % i, "custom") for i in range(4)] + [("order-%d" % i, "order") for i in range(3)] + [
@@ -339,7 +340,7 @@ class AsOf(unittest.TestCase):
                             type="custom", aggregate_id="a%d" % i, aggregate_type="custom", data=b'{"n":1}'))
                         client.snapshots.CreateSnapshot(snapshot_service_pb2.CreateSnapshotRequest(
                             aggregate_id="a%d" % i, version=None if i > 3 else 9, data=b'{"n":1}'))
-                    deadline = time.monotonic() + 30
+                    deadline = time.monotonic() + WAIT_S
                     while time.monotonic() < deadline:
                         found = client.snapshots.ListSnapshots(snapshot_service_pb2.ListSnapshotsRequest()).snapshots
                         if len(found) == 4:
@@ -353,7 +354,7 @@ class AsOf(unittest.TestCase):
                     client.events.PublishEvent(event_service_pb2.PublishEventRequest(
                         type="custom", aggregate_id="a", aggregate_type="custom", data=b'{"n":%d}' % i))
                     client.snapshots.CreateSnapshot(snapshot_service_pb2.CreateSnapshotRequest(aggregate_id="a"))
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + WAIT_S
                 while time.monotonic() < deadline:
                     stats = client.system.GetStats(system_service_pb2.GetStatsRequest())
                     if stats.snapshot_count == 1:

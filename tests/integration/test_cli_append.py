@@ -165,7 +165,7 @@ class Lines(Case):
 
     def test_a_service_that_dies_under_it_is_exit_3_and_the_rest_follows_with_the_key(self):
         with Service() as service:
-            path = self.write(*[self.event(n) for n in range(1, 301)])
+            path = self.write(*[self.event(n) for n in range(1, 1001)])  # whose answers do not fit into a pipe that nobody reads
             process = subprocess.Popen([str(BINARY), "append", "-a", service.grpc, "--file", str(path), "--idempotency-key", "k"],
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True)
             for _ in range(20):
@@ -177,8 +177,8 @@ class Lines(Case):
             again = Service(data=service.data).start()
             done = strata("append", "-a", again.grpc, "--file", path, "--idempotency-key", "k")
             self.assertEqual(done.returncode, 0, done.stderr)
-            page = again.request("GET", "/api/v1/events/aggregate/%s?page_size=1000&from_version=101" % self.name)[2]
-            self.assertEqual([event["data"]["n"] for event in page["events"]], list(range(101, 301)))
+            page = again.request("GET", "/api/v1/events/aggregate/%s?page_size=1000&from_version=801" % self.name)[2]
+            self.assertEqual([event["data"]["n"] for event in page["events"]], list(range(801, 1001)))
             again.stop()
 
 

@@ -26,7 +26,7 @@ RESERVE_BYTES = 32 * MIB  # what appends leave for state/ and the next start
 BALLAST_BYTES = 24 * MIB
 SEGMENT_BYTES = 4 * MIB
 EVENT_BYTES = 40000
-WAIT_SECONDS = 30
+WAIT_SECONDS = 120
 
 
 def mount_disk(folder):

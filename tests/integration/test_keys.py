@@ -25,6 +25,7 @@ SEED = os.environ.get("STRATA_TEST_SEED") or str(random.randrange(1 << 32))
 CLIENT = BINARY.resolve().parents[2] / "tests/bench/keys_client"
 AGGREGATES = max(100, KEYS // 10)
 RETRIES = max(2000, KEYS // 10)
+IN_FLIGHT_MAX = 64  # of the client
 KILL_SECONDS = 600
 MEMORY_MB = 300  # besides the page cache
 SANITIZED = scaled(100) != 100
@@ -34,6 +35,10 @@ SEGMENT_BYTES = 1 << 20 if KEYS < 1000000 else 256 << 20  # so that a small shar
 def events_of(keys):
     """Each eighth append has two events."""
     return keys + keys // 8
+
+
+def head_of(client):
+    return client.system.GetStats(system_service_pb2.GetStatsRequest()).head_position
 
 
 class Memory:
@@ -119,7 +124,7 @@ class Keys(unittest.TestCase):
 
     def head(self):
         with Client(self.service) as client:
-            return client.system.GetStats(system_service_pb2.GetStatsRequest()).head_position
+            return head_of(client)
 
     def check_count(self):
         """Nothing doubled and nothing is missing, by counting."""
@@ -145,10 +150,11 @@ class Keys(unittest.TestCase):
     def fill_through_a_kill(self):
         begin = self.keys
         kill_at = events_of(begin) + random.Random(SEED).randrange(events_of(KEYS - begin) // 2) + 1
-        with Memory(self.service.process.pid) as memory:
-            client = self.begin("fill", first=begin, count=KEYS - begin)
+        with Memory(self.service.process.pid) as memory, Client(self.service) as watching:
+            # More than are wanted, or they might all be made before somebody looks.
+            client = self.begin("fill", first=begin, count=4 * (KEYS - begin))
             deadline = time.monotonic() + KILL_SECONDS
-            while self.head() < kill_at:
+            while head_of(watching) < kill_at:
                 self.assertLess(time.monotonic(), deadline, self.service.log())
                 time.sleep(0.01)
             self.most_mb = max(self.most_mb, memory.most_mb)
@@ -159,7 +165,7 @@ class Keys(unittest.TestCase):
         self.service.start()
         self.assertGreaterEqual(self.head(), events_of(answered))
         with Memory(self.service.process.pid) as memory:
-            rest = self.fill(answered, KEYS - answered, unknown=64)
+            rest = self.fill(answered, max(KEYS - answered, IN_FLIGHT_MAX), unknown=IN_FLIGHT_MAX)
         self.most_mb = max(self.most_mb, memory.most_mb)
         print("killed after %d answers: %d more had been recorded" % (answered, rest["replayed"]), flush=True)
 

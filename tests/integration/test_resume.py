@@ -195,7 +195,7 @@ class Resume(unittest.TestCase):
     def wait_for(self, result, what, count):
         found = {}
         while len(found) < count:
-            transport, said, content = result.get(timeout=60 + RESUMES * 3)
+            transport, said, content = result.get(timeout=300 + RESUMES * 3)
             self.assertEqual(said, what, content)
             found[transport] = content
         return found
@@ -218,7 +218,7 @@ class Resume(unittest.TestCase):
             found = self.wait_for(result, "done", len(TRANSPORTS))
             for process in self.processes:
                 process.join()
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + WAIT_S
             while open_sockets(service) > before and time.monotonic() < deadline:
                 time.sleep(0.05)
             self.assertLessEqual(open_sockets(service), before)

@@ -41,7 +41,8 @@ def recorded(text=""):
 
 
 class Peer:
-    """A connection from the gateway, on a thread of its own. What a script does to it, it does on that thread."""
+    """A connection from the gateway, on a thread of its own. What a script does to it, it does on that thread; who says more to
+    it later takes `lock`."""
 
     def __init__(self, core, connection, number):
         self.core, self.socket, self.number, self.window = core, connection, number, 1 << 30
@@ -49,15 +50,17 @@ class Peer:
             client_side=False, header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False))
         self.state.local_settings = h2.settings.Settings(client=False, initial_values=core.settings)
         self.paths = {}
+        self.lock = threading.Lock()
 
     def run(self):
         try:
             self.state.initiate_connection()
             self.socket.sendall(self.state.data_to_send())
             while data := self.socket.recv(65536):
-                for event in self.state.receive_data(data):
-                    self.take(event)
-                self.flush()
+                with self.lock:
+                    for event in self.state.receive_data(data):
+                        self.take(event)
+                    self.flush()
         except (OSError, h2.exceptions.ProtocolError):
             pass  # the gateway, or the script, has closed it
         finally:
@@ -66,6 +69,8 @@ class Peer:
     def take(self, event):
         if isinstance(event, h2.events.RequestReceived):
             self.paths[event.stream_id] = dict(event.headers)[":path"].rsplit("/", 1)[1]
+        elif isinstance(event, h2.events.SettingsAcknowledged):
+            self.core.greeted.set()
         elif isinstance(event, h2.events.DataReceived) and event.flow_controlled_length and self.core.acknowledge:
             self.state.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
@@ -117,6 +122,7 @@ class Core:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.connections = 0
+        self.greeted = threading.Event()  # a gateway has its connection
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
@@ -165,6 +171,8 @@ class Hostile(unittest.TestCase):
         self.addCleanup(self.gateway.remove)
         self.gateway.start()
         self.addCleanup(self.gateway.stop)
+        if kind not in (Closer, Mute):
+            self.assertTrue(self.core.greeted.wait(WAIT_S), self.gateway.log())  # a call waits only a second for it
         return self.gateway
 
     def publish(self):
@@ -378,8 +386,9 @@ class Hostile(unittest.TestCase):
         with self.core.lock:
             self.assertEqual({number for number, method in self.core.calls if method == "PublishEvent"}, {2})
         peer, number = going[0]
-        peer.data(number, self.caught_up(43))
-        peer.flush()
+        with peer.lock:
+            peer.data(number, self.caught_up(43))
+            peer.flush()
         self.assertEqual(self.told(stream, b"caught_up")[0], 43)
         stream.close()
 

@@ -51,6 +51,12 @@ class Socket:
                 raise AssertionError(frame)
             self.passed.append(frame)
 
+    def answer(self):
+        """The next frame that is no heartbeat."""
+        while (frame := self.next())["type"] == "checkpoint":
+            pass
+        return frame
+
     def events(self, count, subscription="default"):
         return [self.take("event", subscription)["event"] for _ in range(count)]
 
@@ -160,7 +166,7 @@ class WebSocket(unittest.TestCase):
             got = {f["subscription"]: f["event"]["aggregate_id"] for f in (mine, typed)}
             self.assertEqual(got, {"mine": "sub-a", "typed": "sub-b"})
             ws.send(action="subscribe", id="mine", filter={})
-            error = ws.next()
+            error = ws.answer()
             self.assertEqual((error["type"], error["error"]["code"], error["error"]["reason"]),
                              ("error", "INVALID_ARGUMENT", "INVALID_FIELD"))
             ws.send(action="unsubscribe", id="mine")

@@ -6,26 +6,14 @@ A server that cannot be started fails the test: nothing is skipped.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+from support.strata_service import free_port
+
 STARTS_WITHIN_SECONDS = 60
-
-
-def free_port():
-    """A port below the range that the system gives to connections, whose TIME_WAIT would keep it from being bound."""
-    for _ in range(1000):
-        port = 20000 + int.from_bytes(os.urandom(2), "little") % 12000
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port on loopback")
 
 
 class Certificates:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -76,6 +77,14 @@ class Service:
                 raise RuntimeError("the service ended with %s:\n%s" % (self.process.returncode, self.log()))
             time.sleep(0.02)
         raise RuntimeError("the service did not start in %d s:\n%s" % (START_SECONDS, self.log()))
+
+    def wait_until_ready(self):
+        """Of a gateway: until it has reached its core. A call waits a second for that, which a loaded machine may exceed."""
+        deadline = time.monotonic() + START_SECONDS
+        while self.request("GET", "/readyz")[0] != 200:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the service was not ready in %d s:\n%s" % (START_SECONDS, self.log()))
+            time.sleep(0.02)
 
     def _line_with(self, offset, text):
         with open(self.log_path, "rb") as log:
@@ -157,6 +166,7 @@ class SplitService(Service):
         self.gateway = Service(config=settings, arguments=["--only", "gateway", "--upstream", self.grpc])
         self.gateway.start()
         self.http, self.http_port = self.gateway.http, self.gateway.http_port
+        self.wait_until_ready()
         return self
 
     def log(self):
@@ -211,7 +221,22 @@ def stubs():
     google.__path__.append(str(out / "google"))
 
 
+_port_tokens = []  # UDP sockets, open until the process ends
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port for a service that is started later, or again. The kernel gives it to nobody who asks for any port, since it is below
+    those; and no other test takes it, since the UDP port of its number is held here."""
+    given_from = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(10240, max(20480, given_from))
+        token = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            token.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            token.close()
+            continue
+        _port_tokens.append(token)
+        return port

@@ -8,7 +8,7 @@
 #include <strata/v1/event_service.pb-c.h>
 
 #define WAIT_STEP_MS 2
-#define WAIT_MAX_MS  20000
+#define WAIT_MAX_MS  60000
 
 /* --- a thread that completes what handlers leave to it --- */
 

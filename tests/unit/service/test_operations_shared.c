@@ -15,11 +15,37 @@ static struct manual_clock clock_of_leases;
 static atomic_bool list_fails;
 static atomic_int listings;
 
+/* The threads whose listing has failed: the keepers. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_t threads[2];
+    size_t count;
+} refused = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void refused_note(void)
+{
+    const pthread_t self = pthread_self();
+    pthread_mutex_lock(&refused.lock);
+    if (refused.count < 2 && (refused.count == 0 || !pthread_equal(refused.threads[0], self)))
+        refused.threads[refused.count++] = self;
+    pthread_mutex_unlock(&refused.lock);
+}
+
+static size_t refused_count(void)
+{
+    pthread_mutex_lock(&refused.lock);
+    const size_t count = refused.count;
+    pthread_mutex_unlock(&refused.lock);
+    return count;
+}
+
 static struct status counting_list(struct event_store *store, struct bytes prefix, struct bytes after_key,
                                    state_sink sink, void *context)
 {
-    if (atomic_load(&list_fails))
+    if (atomic_load(&list_fails)) {
+        refused_note();
         return status_reason(REASON_STORE_UNREACHABLE, "nobody answers");
+    }
     atomic_fetch_add(&listings, 1);
     return gate_inner()->state_list(store, prefix, after_key, sink, context);
 }
@@ -118,6 +144,16 @@ static void wait_for_looks(void)
     for (int looks = 0; atomic_load(&listings) < wanted; looks++) {
         if (looks == LOOKS_MAX)
             fail_msg("nobody looks at the operations of others");
+        rest();
+    }
+}
+
+/* Until both have failed to list. A keeper does not list each time it looks, and may still go on with what it knows. */
+static void wait_for_refusals(void)
+{
+    for (int looks = 0; refused_count() < 2; looks++) {
+        if (looks == LOOKS_MAX)
+            fail_msg("nobody lists the operations of others");
         rest();
     }
 }
@@ -397,6 +433,7 @@ static void test_what_could_not_be_read_at_the_start_goes_on_later(void **state)
     Strata__V1__Operation *started = start_verify(&pair->b, 0, none);
     gate_wait_reached(1);
     atomic_store(&list_fails, true);
+    wait_for_refusals();
     world_stop_at_gate(&pair->b, started->id);
     world_leave(&pair->b);
     open_beside(&pair->b, &pair->a, &clock_of_leases.clock);
