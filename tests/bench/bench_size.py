@@ -7,8 +7,9 @@ from harness import Figures, Meter, rss_anon_mb, settle
 from bench_streams import CLIENT_BYTES, DATA_BYTES, EVENTS
 
 IN_FLIGHT = 16  # appends without an answer while the store is filled
-PROBE_APPENDS = 500  # a measurement of CPU: 50,000 events
+PROBE_APPENDS = 1000  # a measurement of CPU: 100,000 events, so that seven of them fill between two and three segments
 KILL_APPENDS = 3000  # right before the kill
+RUNS_ALONE = 3  # a p99.9 is of 14 commits in a run
 FILL_ALONE = 2000000  # events of the store without a service: eight segments, whose runs have been merged
 
 
@@ -31,9 +32,18 @@ class Filling:
         return result, used.us / (appends * EVENTS)
 
 
-def probe(filling, figures, name):
-    for _ in range(filling.bench.rounds):
-        figures.add(name, filling.append(PROBE_APPENDS)[1], "µs")
+def probe(filled, empty, figures):
+    """In turns with a store that began empty: what the machine does to one of them it does to the other."""
+    empty.append(PROBE_APPENDS)  # the first pages of everything
+    for turn in range(empty.bench.rounds):
+        pair = [(empty, "nearly empty"), (filled, "filled")]
+        used = {}
+        for filling, name in pair if turn % 2 == 0 else reversed(pair):
+            used[name] = filling.append(PROBE_APPENDS)[1]
+            figures.add("CPU an event appended, store " + name, used[name], "µs")
+        figures.add("filled / nearly empty, paired by round", used["filled"] / used["nearly empty"], "x")
+    figures.add("filled / nearly empty, medians", figures.median("CPU an event appended, store filled") /
+                figures.median("CPU an event appended, store nearly empty"), "x")
 
 
 def started_after(service):
@@ -55,8 +65,7 @@ def pauses(filling, figures):
         figures.add("bare loop, longest", bare["sync_max_us"] / 1000, "ms")
 
 
-def commits_alone(bench, figures):
-    """What the store does of a commit, without client and network, in turns with the bare loop in one process."""
+def run_alone(bench, figures):
     folder = bench.scratch / "commits"
     folder.mkdir()
     found = bench.run("commit_pauses", "--folder", folder, "--fill", min(bench.options.size, FILL_ALONE), "--commits",
@@ -69,24 +78,25 @@ def commits_alone(bench, figures):
     figures.add("commit of the store alone / bare, p99.9", found["commit_p999_us"] / found["bare_p999_us"], "x")
 
 
+def commits_alone(bench, figures):
+    """What the store does of a commit, without client and network, in turns with the bare loop in one process."""
+    for _ in range(RUNS_ALONE):
+        run_alone(bench, figures)
+
+
 def run(bench):
     figures = Figures()
     commits_alone(bench, figures)
-    with bench.store() as strata:
+    with bench.store("empty") as other, bench.store() as strata:
+        empty = Filling(bench, other)
         filling = Filling(bench, strata)
-        probe(filling, figures, "CPU an event appended, store nearly empty")
-        small = filling.events
-        while filling.events < bench.options.size:
-            filling.append(min(20000, (bench.options.size - filling.events) // EVENTS + 1))
+        with Meter(strata.process.pid) as used:
+            while filling.events < bench.options.size:
+                filling.append(min(20000, (bench.options.size - filling.events) // EVENTS + 1))
+            settle(strata.process.pid)  # the merges that the filling has left to do are the filling's
         size = filling.events
-        # The merges that the filling has left to do go on beside the first, and are over before the second.
-        probe(filling, figures, "CPU an event appended, store filled")
-        settle(strata.process.pid)
-        probe(filling, figures, "CPU an event appended, store filled and at rest before")
-        for what in ("filled", "filled and at rest before"):
-            figures.add(what + " / nearly empty",
-                        figures.median("CPU an event appended, store " + what) /
-                        figures.median("CPU an event appended, store nearly empty"), "x")
+        figures.add("CPU an event of the whole filling, all merges with it", used.us / size, "µs")
+        probe(filling, empty, figures)
         pauses(filling, figures)
         figures.add("resident memory without page cache, after filling", rss_anon_mb(strata.process.pid), "MB")
         strata.stop()
@@ -96,4 +106,10 @@ def run(bench):
         strata.kill()
         figures.add("start after kill -9", started_after(strata), "s")
     figures.show("A store filled with %.2f million events (nearly empty: below %.2f); %.2f million at the end"
-                 % (size / 1e6, small / 1e6, filling.events / 1e6))
+                 % (size / 1e6, empty.events / 1e6, filling.events / 1e6))
+    bench.require(figures.median("filled / nearly empty, medians") <= 1.3,
+                  "CPU an append in a filled store at most 1.3 times an empty one's")
+    bench.require(figures.median("commit of the store alone / bare, p99.9") <= 3,
+                  "p99.9 of commits at most 3 times the bare loop's")
+    bench.require(figures.median("start after a clean stop") < 2 and figures.median("start after kill -9") < 10,
+                  "starts below 2 s after a clean stop and below 10 s after kill -9")
